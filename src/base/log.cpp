@@ -1,0 +1,63 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <string>
+
+namespace ulmfit::log {
+namespace {
+
+std::string pattern(int rank, int size) {
+  const auto width = std::to_string(size > 0 ? size - 1 : 0).size();
+  std::string padded = std::to_string(rank);
+  padded.insert(0, width > padded.size() ? width - padded.size() : 0, '0');
+  return size > 1 ? "%H:%M:%S [" + padded + "] %^%v%$" : std::string("%H:%M:%S %^%v%$");
+}
+
+struct State {
+  std::shared_ptr<spdlog::logger> logger = [] {
+    auto made = std::make_shared<spdlog::logger>("ulmfit", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    made->set_pattern(pattern(0, 1));
+    made->flush_on(spdlog::level::info);
+    return made;
+  }();
+  std::string line_pattern = pattern(0, 1);
+};
+
+State& state() {
+  static State one;
+  return one;
+}
+
+void write(spdlog::level::level_enum level, std::string_view room, std::string_view message) {
+  state().logger->log(level, "[{}] {}", room, message);
+}
+
+}  // namespace
+
+void set_rank(int rank, int size) {
+  state().line_pattern = pattern(rank, size);
+  state().logger->set_pattern(state().line_pattern);
+  if (rank != 0) state().logger->set_level(spdlog::level::warn);
+}
+
+void add_file(const std::filesystem::path& path) {
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
+    sink->set_pattern("%Y-%m-%d " + state().line_pattern);
+    state().logger->sinks().push_back(std::move(sink));
+  } catch (const spdlog::spdlog_ex& e) {
+    warn("log", std::string("log file not written: ") + e.what());
+  }
+}
+
+void set_quiet(bool quiet) { state().logger->set_level(quiet ? spdlog::level::warn : spdlog::level::info); }
+
+void info(std::string_view room, std::string_view message) { write(spdlog::level::info, room, message); }
+void warn(std::string_view room, std::string_view message) { write(spdlog::level::warn, room, message); }
+void error(std::string_view room, std::string_view message) { write(spdlog::level::err, room, message); }
+
+}  // namespace ulmfit::log

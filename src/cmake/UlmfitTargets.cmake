@@ -1,0 +1,68 @@
+# Helpers that the top-level list reads with: one library a folder, one test program a folder.
+
+add_library(ulmfit_warnings INTERFACE)
+target_compile_options(ulmfit_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion $<$<BOOL:${ULMFIT_WERROR}>:-Werror>)
+if(ULMFIT_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(ULMFIT_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+endif()
+
+# ulmfit_library(NAME FOLDER [PRIVATE libs...] [PUBLIC libs...]): target ulmfit_NAME from all .cpp files of FOLDER.
+function(ulmfit_library name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+  add_library(ulmfit_${name} STATIC ${sources})
+  target_include_directories(ulmfit_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+  target_link_libraries(ulmfit_${name} ${ARGN})
+  target_link_libraries(ulmfit_${name} PRIVATE ulmfit_warnings)
+endfunction()
+
+# One precompiled header of torch's large headers, built once with the first library and reused by the others.
+function(ulmfit_torch_pch first)
+  target_precompile_headers(ulmfit_${first} PRIVATE ${CMAKE_SOURCE_DIR}/src/cmake/torch_pch.h)
+  target_compile_options(ulmfit_${first} PRIVATE -fpch-preprocess)
+  foreach(other IN LISTS ARGN)
+    target_precompile_headers(ulmfit_${other} REUSE_FROM ulmfit_${first})
+    target_compile_options(ulmfit_${other} PRIVATE -fpch-preprocess)
+  endforeach()
+endfunction()
+
+# NCCL: src/comm/nccl/*.cpp is compiled wherever the headers are (a CPU build compiles it too, so that it stays correct), and
+# linked into the comm library only where CUDA is. Headers come from the nvidia-nccl wheel beside torch, or from the system.
+function(ulmfit_nccl comm)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/comm/nccl/*.cpp)
+  find_path(ULMFIT_NCCL_INCLUDE nccl.h HINTS ${ULMFIT_WHEELS}/nvidia/nccl/include)
+  file(GLOB ULMFIT_NCCL_LIBRARY ${ULMFIT_WHEELS}/nvidia/nccl/lib/libnccl.so.2 /usr/lib/x86_64-linux-gnu/libnccl.so.2)
+  find_path(ULMFIT_CUDA_INCLUDE cuda_runtime_api.h HINTS ${ULMFIT_WHEELS}/nvidia/cu13/include PATHS /usr/local/cuda/include)
+  if(NOT sources OR NOT ULMFIT_NCCL_INCLUDE OR NOT ULMFIT_CUDA_INCLUDE)
+    message(STATUS "NCCL: not built (nccl.h: ${ULMFIT_NCCL_INCLUDE}, cuda_runtime_api.h: ${ULMFIT_CUDA_INCLUDE})")
+    return()
+  endif()
+  add_library(ulmfit_nccl OBJECT ${sources})
+  target_include_directories(ulmfit_nccl PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(ulmfit_nccl SYSTEM PRIVATE ${ULMFIT_NCCL_INCLUDE} ${ULMFIT_CUDA_INCLUDE})
+  target_link_libraries(ulmfit_nccl PRIVATE ulmfit_${comm} ulmfit_warnings)
+  if(ULMFIT_WITH_CUDA AND ULMFIT_NCCL_LIBRARY)
+    message(STATUS "NCCL: ${ULMFIT_NCCL_LIBRARY}")
+    target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_nccl>)
+    target_compile_definitions(ulmfit_${comm} PRIVATE ULMFIT_WITH_NCCL=1)
+    target_link_libraries(ulmfit_${comm} PUBLIC ${ULMFIT_NCCL_LIBRARY})
+  else()
+    message(STATUS "NCCL: compiled, not linked (no CUDA in this build)")
+  endif()
+endfunction()
+
+# ulmfit_test(NAME FOLDER LABEL libs...): one GoogleTest program from FOLDER/*_test.cpp, each case a CTest entry.
+function(ulmfit_test name folder label)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*_test.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name}_test ${sources})
+  target_link_libraries(${name}_test PRIVATE ${ARGN} GTest::gmock GTest::gtest_main ulmfit_warnings)
+  target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. PROPERTIES LABELS "${label}" DISCOVERY_TIMEOUT 60
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endfunction()
