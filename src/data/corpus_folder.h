@@ -1,34 +1,50 @@
 // A folder of prepared text: shards by split, vocab.txt, text.json, for labelled sets labels.txt, and corpus.json (format,
-// counts, fingerprints, provenance), with MANIFEST.json (name, size, checksum of each file) written last. A folder without a
-// valid manifest does not exist for a reader.
+// counts, fingerprints, provenance), with MANIFEST.json (base/manifest.h) written last. A folder without a valid manifest
+// does not exist for a reader. data_prep/FORMAT.md is the specification.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/shard_reader.h"
+
 namespace ulmfit::data {
 
-// Writes FOLDER/MANIFEST.json over every regular file below FOLDER (but the manifest and .lock), synced, last.
-void write_manifest(const std::filesystem::path& folder);
-
-// Checks that every file of the manifest is there with its size, and its checksum if `checksums`. Throws DataError naming the
-// file, expected and found.
-void check_manifest(const std::filesystem::path& folder, bool checksums);
-
-struct CorpusInfo {
-  std::string kind;                   // "lm" or "labelled"
-  std::string vocabulary_fingerprint;
-  std::string text_fingerprint;
-  std::map<std::string, std::string> split_fingerprints;  // ShardSet::fingerprint() by split
-  std::vector<std::string> labels;    // class names in id order (labelled)
+struct SplitInfo {
+  std::int64_t tokens = 0;
+  std::int64_t documents = 0;
+  std::string fingerprint;  // ShardSet::fingerprint()
 };
 
-// Opens and checks a folder made by prepare-corpus or prepare-labelled (sizes, not checksums: ShardSet checks blocks as it
-// reads them). Throws DataError with what to do.
+struct CorpusInfo {
+  std::string kind;                         // "lm" or "labelled"
+  std::string vocabulary_fingerprint;       // text::Vocabulary::fingerprint()
+  std::string text_fingerprint;             // text::TextPipeline::fingerprint()
+  std::map<std::string, SplitInfo> splits;  // by name: "train", "valid", "test"
+  std::vector<std::string> labels;          // class names in id order (labelled; else empty)
+};
+
+// What corpus.json says of a split that has just been written.
+SplitInfo split_info(const ShardSet& shards);
+
+// Writes corpus.json and, for kind "labelled", labels.txt (a class name a line), each atomically. `provenance` is a free
+// JSON object (sources, options, versions). The caller writes shards, vocab.txt and text.json before, and the manifest
+// (ulmfit::write_manifest) after. Throws DataError for a kind, a label or a split that open_corpus would refuse.
+void write_corpus_info(const std::filesystem::path& folder, const CorpusInfo& info, const nlohmann::json& provenance);
+
+// Opens and checks a folder made by prepare-corpus or prepare-labelled: manifest (sizes, not checksums: ShardSet checks
+// blocks as it reads them), corpus.json, the vocabulary's fingerprint. Throws DataError with what to do.
 CorpusInfo open_corpus(const std::filesystem::path& folder);
+
+// The free object given to write_corpus_info. Throws DataError.
+nlohmann::json corpus_provenance(const std::filesystem::path& folder);
+
+// Opens a split and checks it against corpus.json (counts, vocabulary, text rules, fingerprint). Throws DataError, also
+// when the corpus has no such split.
+ShardSet open_split(const std::filesystem::path& folder, const CorpusInfo& info, const std::string& split);
 
 }  // namespace ulmfit::data

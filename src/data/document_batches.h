@@ -1,7 +1,8 @@
-// Labelled documents in global batches. The order of an epoch is a pure function of (seed, epoch) and the lengths: documents
-// are shuffled, sorted by length within runs of 50 batches, cut into batches of `batch_size` documents, and the batches are
-// shuffled, the one with the longest document first (so that too little memory shows at once). A rank takes a slice of each
-// global batch; a last batch of one document joins the one before it (batch norm needs two).
+// Labelled documents in global batches. The order of an epoch is a pure function of (seed, epoch) and the lengths:
+// documents are shuffled, sorted by length within runs of 50 batches, cut into batches of `batch_size` documents, and the
+// batches are shuffled, the one with the longest document first (so that too little memory shows at once). A rank takes a
+// slice of each global batch; a last batch of one document joins the one before it (batch norm needs two), unless
+// batch_size is 1.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ struct DocumentBatchOptions {
   std::int64_t batch_size = 64;  // documents a global batch
   bool shuffle = true;           // training; else batches by decreasing length, for evaluation
   bool backward = false;         // tokens reversed behind the first (xxbos stays in front)
-  std::int64_t max_tokens = 0;   // 0: whole documents; else only the first max_tokens
+  std::int64_t max_tokens = 0;   // 0: whole documents; else only the first max_tokens of the text (backward too)
   std::uint64_t seed = 0;
 };
 
@@ -29,6 +30,7 @@ struct Document {
 
 class DocumentBatches {
  public:
+  // Throws ConfigError for batch_size < 1 or max_tokens < 0. Keeps a reference to `shards`.
   DocumentBatches(const ShardSet& shards, const DocumentBatchOptions& options);
   ~DocumentBatches();
 

@@ -1,8 +1,8 @@
 // The corpus as G global streams for truncated back-propagation. In each epoch the documents are permuted (or kept in
 // order), concatenated, and cut into G contiguous streams of L = floor((tokens - 1) / G) tokens: stream g reads tokens
-// [g L, (g + 1) L). Step after step all streams advance by the same window of T tokens; y is x one token later (at a stream's
-// end it is the next stream's first token). Fewer than G + 1 tokens are dropped an epoch. Nothing here depends on ranks: a
-// rank asks for any range of streams.
+// [g L, (g + 1) L). Step after step all streams advance by the same window of T tokens; y is x one token later (at a
+// stream's end it is the next stream's first token). Fewer than G + 1 tokens are dropped an epoch. Nothing here depends on
+// ranks: a rank asks for any range of streams.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@
 namespace ulmfit::data {
 
 struct LmStreamOptions {
-  std::int64_t streams = 64;   // G
-  std::int64_t bptt = 70;      // base window length in tokens
-  bool variable_bptt = true;   // draw T as AWD-LSTM does: base, or base/2 with p = 0.05, normal with spread 5, rounded to a
-                               // multiple of 5, at least 5 and at most base + 20; else T = base
-  bool shuffle = true;         // permute documents each epoch (training); validation keeps their order
-  bool backward = false;       // each document reversed behind its first token (xxbos stays in front)
+  std::int64_t streams = 64;  // G
+  std::int64_t bptt = 70;     // base window length in tokens
+  bool variable_bptt = true;  // draw T as AWD-LSTM does: base, or base/2 with p = 0.05, normal with spread 5, rounded to a
+                              // multiple of 5, at least 5 and at most base + 20; else T = base
+  bool shuffle = true;        // permute documents each epoch (training); validation keeps their order
+  bool backward = false;      // each document reversed behind its first token (xxbos stays in front)
   std::uint64_t seed = 0;
 };
 
@@ -30,7 +30,7 @@ struct LmBatch {
   std::int64_t first_stream = 0;  // global number of column 0
   std::int64_t T = 0;
   std::int64_t B = 0;
-  bool epoch_start = false;       // state is zeroed before this window
+  bool epoch_start = false;  // state is zeroed before this window
   std::vector<std::int64_t> x;
   std::vector<std::int64_t> y;
 };
@@ -43,12 +43,13 @@ struct Window {
 
 class LmStreams {
  public:
-  // Throws DataError when the corpus has fewer than 2 G tokens, ConfigError for G < 1 or bptt < 1.
+  // Throws DataError when the corpus has fewer than 2 G tokens, ConfigError for G < 1 or bptt < 1. Keeps a reference to
+  // `shards`. Memory: 12 bytes a document for the epoch's order.
   LmStreams(const ShardSet& shards, const LmStreamOptions& options);
   ~LmStreams();
 
   std::int64_t stream_length() const;   // L
-  std::int64_t dropped_tokens() const;  // an epoch
+  std::int64_t dropped_tokens() const;  // an epoch: those that are no stream's input (the first of them is still a target)
 
   // The windows of an epoch: a pure function of options, epoch and L.
   std::vector<Window> windows(std::int64_t epoch) const;

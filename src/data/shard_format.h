@@ -5,16 +5,40 @@
 // attributes. The bytes depend on the content alone: no times, fixed library-version bounds.
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace ulmfit::data {
 
+static_assert(std::endian::native == std::endian::little, "shards are read and written as they lie in memory");
+
 inline constexpr std::int64_t kShardVersion = 1;
 inline constexpr std::int64_t kBlockTokens = 1 << 20;
-inline constexpr std::int64_t kShardTokens = 1 << 27;  // a shard is closed at the first document end past this
+inline constexpr std::int64_t kShardTokens = 1 << 27;  // a shard is closed with the document that reaches this
 inline constexpr std::string_view kShardFormatName = "ulmfit-shard";
+
+// Datasets.
+inline constexpr const char* kTokens = "tokens";
+inline constexpr const char* kDocumentStarts = "document_starts";
+inline constexpr const char* kBlockChecksums = "block_checksums";
+inline constexpr const char* kLabels = "labels";
+
+// Attributes of the root group.
+inline constexpr const char* kFormat = "format";
+inline constexpr const char* kVersion = "version";
+inline constexpr const char* kTokenCount = "token_count";
+inline constexpr const char* kDocumentCount = "document_count";
+inline constexpr const char* kVocabularySize = "vocabulary_size";
+inline constexpr const char* kVocabularyFingerprint = "vocabulary_fingerprint";
+inline constexpr const char* kTextFingerprint = "text_fingerprint";
+inline constexpr const char* kChecksumBlock = "checksum_block_tokens";
+inline constexpr const char* kIndexFingerprint = "index_fingerprint";  // of the bytes of all datasets but `tokens`
+inline constexpr std::size_t kMaxAttributeBytes = 128;                 // of a text
 
 struct ShardHeader {
   std::int64_t version = kShardVersion;
@@ -26,7 +50,17 @@ struct ShardHeader {
   bool labelled = false;
 };
 
+// Bytes of a stored token id: 2 while every id fits, else 4.
+constexpr std::size_t token_bytes(std::int64_t vocabulary_size) { return vocabulary_size <= 65536 ? 2 : 4; }
+
 // "train-00000.h5": split and number.
 std::string shard_file_name(std::string_view split, std::int64_t number);
+
+// The number in a name that shard_file_name made for this split, else nothing.
+std::optional<std::int64_t> shard_file_number(std::string_view split, std::string_view file_name);
+
+// What the attribute index_fingerprint holds: XXH3-128 over the bytes of the three arrays one after the other.
+std::string index_fingerprint(std::span<const std::uint64_t> document_starts,
+                              std::span<const std::uint64_t> block_checksums, std::span<const std::int32_t> labels);
 
 }  // namespace ulmfit::data

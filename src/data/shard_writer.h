@@ -14,17 +14,21 @@ namespace ulmfit::data {
 
 class ShardWriter {
  public:
-  // `header` gives vocabulary and text fingerprints; its counts are ignored. Throws FileError when the folder cannot be written.
-  // Shard cuts fall at the first document end past `shard_tokens`, so they depend on tokens alone.
-  ShardWriter(std::filesystem::path folder, std::string split, ShardHeader header, std::int64_t shard_tokens = kShardTokens);
-  ~ShardWriter();  // removes the temporary file of an unfinished shard
+  // `header` gives vocabulary and text fingerprints; its counts are ignored. Throws FileError when there is no such folder.
+  // A shard is closed with the document that reaches `shard_tokens`, so cuts depend on tokens alone. Holds the open shard's
+  // ids in their stored type: up to 256 MB for 2^27 tokens (512 MB for a vocabulary of more than 65,536 words).
+  ShardWriter(std::filesystem::path folder, std::string split, ShardHeader header,
+              std::int64_t shard_tokens = kShardTokens);
+  ~ShardWriter();  // an unfinished shard is dropped
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
-  // Appends a document. Ids must be in [0, vocabulary size) (DataError). `label` is required if and only if the header says labelled.
+  // Appends a document of at least one token. Ids must be in [0, vocabulary size) (DataError). A `label` of 0 or more is
+  // required if and only if the header says labelled. Throws FileError when a shard that is full cannot be written.
   void add(std::span<const std::int32_t> tokens, std::int32_t label = -1);
 
-  // Closes the last shard (temporary name, closed, synced, renamed). Returns the file names written, in order.
+  // Closes the last shard (temporary name, closed, synced, renamed). Returns the file names written, in order: none when
+  // no document was added.
   std::vector<std::string> finish();
 
   std::int64_t token_count() const;

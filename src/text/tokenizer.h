@@ -20,9 +20,10 @@ class Tokenizer {
   virtual void tokenize(std::string_view text, std::vector<std::string>& tokens) const = 0;
 };
 
-// kWords: ICU word boundaries (root locale; dictionary-based for Chinese, Japanese, Thai ...), punctuation marks are tokens,
-//   runs of white space are dropped, apostrophe endings split as in English treebanks ("don't" -> "do n't", "it's" -> "it 's").
-//   Special tokens (xx...) pass unchanged.
+// kWords: ICU word boundaries (root locale; dictionary-based for Chinese, Japanese, Thai ...), punctuation marks are
+// tokens,
+//   runs of white space are dropped, apostrophe endings split as in English treebanks ("don't" -> "do n't", "it's" -> "it
+//   's"). Special tokens (xx...) pass unchanged.
 // kWhitespace: splits at Unicode white space.
 // kSentencePiece: `sentencepiece_model` holds the bytes of a .model file.
 std::unique_ptr<Tokenizer> make_tokenizer(TokenizerKind kind, std::string_view sentencepiece_model = {});

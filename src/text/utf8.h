@@ -8,8 +8,8 @@
 namespace ulmfit::text {
 
 struct CleanCounts {
-  std::uint64_t invalid_utf8 = 0;  // ill-formed sequences replaced by U+FFFD (maximal subparts, as Unicode recommends)
-  std::uint64_t nul_bytes = 0;     // removed
+  std::uint64_t invalid_utf8 = 0;      // ill-formed sequences replaced by U+FFFD (maximal subparts, as Unicode recommends)
+  std::uint64_t nul_bytes = 0;         // removed
   std::uint64_t carriage_returns = 0;  // CRLF and lone CR became LF
   std::uint64_t byte_order_marks = 0;  // U+FEFF at the start, removed
   CleanCounts& operator+=(const CleanCounts& other);

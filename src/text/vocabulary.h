@@ -11,8 +11,9 @@
 namespace ulmfit::text {
 
 // fastai v2's special tokens in its order, ids 0 to 8.
-inline constexpr std::string_view kSpecialTokens[] = {"xxunk", "xxpad", "xxbos", "xxeos", "xxfld",
+inline constexpr std::string_view kSpecialTokens[] = {"xxunk", "xxpad",  "xxbos", "xxeos", "xxfld",
                                                       "xxrep", "xxwrep", "xxup",  "xxmaj"};
+bool is_special_token(std::string_view token);
 
 struct VocabularyOptions {
   std::int64_t max_words = 60000;  // specials included, before padding
@@ -23,25 +24,28 @@ using TokenCounts = std::unordered_map<std::string, std::int64_t>;
 
 class Vocabulary {
  public:
-  // From the tokens in id order. Throws DataError on a duplicate, an empty token, a token with a blank, or without xxunk/xxpad.
+  // From the tokens in id order. Throws DataError on a duplicate (xxfake apart), an empty token, one that is not valid
+  // UTF-8, one with a blank or a control character, or without xxunk/xxpad.
   explicit Vocabulary(std::vector<std::string> tokens);
 
   // fastai's make_vocab: the most common words with at least min_count, specials in front, cut to max_words, then padded
-  // with xxfake to a multiple of 8 (none when it is one already). Ties are broken by token bytes.
+  // with xxfake to a multiple of 8 (none when it is one already). Ties are broken by token bytes. Throws ConfigError when
+  // max_words leaves no room for the specials.
   static Vocabulary build(const TokenCounts& counts, const VocabularyOptions& options);
 
-  static Vocabulary load(const std::filesystem::path& vocab_txt);  // throws DataError
-  void save(const std::filesystem::path& vocab_txt) const;         // atomic
+  static Vocabulary load(
+      const std::filesystem::path& vocab_txt);              // throws DataError naming the file; FileError if unreadable
+  void save(const std::filesystem::path& vocab_txt) const;  // atomic
 
   std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
-  std::int32_t id(std::string_view token) const;       // unk() if not known; xxfake is never found
+  std::int32_t id(std::string_view token) const;  // unk() if not known; xxfake is never found
   const std::string& token(std::int64_t id) const { return tokens_.at(static_cast<std::size_t>(id)); }
   const std::vector<std::string>& tokens() const { return tokens_; }
   bool knows(std::string_view token) const;
 
   std::int32_t unk() const { return unk_; }
   std::int32_t pad() const { return pad_; }
-  std::int32_t bos() const { return bos_; }
+  std::int32_t bos() const { return bos_; }  // unk() in a vocabulary without xxbos
 
   const std::string& fingerprint() const { return fingerprint_; }  // of vocab.txt's bytes
 

@@ -1,0 +1,91 @@
+#include "data_prep/corpus_builder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/manifest.h"
+#include "data/corpus_folder.h"
+#include "data/shard_reader.h"
+
+namespace ulmfit::data_prep {
+
+TextSetup text_setup(const text::TextOptions& options, const std::filesystem::path& vocabulary_from) {
+  if (vocabulary_from.empty()) return {text::TextPipeline(options), std::nullopt};
+  if (!fs::is_directory(vocabulary_from)) return {text::TextPipeline(options), text::Vocabulary::load(vocabulary_from)};
+  const fs::path rules = vocabulary_from / "text.json";
+  if (!fs::exists(rules) || !fs::exists(vocabulary_from / "vocab.txt")) {
+    throw DataError(str("cannot take the vocabulary of ", vocabulary_from.string(),
+                        ": expected vocab.txt and text.json in it; ",
+                        "give a stage or corpus folder, or a file with a token a line"));
+  }
+  const nlohmann::json json = nlohmann::json::parse(read_file(rules), nullptr, false);
+  if (json.is_discarded())
+    throw DataError(str("cannot read ", rules.string(), ": it is not JSON; take the folder from its source"));
+  return {text::TextPipeline::from_json(json), text::Vocabulary::load(vocabulary_from / "vocab.txt")};
+}
+
+text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(std::int64_t document)>& counted) {
+  std::vector<std::int64_t> counts(spool.words().size(), 0);
+  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+    if (!counted(document)) return;
+    for (const std::uint32_t id : ids) ++counts[id];
+  });
+  text::TokenCounts words;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] > 0) words.emplace(spool.words()[i], counts[i]);
+  }
+  return words;
+}
+
+std::vector<std::int32_t> vocabulary_ids(const std::vector<std::string>& words, const text::Vocabulary& vocabulary) {
+  std::vector<std::int32_t> ids;
+  ids.reserve(words.size());
+  for (const std::string& word : words) ids.push_back(vocabulary.id(word));
+  return ids;
+}
+
+CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
+                             std::vector<std::string> labels, std::int64_t shard_tokens)
+    : folder_(std::move(folder)),
+      pipeline_(pipeline),
+      vocabulary_(vocabulary),
+      labels_(std::move(labels)),
+      shard_tokens_(shard_tokens) {
+  make_directories(folder_);
+  header_.vocabulary_size = vocabulary.size();
+  header_.vocabulary_fingerprint = vocabulary.fingerprint();
+  header_.text_fingerprint = pipeline.fingerprint();
+  header_.labelled = !labels_.empty();
+}
+
+void CorpusBuilder::add(const std::string& split, std::span<const std::int32_t> ids, std::int32_t label) {
+  std::unique_ptr<data::ShardWriter>& writer = writers_[split];
+  if (writer == nullptr) writer = std::make_unique<data::ShardWriter>(folder_, split, header_, shard_tokens_);
+  writer->add(ids, label);
+  SplitSummary& summary = splits_[split];
+  ++summary.documents;
+  summary.tokens += static_cast<std::int64_t>(ids.size());
+  summary.unknown += std::count(ids.begin(), ids.end(), vocabulary_.unk());
+}
+
+std::map<std::string, SplitSummary> CorpusBuilder::finish(const nlohmann::json& provenance) {
+  data::CorpusInfo info;
+  info.kind = labels_.empty() ? "lm" : "labelled";
+  info.vocabulary_fingerprint = header_.vocabulary_fingerprint;
+  info.text_fingerprint = header_.text_fingerprint;
+  info.labels = labels_;
+  for (const auto& [split, writer] : writers_) {
+    writer->finish();
+    info.splits[split] = data::split_info(data::ShardSet(folder_, split));
+  }
+  vocabulary_.save(folder_ / "vocab.txt");
+  write_file_atomic(folder_ / "text.json", pipeline_.to_json().dump(2) + "\n");
+  data::write_corpus_info(folder_, info, provenance);
+  write_manifest(folder_);
+  return splits_;
+}
+
+}  // namespace ulmfit::data_prep

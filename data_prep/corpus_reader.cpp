@@ -1,0 +1,143 @@
+#include "data_prep/corpus_reader.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "data_prep/html_text.h"
+#include "data_prep/line_reader.h"
+#include "data_prep/table_reader.h"
+#include "data_prep/text_source.h"
+#include "data_prep/wikitext_reader.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+constexpr std::pair<std::string_view, CorpusFormat> kFormats[] = {
+    {"lines", CorpusFormat::kLines}, {"wikitext", CorpusFormat::kWikitext}, {"files", CorpusFormat::kFiles},
+    {"html", CorpusFormat::kHtml},   {"csv", CorpusFormat::kCsv},           {"tsv", CorpusFormat::kTsv},
+    {"jsonl", CorpusFormat::kJsonl}};
+
+class LineDocuments : public DocumentReader {
+ public:
+  LineDocuments(const std::filesystem::path& path, text::CleanCounts& cleaned) : lines_(path, cleaned) {}
+  bool next(RawDocument& document) override {
+    do {
+      if (!lines_.next(document.text)) return false;
+    } while (document.text.find_first_not_of(" \t\f\v") == std::string::npos);
+    document.line = lines_.line_number();
+    return true;
+  }
+
+ private:
+  LineReader lines_;
+};
+
+class WholeFile : public DocumentReader {
+ public:
+  WholeFile(std::filesystem::path path, bool html, text::CleanCounts& cleaned)
+      : path_(std::move(path)), html_(html), cleaned_(cleaned) {}
+  bool next(RawDocument& document) override {
+    if (std::exchange(done_, true)) return false;
+    const std::string content = read_text(path_);
+    document.text = html_ ? html_text(content, path_.string(), cleaned_) : text::clean_utf8(content, cleaned_);
+    document.line = 1;
+    return document.text.find_first_not_of(" \t\n\f\v") != std::string::npos;
+  }
+
+ private:
+  std::filesystem::path path_;
+  bool html_;
+  text::CleanCounts& cleaned_;
+  bool done_ = false;
+};
+
+class TableDocuments : public DocumentReader {
+ public:
+  TableDocuments(const std::filesystem::path& path, TableFormat format, const CorpusSource& source,
+                 text::CleanCounts& cleaned)
+      : rows_(TableReader::open(path, format, source.text_columns, source.header, cleaned)),
+        columns_(source.text_columns.size()) {}
+  bool next(RawDocument& document) override {
+    std::vector<std::string> values;
+    if (!rows_->next(values)) return false;
+    document.text = join_fields(values, columns_);
+    document.line = rows_->line_number();
+    return true;
+  }
+
+ private:
+  std::unique_ptr<TableReader> rows_;
+  std::size_t columns_;
+};
+
+}  // namespace
+
+CorpusFormat corpus_format(std::string_view name) {
+  for (const auto& [known, format] : kFormats) {
+    if (known == name) return format;
+  }
+  throw ConfigError(str("unknown text format '", name, "'; there are lines, wikitext, files, html, csv, tsv and jsonl"));
+}
+
+std::string_view name(CorpusFormat format) {
+  for (const auto& [known, value] : kFormats) {
+    if (value == format) return known;
+  }
+  return "?";
+}
+
+std::vector<std::string_view> file_endings(CorpusFormat format) {
+  switch (format) {
+    case CorpusFormat::kHtml:
+      return {".html", ".htm", ".xhtml"};
+    case CorpusFormat::kCsv:
+      return {".csv"};
+    case CorpusFormat::kTsv:
+      return {".tsv"};
+    case CorpusFormat::kJsonl:
+      return {".jsonl", ".ndjson", ".json"};
+    default:
+      return {};
+  }
+}
+
+std::unique_ptr<DocumentReader> open_documents(const std::filesystem::path& path, const CorpusSource& source,
+                                               text::CleanCounts& cleaned) {
+  switch (source.format) {
+    case CorpusFormat::kLines:
+      return std::make_unique<LineDocuments>(path, cleaned);
+    case CorpusFormat::kWikitext:
+      return std::make_unique<WikitextReader>(path, source.undo_wikitext_marks, cleaned);
+    case CorpusFormat::kFiles:
+    case CorpusFormat::kHtml:
+      return std::make_unique<WholeFile>(path, source.format == CorpusFormat::kHtml, cleaned);
+    case CorpusFormat::kCsv:
+      return std::make_unique<TableDocuments>(path, TableFormat::kCsv, source, cleaned);
+    case CorpusFormat::kTsv:
+      return std::make_unique<TableDocuments>(path, TableFormat::kTsv, source, cleaned);
+    case CorpusFormat::kJsonl:
+      return std::make_unique<TableDocuments>(path, TableFormat::kJsonl, source, cleaned);
+  }
+  throw ConfigError("unknown text format");
+}
+
+CorpusReader::CorpusReader(CorpusSource source)
+    : source_(std::move(source)), files_(list_files(source_.inputs, file_endings(source_.format))) {}
+
+bool CorpusReader::next(RawDocument& document) {
+  for (;;) {
+    if (open_ == nullptr) {
+      if (next_file_ == files_.size()) return false;
+      open_ = open_documents(files_[next_file_++].path, source_, cleaned_);
+    }
+    document.file = next_file_ - 1;
+    if (open_->next(document)) return true;
+    open_.reset();
+  }
+}
+
+std::string CorpusReader::place(const RawDocument& document) const {
+  return str(files_[document.file].name, ":", document.line);
+}
+
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,123 @@
+#include "data_prep/labelled_reader.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "data_prep/text_source.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+constexpr std::pair<std::string_view, LabelledFormat> kFormats[] = {{"csv", LabelledFormat::kCsv},
+                                                                    {"tsv", LabelledFormat::kTsv},
+                                                                    {"jsonl", LabelledFormat::kJsonl},
+                                                                    {"trec", LabelledFormat::kTrec}};
+constexpr std::pair<std::string_view, LabelledFormat> kEndings[] = {
+    {".csv", LabelledFormat::kCsv},      {".tsv", LabelledFormat::kTsv},    {".jsonl", LabelledFormat::kJsonl},
+    {".ndjson", LabelledFormat::kJsonl}, {".json", LabelledFormat::kJsonl}, {".label", LabelledFormat::kTrec},
+    {".trec", LabelledFormat::kTrec}};
+
+std::string stripped(const std::string& text) {
+  constexpr std::string_view kBlank = " \t\n\f\v";
+  const std::size_t first = text.find_first_not_of(kBlank);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kBlank) + 1 - first);
+}
+
+std::vector<std::string> all_columns(const LabelledColumns& columns) {
+  std::vector<std::string> all = columns.text;
+  if (!columns.label.empty()) all.push_back(columns.label);
+  if (!columns.group.empty()) all.push_back(columns.group);
+  return all;
+}
+
+TableFormat table_format(LabelledFormat format) {
+  if (format == LabelledFormat::kJsonl) return TableFormat::kJsonl;
+  return format == LabelledFormat::kCsv ? TableFormat::kCsv : TableFormat::kTsv;
+}
+
+}  // namespace
+
+LabelledFormat labelled_format(std::string_view name) {
+  for (const auto& [known, format] : kFormats) {
+    if (known == name) return format;
+  }
+  throw ConfigError(str("unknown format '", name, "' of labelled text; there are csv, tsv, jsonl and trec"));
+}
+
+std::string_view name(LabelledFormat format) {
+  for (const auto& [known, value] : kFormats) {
+    if (value == format) return known;
+  }
+  return "?";
+}
+
+LabelledFormat labelled_format_of(const std::filesystem::path& path) {
+  const std::string ending = without_compression_ending(path).extension().string();
+  for (const auto& [known, format] : kEndings) {
+    if (known == ending) return format;
+  }
+  throw DataError(
+      str("cannot tell the format of ", path.string(), " by its name; give csv, tsv, jsonl or trec as the format"));
+}
+
+LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns)
+    : path_(path), columns_(columns) {
+  if (columns.text.empty()) throw ConfigError("no text column was given");
+  if (format == LabelledFormat::kTrec) {
+    if (!columns.group.empty()) {
+      throw ConfigError(
+          str("cannot read group column '", columns.group, "' of ", path.string(), ": a TREC file has no columns"));
+    }
+    trec_ = std::make_unique<LineReader>(path, cleaned_);
+  } else {
+    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.header, cleaned_);
+  }
+}
+
+bool LabelledReader::next(LabelledRow& row) {
+  row = {};
+  if (!(trec_ != nullptr ? next_trec(row) : next_table(row))) return false;
+  if (!columns_.label.empty()) check_label(row);
+  return true;
+}
+
+bool LabelledReader::next_trec(LabelledRow& row) {
+  std::string line;
+  do {
+    if (!trec_->next(line)) return false;
+  } while (stripped(line).empty());
+  row.line = trec_->line_number();
+  const std::size_t colon = line.find(':');
+  const std::size_t blank = line.find(' ');
+  if (colon == std::string::npos || blank == std::string::npos || blank < colon) {
+    throw DataError(str("cannot read ", path_.string(), ":", row.line, ": expected 'COARSE:fine question', found '",
+                        line.substr(0, 60), "'"));
+  }
+  if (!columns_.label.empty()) row.label = line.substr(0, colon);
+  row.text = line.substr(blank + 1);
+  return true;
+}
+
+bool LabelledReader::next_table(LabelledRow& row) {
+  std::vector<std::string> values;
+  if (!table_->next(values)) return false;
+  row.line = table_->line_number();
+  row.text = join_fields(values, columns_.text.size());
+  std::size_t at = columns_.text.size();
+  if (!columns_.label.empty()) row.label = stripped(values[at++]);
+  if (!columns_.group.empty()) row.group = stripped(values[at]);
+  return true;
+}
+
+void LabelledReader::check_label(const LabelledRow& row) const {
+  if (row.label.empty()) {
+    throw DataError(str("cannot read ", path_.string(), ":", row.line,
+                        ": the label is empty; label the text, or leave it out ", "and give it as unlabelled text"));
+  }
+  if (row.label.find('\n') != std::string::npos) {
+    throw DataError(str("cannot read ", path_.string(), ":", row.line, ": the label holds a line end; is '", columns_.label,
+                        "' the right column?"));
+  }
+}
+
+}  // namespace ulmfit::data_prep

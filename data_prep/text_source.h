@@ -1,0 +1,38 @@
+// A file as its decompressed bytes, read piece by piece. gzip, xz and zstd are told by their first bytes; anything else is
+// plain, unless its name ends in .gz, .xz or .zst: then it is damaged and refused.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace ulmfit::data_prep {
+
+class TextSource {
+ public:
+  // Throws DataError naming the file: absent, unreadable, a folder or device, not of the compression its name says, cut
+  // off.
+  explicit TextSource(std::filesystem::path path);
+  ~TextSource();
+  TextSource(const TextSource&) = delete;
+  TextSource& operator=(const TextSource&) = delete;
+
+  // Reads up to `size` bytes; 0 at the end. Throws DataError when the compressed data is damaged or cut off.
+  std::size_t read(char* buffer, std::size_t size);
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  struct Impl;
+  std::filesystem::path path_;
+  std::unique_ptr<Impl> impl_;
+};
+
+// All of it. For formats that need a whole document at once.
+std::string read_text(const std::filesystem::path& path);
+
+// The name without an ending .gz, .xz or .zst.
+std::filesystem::path without_compression_ending(const std::filesystem::path& path);
+
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,42 @@
+// From a process to a rank: how this process was started, and the frame in which a command runs on all ranks.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace ulmfit::comm {
+
+// What the environment says about how this process was started.
+struct LaunchFacts {
+  bool under_launcher = false;     // mpirun, or srun with a PMI: MPI can be initialised
+  std::optional<int> meant_ranks;  // the number of ranks that the launcher speaks of
+  std::string variable;            // the variable that says so
+};
+
+// Reads OMPI_COMM_WORLD_SIZE, PMI_SIZE, PMIX_RANK, PMI_RANK and Slurm's task counts by `get` (nullptr: unset).
+// CommError if Slurm meant several ranks and each of them is alone (srun without --mpi, a batch script without mpirun).
+LaunchFacts read_launch_environment(const std::function<const char*(const char*)>& get);
+LaunchFacts read_launch_environment();
+
+// CommError if MPI brought together another number of ranks than the launcher meant: N ranks alone instead of one of N.
+void require_meant_size(const LaunchFacts& facts, int size);
+
+struct LaunchOptions {
+  at::DeviceType device = at::kCPU;            // the CPU or CUDA: then NCCL, GPU number = local rank
+  std::chrono::duration<double> deadline{600};  // for one operation, in which all ranks arrive
+};
+
+// The communicator for how this process was started; alone, one that does not touch MPI. Sets the rank of log lines.
+// CommError if the launcher meant another number of ranks than came together, ConfigError for CUDA in a build without it.
+std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options);
+
+// Runs `body` on this rank and returns its exit code. Under a launcher, an exception on one rank ends all of them within
+// seconds, with the exit code of the error (1 if it is not one of base/error.h); alone, it is passed on.
+ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode(Communicator&)>& body);
+
+}  // namespace ulmfit::comm

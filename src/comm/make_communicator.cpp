@@ -1,0 +1,40 @@
+// The one place where the build decides what communicates.
+#include <ATen/Context.h>
+
+#include "base/log.h"
+#include "comm/launch.h"
+#include "comm/mpi_communicator.h"
+#include "comm/solo_communicator.h"
+#if ULMFIT_WITH_NCCL
+#include "comm/nccl/nccl_communicator.h"
+#endif
+
+namespace ulmfit::comm {
+namespace {
+
+std::unique_ptr<Communicator> on_device(std::unique_ptr<MpiCommunicator> mpi, const LaunchOptions& options) {
+  if (options.device == at::kCPU) return mpi;
+#if ULMFIT_WITH_NCCL
+  return std::make_unique<NcclCommunicator>(std::move(mpi), options.deadline);
+#else
+  throw ConfigError("starting ranks on GPUs: this build has no NCCL; build it by launch/setup --gpu, or give --device cpu");
+#endif
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
+  const LaunchFacts facts = read_launch_environment();
+  if (options.device == at::kCUDA && !at::hasCUDA()) {
+    throw ConfigError("starting on a GPU: this build or this machine has no CUDA; give --device cpu");
+  }
+  if (!facts.under_launcher) {
+    return std::make_unique<SoloCommunicator>(options.device == at::kCUDA ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU));
+  }
+  auto mpi = std::make_unique<MpiCommunicator>(options.deadline);
+  log::set_rank(mpi->rank(), mpi->size());
+  require_meant_size(facts, mpi->size());
+  return on_device(std::move(mpi), options);
+}
+
+}  // namespace ulmfit::comm

@@ -1,0 +1,50 @@
+// Ranks with one GPU each: tensors on the GPU go through NCCL, on a stream of its own; tensors on the CPU, and all that starts
+// NCCL, through the communicator it is built on. The one place that knows NCCL.
+//
+// The host never blocks in NCCL or CUDA: it polls, looks at NCCL's asynchronous errors, and throws CommError at the deadline.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "comm/communicator.h"
+
+namespace ulmfit::comm {
+
+class NcclCommunicator : public Communicator {
+ public:
+  // Collective. Takes the GPU with the number of the local rank and makes it the current one. CommError if the host has fewer
+  // GPUs than ranks (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
+  NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chrono::duration<double> deadline);
+  ~NcclCommunicator() override;
+
+  int rank() const override { return cpu_->rank(); }
+  int size() const override { return cpu_->size(); }
+  int local_rank() const override { return cpu_->local_rank(); }
+  int local_size() const override { return cpu_->local_size(); }
+  at::Device device() const override;
+
+  void all_reduce(at::Tensor& tensor, ReduceOp op) override;
+  void broadcast(at::Tensor& tensor, int root) override;
+  at::Tensor all_gather(const at::Tensor& mine) override;
+  void exchange(const at::Tensor& mine, at::Tensor& theirs, int peer) override;
+  void barrier() override;
+
+  bool overlaps() const override { return true; }
+  // May be called from autograd's thread, while the main thread waits for it.
+  void start_sum(at::Tensor& tensor) override;
+  // Also waits, on the host, for the sums of the finish_sums() before: the host is at most one step ahead of a dead rank.
+  void finish_sums() override;
+  double waited_seconds() const override;
+
+  void finish() override;
+  [[noreturn]] void abort(ExitCode code, std::string_view why) noexcept override;
+
+ private:
+  struct Impl;
+
+  std::unique_ptr<Communicator> cpu_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ulmfit::comm

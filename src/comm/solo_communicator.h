@@ -1,0 +1,29 @@
+// One process alone: every operation is the identity. No MPI is touched.
+#pragma once
+
+#include "comm/communicator.h"
+
+namespace ulmfit::comm {
+
+class SoloCommunicator : public Communicator {
+ public:
+  explicit SoloCommunicator(at::Device device = at::kCPU) : device_(device) {}
+
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  int local_rank() const override { return 0; }
+  int local_size() const override { return 1; }
+  at::Device device() const override { return device_; }
+
+  void all_reduce(at::Tensor& tensor, ReduceOp op) override;
+  void broadcast(at::Tensor& tensor, int root) override;
+  at::Tensor all_gather(const at::Tensor& mine) override;
+  void exchange(const at::Tensor& mine, at::Tensor& theirs, int peer) override;
+  void barrier() override {}
+  [[noreturn]] void abort(ExitCode code, std::string_view why) noexcept override;
+
+ private:
+  at::Device device_;
+};
+
+}  // namespace ulmfit::comm

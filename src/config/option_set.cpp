@@ -1,0 +1,220 @@
+#include "config/option_set.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace ulmfit::config {
+namespace {
+
+std::string number_text(double value) {
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;  // shortest form that reads back the same
+  return {buffer, end};
+}
+
+template <class Number>
+Number parse_number(const std::string& key, const std::string& text, const Limits& limits) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc{} && end == text.data() + text.size() && !text.empty();
+  if (!whole || !std::isfinite(static_cast<double>(value))) {
+    throw ConfigError(str("--", key, "=", text, ": expected ", std::is_integral_v<Number> ? "a whole number" : "a number"));
+  }
+  const auto as_double = static_cast<double>(value);
+  if (as_double < limits.min || as_double > limits.max) {
+    std::string range = std::isfinite(limits.min) ? str("at least ", number_text(limits.min)) : "";
+    if (std::isfinite(limits.max)) range += str(range.empty() ? "" : " and ", "at most ", number_text(limits.max));
+    throw ConfigError(str("--", key, "=", text, ": expected ", range));
+  }
+  return value;
+}
+
+bool parse_bool(const std::string& key, const std::string& text) {
+  if (text == "true" || text == "yes" || text == "on" || text == "1") return true;
+  if (text == "false" || text == "no" || text == "off" || text == "0") return false;
+  throw ConfigError(str("--", key, "=", text, ": expected true or false"));
+}
+
+}  // namespace
+
+OptionSet::Entry& OptionSet::add_entry(const std::string& key, std::string help, std::string unit, OnResume resume) {
+  Entry made;
+  made.key = key;
+  made.help = std::move(help);
+  made.unit = std::move(unit);
+  made.resume = resume;
+  entries_.push_back(std::move(made));
+  return entries_.back();
+}
+
+void OptionSet::add(const std::string& key, std::int64_t& variable, std::string help, Limits limits, OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<number>", resume);
+  e.assign = [&variable, key, limits](const auto& v) { variable = parse_number<std::int64_t>(key, v.back(), limits); };
+  e.values = [&variable] { return std::vector<std::string>{std::to_string(variable)}; };
+  e.default_text = std::to_string(variable);
+}
+
+void OptionSet::add(const std::string& key, double& variable, std::string help, Limits limits, OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<number>", resume);
+  e.assign = [&variable, key, limits](const auto& v) { variable = parse_number<double>(key, v.back(), limits); };
+  e.values = [&variable] { return std::vector<std::string>{number_text(variable)}; };
+  e.default_text = number_text(variable);
+}
+
+void OptionSet::add(const std::string& key, bool& variable, std::string help, OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "", resume);
+  e.flag = true;
+  e.assign = [&variable, key](const auto& v) { variable = parse_bool(key, v.back()); };
+  e.values = [&variable] { return std::vector<std::string>{variable ? "true" : "false"}; };
+  e.default_text = variable ? "true" : "false";
+}
+
+void OptionSet::add(const std::string& key, std::string& variable, std::string help, OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<text>", resume);
+  e.assign = [&variable](const auto& v) { variable = v.back(); };
+  e.values = [&variable] { return std::vector<std::string>{variable}; };
+  e.default_text = variable;
+}
+
+void OptionSet::add(const std::string& key, std::vector<std::string>& variable, std::string help, OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<text>...", resume);
+  e.list = true;
+  e.assign = [&variable](const auto& v) { variable = v; };
+  e.values = [&variable] { return variable; };
+  for (const auto& value : variable) e.default_text += (e.default_text.empty() ? "" : " ") + value;
+}
+
+void OptionSet::add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices,
+                           std::string help, OnResume resume) {
+  std::string unit;
+  for (const auto& choice : choices) unit += (unit.empty() ? "" : "|") + choice;
+  add(key, variable, std::move(help), resume);
+  Entry& e = entries_.back();
+  e.unit = unit;
+  e.assign = [&variable, key, unit, choices = std::move(choices)](const auto& v) {
+    if (std::find(choices.begin(), choices.end(), v.back()) == choices.end()) {
+      throw ConfigError(str("--", key, "=", v.back(), ": expected ", unit, " (did you mean ", nearest(v.back(), choices), "?)"));
+    }
+    variable = v.back();
+  };
+}
+
+void OptionSet::add_alias(const std::string& alias, const std::string& key) {
+  entry(key);
+  aliases_.emplace_back(alias, key);
+}
+
+void OptionSet::require(const std::string& key) { required_.push_back(key); }
+
+const OptionSet::Entry& OptionSet::entry(const std::string& key) const {
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+  if (found == entries_.end()) throw std::logic_error("option not declared: " + key);
+  return *found;
+}
+
+std::string OptionSet::resolve(const std::string& name) const {
+  std::vector<std::string> known;
+  for (const auto& e : entries_) {
+    if (e.key == name) return name;
+    known.push_back(e.key);
+  }
+  for (const auto& [alias, key] : aliases_) {
+    if (alias == name) return key;
+    known.push_back(alias);
+  }
+  throw ConfigError(str("ulmfit ", command_, " has no option --", name, "; did you mean --", nearest(name, known),
+                        "? (ulmfit ", command_, " --help lists all)"));
+}
+
+bool OptionSet::given(const std::string& key) const {
+  return std::find(given_.begin(), given_.end(), key) != given_.end();
+}
+
+std::string OptionSet::help(std::string_view introduction) const {
+  std::ostringstream out;
+  out << "Usage: ulmfit " << command_ << " [--config FILE] [options]\n\n" << introduction << "\n\nOptions:\n";
+  for (const auto& e : entries_) {
+    std::string head = "  --" + e.key + (e.flag ? "" : "=" + e.unit);
+    for (const auto& [alias, key] : aliases_) {
+      if (key == e.key) head += ", --" + alias;
+    }
+    out << head << '\n';
+    std::istringstream words(e.help + (e.default_text.empty() || e.default_text == "false" ? "" : " [" + e.default_text + "]"));
+    std::string line = "     ";
+    for (std::string word; words >> word;) {
+      if (line.size() + word.size() > 98) {
+        out << line << '\n';
+        line = "     ";
+      }
+      line += ' ' + word;
+    }
+    out << line << '\n';
+  }
+  return out.str();
+}
+
+std::string OptionSet::to_config() const {
+  // Keys without a section come first: after a section header they would belong to it.
+  std::vector<std::string> sections;
+  const auto section_of = [](const std::string& key) { return key.substr(0, key.find('.') == key.npos ? 0 : key.find('.')); };
+  for (const auto& e : entries_) {
+    if (std::find(sections.begin(), sections.end(), section_of(e.key)) == sections.end()) sections.push_back(section_of(e.key));
+  }
+  std::stable_sort(sections.begin(), sections.end(), [](const auto& a, const auto& b) { return a.empty() && !b.empty(); });
+  std::ostringstream out;
+  for (const auto& section : sections) {
+    if (!section.empty()) out << "\n[" << section << "]\n";
+    for (const auto& e : entries_) {
+      if (section_of(e.key) != section) continue;
+      const std::string name = section.empty() ? e.key : e.key.substr(section.size() + 1);
+      for (const auto& value : e.values()) out << name << " = " << value << '\n';
+    }
+  }
+  return out.str();
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = std::string::npos;
+  for (const auto& candidate : known) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = std::exchange(row[0], i);
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t substitution = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+Length parse_length(std::string_view text) {
+  double amount = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
+  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const auto fail = [&] {
+    return ConfigError(str("'", text, "' is not a length: expected a number with e (epochs), s (steps), t, kt or Mt (tokens)"));
+  };
+  if (error != std::errc{} || !std::isfinite(amount) || amount < 0) throw fail();
+  if (suffix.empty()) return {Length::Unit::kNone, amount};
+  if (suffix == "e") return {Length::Unit::kEpochs, amount};
+  if (suffix == "s") return {Length::Unit::kSteps, amount};
+  if (suffix == "t") return {Length::Unit::kTokens, amount};
+  if (suffix == "kt") return {Length::Unit::kTokens, amount * 1e3};
+  if (suffix == "Mt") return {Length::Unit::kTokens, amount * 1e6};
+  throw fail();
+}
+
+}  // namespace ulmfit::config

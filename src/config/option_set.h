@@ -1,0 +1,110 @@
+// Typed options with their default and meaning in one place. A struct of options has a declare() that adds each member:
+//
+//   struct LmOptions {
+//     std::int64_t bptt = 70;
+//     void declare(OptionSet& set) { set.add("train.bptt", bptt, "tokens of a window", {.min = 1}); }
+//   };
+//
+// The set then reads the command line and a config file into the members (the command line wins), refuses what it does not
+// know, prints help, writes the resolved values as a config file that can be fed back, and compares two of those.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ulmfit::config {
+
+// Whether a run folder may be continued with another value of the option.
+enum class OnResume { kMustMatch, kMayChange };
+
+struct Limits {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+};
+
+class OptionSet {
+ public:
+  explicit OptionSet(std::string command) : command_(std::move(command)) {}
+
+  // `key` is "section.name" or "name". The variable must outlive the set and holds the default. Values outside the limits,
+  // NaN and infinities are refused at parse time with the limits named.
+  void add(const std::string& key, std::int64_t& variable, std::string help, Limits limits = {},
+           OnResume resume = OnResume::kMustMatch);
+  void add(const std::string& key, double& variable, std::string help, Limits limits = {},
+           OnResume resume = OnResume::kMustMatch);
+  void add(const std::string& key, bool& variable, std::string help, OnResume resume = OnResume::kMustMatch);
+  void add(const std::string& key, std::string& variable, std::string help, OnResume resume = OnResume::kMustMatch);
+  // May be given several times; in a config file as several lines.
+  void add(const std::string& key, std::vector<std::string>& variable, std::string help,
+           OnResume resume = OnResume::kMustMatch);
+  // One of `choices`.
+  void add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices, std::string help,
+                  OnResume resume = OnResume::kMustMatch);
+  // `--alias` means `--key`.
+  void add_alias(const std::string& alias, const std::string& key);
+  void require(const std::string& key);  // parse() refuses a command line without it
+
+  struct Parsed {
+    bool help = false;  // --help was given: nothing else was checked
+  };
+  // Reads `arguments` (without program and command names), and the file of --config if given. Throws ConfigError.
+  Parsed parse(const std::vector<std::string>& arguments);
+
+  bool given(const std::string& key) const;  // set by command line or file, not by default
+
+  std::string help(std::string_view introduction) const;
+
+  // The resolved values as a config file. `only` restricts it to those that must match on resume.
+  std::string to_config() const;
+
+  // Keys whose value in `saved` (a text that to_config() wrote) differs from the value now, of those that must match:
+  // "train.seed: 1 in the run folder, 2 now".
+  std::vector<std::string> differences(const std::string& saved) const;
+
+ private:
+  struct Entry {
+    std::string key;
+    std::string help;
+    std::string unit;  // what a value looks like: <number>, <text>, a|b|c
+    bool flag = false;
+    bool list = false;
+    OnResume resume = OnResume::kMustMatch;
+    std::string default_text;
+    std::function<void(const std::vector<std::string>&)> assign;
+    std::function<std::vector<std::string>()> values;
+  };
+  Entry& add_entry(const std::string& key, std::string help, std::string unit, OnResume resume);
+  const Entry& entry(const std::string& key) const;
+  std::string resolve(const std::string& name) const;  // alias or key to key; throws with the nearest known one
+
+  std::string command_;
+  std::vector<Entry> entries_;
+  std::vector<std::pair<std::string, std::string>> aliases_;
+  std::vector<std::string> required_;
+  std::vector<std::string> given_;
+};
+
+// The sections of a pipeline file in their order, each with its keys and values in order: [pretrain] model.hidden = 300 ...
+struct PipelineSection {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> values;
+};
+std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file);  // throws ConfigError
+
+// The closest of `known` to `word` by edit distance.
+std::string nearest(std::string_view word, const std::vector<std::string>& known);
+
+// A number with a suffix: "5e" epochs, "10kt" thousand tokens, "200s" steps; a bare number has the unit of the option.
+struct Length {
+  enum class Unit { kNone, kEpochs, kTokens, kSteps } unit = Unit::kNone;
+  double amount = 0;
+};
+Length parse_length(std::string_view text);  // throws ConfigError
+
+}  // namespace ulmfit::config

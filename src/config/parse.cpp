@@ -1,0 +1,144 @@
+// Reading of command lines and config files: the only user of Boost.Program_options.
+#include <algorithm>
+#include <boost/program_options/parsers.hpp>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/option_set.h"
+
+namespace ulmfit::config {
+namespace {
+
+namespace po = boost::program_options;
+using Values = std::map<std::string, std::vector<std::string>>;
+
+// All keys of an INI file ([section] key = value) in order, "section.key".
+std::vector<std::pair<std::string, std::string>> read_ini(std::istream& in, const std::string& name) {
+  try {
+    const po::options_description nothing;
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const auto& option : po::parse_config_file(in, nothing, /*allow_unregistered=*/true).options) {
+      pairs.emplace_back(option.string_key, option.value.empty() ? "" : option.value.front());
+    }
+    return pairs;
+  } catch (const po::error& e) {
+    throw ConfigError(str("cannot read config ", name, ": ", e.what(), " (lines are [section] or key = value)"));
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> read_ini_file(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  if (!in) throw ConfigError(str("cannot open config file ", path.string(), "; check --config"));
+  return read_ini(in, path.string());
+}
+
+// "--key=value", "--key value" and "--flag" into pairs; which keys are flags decides what may follow them.
+std::vector<std::pair<std::string, std::string>> split_arguments(const std::vector<std::string>& arguments,
+                                                                 const std::set<std::string>& flags,
+                                                                 const std::set<std::string>& lists) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (!argument.starts_with("--")) {
+      throw ConfigError(str("unexpected argument '", argument, "': options are written --name=value or --name value"));
+    }
+    const auto equals = argument.find('=');
+    const std::string name = argument.substr(2, equals == argument.npos ? argument.npos : equals - 2);
+    if (equals != argument.npos) {
+      pairs.emplace_back(name, argument.substr(equals + 1));
+    } else if (flags.contains(name)) {
+      pairs.emplace_back(name, "true");
+    } else {
+      if (i + 1 == arguments.size() || arguments[i + 1].starts_with("--")) {
+        throw ConfigError(str("--", name, " needs a value: --", name, "=VALUE"));
+      }
+      pairs.emplace_back(name, arguments[++i]);
+      while (lists.contains(name) && i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
+        pairs.emplace_back(name, arguments[++i]);
+      }
+    }
+  }
+  return pairs;
+}
+
+}  // namespace
+
+OptionSet::Parsed OptionSet::parse(const std::vector<std::string>& arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) return {.help = true};
+  std::set<std::string> flags;
+  std::set<std::string> lists;
+  for (const auto& e : entries_) {
+    if (e.flag) flags.insert(e.key);
+    if (e.list) lists.insert(e.key);
+  }
+  for (const auto& [alias, key] : aliases_) {
+    if (flags.contains(key)) flags.insert(alias);
+    if (lists.contains(key)) lists.insert(alias);
+  }
+
+  Values values;
+  std::string config_file;
+  for (const auto& [name, value] : split_arguments(arguments, flags, lists)) {
+    if (name == "config") {
+      config_file = value;
+      continue;
+    }
+    auto& list = values[resolve(name)];
+    if (!list.empty() && !lists.contains(name)) throw ConfigError(str("--", name, " is given twice"));
+    list.push_back(value);
+  }
+  if (!config_file.empty()) {
+    Values from_file;
+    for (const auto& [name, value] : read_ini_file(config_file)) {
+      auto& list = from_file[resolve(name)];
+      if (!list.empty() && !lists.contains(name)) throw ConfigError(str(config_file, ": ", name, " is given twice"));
+      list.push_back(value);
+    }
+    values.merge(from_file);  // what the command line gave stays
+  }
+  for (const auto& e : entries_) {
+    const auto found = values.find(e.key);
+    if (found == values.end()) continue;
+    e.assign(found->second);
+    given_.push_back(e.key);
+  }
+  for (const auto& key : required_) {
+    if (!given(key)) throw ConfigError(str("ulmfit ", command_, " needs --", key, ": ", entry(key).help));
+  }
+  return {};
+}
+
+std::vector<std::string> OptionSet::differences(const std::string& saved) const {
+  std::istringstream in(saved);
+  Values before;
+  for (const auto& [key, value] : read_ini(in, "saved in the run folder")) before[key].push_back(value);
+  const auto joined = [](const std::vector<std::string>& list) {
+    std::string text;
+    for (const auto& value : list) text += (text.empty() ? "" : " ") + value;
+    return text.empty() ? std::string("nothing") : text;
+  };
+  std::vector<std::string> lines;
+  for (const auto& e : entries_) {
+    const auto old = joined(before.contains(e.key) ? before.at(e.key) : std::vector<std::string>{});
+    const auto now = joined(e.values());
+    if (e.resume == OnResume::kMustMatch && old != now) lines.push_back(str(e.key, ": ", old, " in the run folder, ", now, " now"));
+  }
+  return lines;
+}
+
+std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file) {
+  std::vector<PipelineSection> sections;
+  for (const auto& [key, value] : read_ini_file(file)) {
+    const auto dot = key.find('.');
+    if (dot == key.npos) throw ConfigError(str(file.string(), ": ", key, " stands before the first [section]"));
+    const std::string name = key.substr(0, dot);
+    if (sections.empty() || sections.back().name != name) sections.push_back({name, {}});
+    sections.back().values.emplace_back(key.substr(dot + 1), value);
+  }
+  return sections;
+}
+
+}  // namespace ulmfit::config

@@ -1,0 +1,155 @@
+#include "data/corpus_folder.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/manifest.h"
+
+namespace ulmfit::data {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormatName = "ulmfit-corpus";
+constexpr int kCorpusVersion = 1;
+constexpr const char* kCorpusFile = "corpus.json";
+constexpr const char* kLabelsFile = "labels.txt";
+constexpr const char* kAdvice = "; prepare it with prepare-corpus or prepare-labelled";
+
+// What is wrong with the info by itself, or nothing.
+std::string info_defect(const CorpusInfo& info) {
+  if (info.kind != "lm" && info.kind != "labelled") return str("kind is \"", info.kind, "\", not \"lm\" or \"labelled\"");
+  if (info.splits.empty()) return "it has no splits";
+  for (const auto& [name, split] : info.splits) {
+    if (name.empty() || name.find('/') != std::string::npos) return str("a split is named \"", name, '"');
+    if (split.tokens < 1 || split.documents < 1 || split.documents > split.tokens) {
+      return str("split ", name, " has ", split.documents, " documents of ", split.tokens, " tokens");
+    }
+  }
+  if (info.kind == "lm" && !info.labels.empty()) return "kind is \"lm\", but it has class names";
+  if (info.kind == "labelled" && info.labels.size() < 2)
+    return str("it has ", info.labels.size(), " classes, two are needed");
+  std::set<std::string> seen;
+  for (const std::string& label : info.labels) {
+    if (label.empty() || label.find('\n') != std::string::npos) return "a class name is empty or has a line end";
+    if (!seen.insert(label).second) return str("class name \"", label, "\" appears twice");
+  }
+  return {};
+}
+
+// The parsed corpus.json of this program's format and version.
+json read_corpus_json(const fs::path& folder) {
+  const fs::path path = folder / kCorpusFile;
+  try {
+    json corpus = json::parse(read_file(path));
+    if (corpus.at("format") != kFormatName) throw DataError(str(path.string(), ": format is not ", kFormatName));
+    if (corpus.at("version") != kCorpusVersion) {
+      throw DataError(str(path.string(), ": version ", corpus.at("version").dump(), ", this program knows version ",
+                          kCorpusVersion, kAdvice));
+    }
+    return corpus;
+  } catch (const json::exception& e) {
+    throw DataError(str(path.string(), ": not a valid corpus description: ", e.what(), kAdvice));
+  } catch (const FileError& e) {
+    throw DataError(str(e.what(), kAdvice));
+  }
+}
+
+CorpusInfo parse_info(const fs::path& folder, const json& corpus) {
+  CorpusInfo info;
+  info.kind = corpus.at("kind").get<std::string>();
+  info.vocabulary_fingerprint = corpus.at("vocabulary_fingerprint").get<std::string>();
+  info.text_fingerprint = corpus.at("text_fingerprint").get<std::string>();
+  for (const auto& [name, split] : corpus.at("splits").get_ref<const json::object_t&>()) {
+    info.splits[name] = {split.at("tokens").get<std::int64_t>(), split.at("documents").get<std::int64_t>(),
+                         split.at("fingerprint").get<std::string>()};
+  }
+  const json& labels = corpus.at("labels");
+  if (labels.is_null()) return info;
+  if (labels != kLabelsFile) throw DataError(str((folder / kCorpusFile).string(), ": \"labels\" is not ", kLabelsFile));
+  info.labels = read_lines(folder / kLabelsFile);
+  return info;
+}
+
+}  // namespace
+
+SplitInfo split_info(const ShardSet& shards) {
+  return {shards.token_count(), shards.document_count(), shards.fingerprint()};
+}
+
+void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const json& provenance) {
+  if (const std::string defect = info_defect(info); !defect.empty()) {
+    throw DataError(str("cannot write the description of corpus ", folder.string(), ": ", defect));
+  }
+  json splits = json::object();
+  for (const auto& [name, split] : info.splits) {
+    splits[name] = {{"tokens", split.tokens}, {"documents", split.documents}, {"fingerprint", split.fingerprint}};
+  }
+  json corpus = {{"format", kFormatName},
+                 {"version", kCorpusVersion},
+                 {"kind", info.kind},
+                 {"vocabulary_fingerprint", info.vocabulary_fingerprint},
+                 {"text_fingerprint", info.text_fingerprint},
+                 {"splits", splits},
+                 {"labels", nullptr},
+                 {"provenance", provenance}};
+  if (!info.labels.empty()) {
+    std::string lines;
+    for (const std::string& label : info.labels) lines += label + "\n";
+    write_file_atomic(folder / kLabelsFile, lines);
+    corpus["labels"] = kLabelsFile;
+  }
+  write_file_atomic(folder / kCorpusFile, corpus.dump(2) + "\n");
+}
+
+CorpusInfo open_corpus(const fs::path& folder) {
+  if (const auto defect = manifest_defect(folder, false)) {
+    throw DataError(str("cannot open the corpus ", folder.string(), ": ", *defect, kAdvice));
+  }
+  CorpusInfo info;
+  try {
+    info = parse_info(folder, read_corpus_json(folder));
+    for (const char* name : {"vocab.txt", "text.json"}) {
+      if (!fs::is_regular_file(folder / name)) throw DataError(str("file ", name, " is missing"));
+    }
+    if (const std::string defect = info_defect(info); !defect.empty()) throw DataError(defect);
+    if (const std::string found = file_fingerprint(folder / "vocab.txt"); found != info.vocabulary_fingerprint) {
+      throw DataError(str("vocab.txt has fingerprint ", found, ", corpus.json says ", info.vocabulary_fingerprint));
+    }
+  } catch (const json::exception& e) {
+    throw DataError(str((folder / kCorpusFile).string(), ": not a valid corpus description: ", e.what(), kAdvice));
+  } catch (const Error& e) {
+    throw DataError(str("cannot open the corpus ", folder.string(), ": ", e.what(), kAdvice));
+  }
+  return info;
+}
+
+json corpus_provenance(const fs::path& folder) { return read_corpus_json(folder).value("provenance", json::object()); }
+
+ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::string& split) {
+  const auto known = info.splits.find(split);
+  if (known == info.splits.end()) {
+    std::string names;
+    for (const auto& [name, unused] : info.splits) names += (names.empty() ? "" : ", ") + name;
+    throw DataError(str("corpus ", folder.string(), " has no split \"", split, "\": it has ", names));
+  }
+  ShardSet shards(folder, split);
+  const auto expect = [&](const char* what, const auto& found, const auto& expected) {
+    if (found != expected) {
+      throw DataError(str("the shards of ", split, " in ", folder.string(), " have ", what, " ", found,
+                          ", corpus.json says ", expected, kAdvice));
+    }
+  };
+  expect("vocabulary fingerprint", shards.header().vocabulary_fingerprint, info.vocabulary_fingerprint);
+  expect("text fingerprint", shards.header().text_fingerprint, info.text_fingerprint);
+  expect("token count", shards.token_count(), known->second.tokens);
+  expect("document count", shards.document_count(), known->second.documents);
+  expect("fingerprint", shards.fingerprint(), known->second.fingerprint);
+  expect("having labels (0 or 1)", shards.header().labelled, info.kind == "labelled");
+  return shards;
+}
+
+}  // namespace ulmfit::data

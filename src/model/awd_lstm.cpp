@@ -1,0 +1,139 @@
+#include "model/awd_lstm.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "model/dropout.h"
+
+namespace ulmfit::model {
+namespace {
+
+at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std::uint32_t number, at::Device device) {
+  at::Tensor tensor = at::empty(sizes, at::kFloat);
+  auto* out = tensor.mutable_data_ptr<float>();
+  const RandomKey key{seed, Purpose::kInit, 0, number};
+  for (std::int64_t i = 0; i < tensor.numel(); ++i) {
+    out[i] = static_cast<float>((2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1) * bound);
+  }
+  return tensor.to(device).requires_grad_(true);
+}
+
+}  // namespace
+
+std::int64_t Shape::encoder_parameters() const {
+  std::int64_t count = vocabulary * embedding;
+  for (std::int64_t l = 0; l < layers; ++l) count += 4 * output_width(l) * (input_width(l) + output_width(l) + 2);
+  return count;
+}
+
+LstmState LstmState::detached() const {
+  LstmState out;
+  for (const auto& t : h) out.h.push_back(t.detach());
+  for (const auto& t : c) out.c.push_back(t.detach());
+  return out;
+}
+
+LstmState LstmState::narrow(std::int64_t first, std::int64_t count) const {
+  LstmState out;
+  for (const auto& t : h) out.h.push_back(t.narrow(0, first, count));
+  for (const auto& t : c) out.c.push_back(t.narrow(0, first, count));
+  return out;
+}
+
+AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : shape_(shape) {
+  std::uint32_t number = 0;
+  embedding_ = uniform({shape.vocabulary, shape.embedding}, 0.1, seed, number++, device);
+  for (std::int64_t l = 0; l < shape.layers; ++l) {
+    const std::int64_t width = shape.output_width(l);
+    const double bound = 1 / std::sqrt(static_cast<double>(width));
+    Layer layer;
+    layer.weight_ih = uniform({4 * width, shape.input_width(l)}, bound, seed, number++, device);
+    layer.weight_hh = uniform({4 * width, width}, bound, seed, number++, device);
+    layer.bias_ih = uniform({4 * width}, bound, seed, number++, device);
+    layer.bias_hh = uniform({4 * width}, bound, seed, number++, device);
+    layers_.push_back(std::move(layer));
+  }
+  decoder_bias_ = at::zeros({shape.vocabulary}, at::TensorOptions(device)).requires_grad_(true);
+}
+
+LstmState AwdLstm::zero_state(std::int64_t columns) const {
+  LstmState state;
+  for (std::int64_t l = 0; l < shape_.layers; ++l) {
+    state.h.push_back(at::zeros({columns, shape_.output_width(l)}, at::TensorOptions(device())));
+    state.c.push_back(at::zeros({columns, shape_.output_width(l)}, at::TensorOptions(device())));
+  }
+  return state;
+}
+
+std::vector<at::Tensor> AwdLstm::recurrent_weights(double weight_drop, const MaskKey* key) const {
+  std::vector<at::Tensor> weights;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const at::Tensor& raw = layers_[l].weight_hh;
+    if (key == nullptr || weight_drop <= 0) {
+      weights.push_back(raw);
+      continue;
+    }
+    weights.push_back(drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l), weight_drop,
+                                                    raw.size(0), raw.size(1), device())));
+  }
+  return weights;
+}
+
+EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
+                               const DropoutRates& rates, const MaskKey* key) const {
+  EncoderOutput out;
+  at::Tensor activations = embed(x, embedding_, rates.embedding, key);
+  if (key != nullptr && rates.input > 0) {
+    activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = layers_[l];
+    const auto [output, h, c] = at::lstm(activations, {state.h[l].unsqueeze(0), state.c[l].unsqueeze(0)},
+                                         {layer.weight_ih, recurrent[l], layer.bias_ih, layer.bias_hh}, /*has_biases=*/true,
+                                         /*num_layers=*/1, /*dropout=*/0.0, /*train=*/at::GradMode::is_enabled(),
+                                         /*bidirectional=*/false, /*batch_first=*/false);
+    out.next.h.push_back(h.squeeze(0));
+    out.next.c.push_back(c.squeeze(0));
+    activations = output;
+    if (key != nullptr && rates.hidden > 0 && l + 1 < layers_.size()) {
+      activations = activations * locked_mask(*key, Purpose::kHiddenDropout, static_cast<std::uint32_t>(l), rates.hidden,
+                                              output.size(2), device());
+    }
+  }
+  out.top = activations;
+  return out;
+}
+
+optim::LayerGroup AwdLstm::rnn_group(std::size_t l) const {
+  const std::string name = "rnn." + std::to_string(l);
+  const Layer& layer = layers_[l];
+  return {"rnn" + std::to_string(l),
+          {{name + ".weight_ih", layer.weight_ih, true},
+           {name + ".weight_hh", layer.weight_hh, true},
+           {name + ".bias_ih", layer.bias_ih, true},
+           {name + ".bias_hh", layer.bias_hh, true}}};
+}
+
+std::vector<optim::LayerGroup> AwdLstm::encoder_groups() const {
+  std::vector<optim::LayerGroup> groups{{"embedding", {{"embedding.weight", embedding_, true}}}};
+  for (std::size_t l = 0; l < layers_.size(); ++l) groups.push_back(rnn_group(l));
+  return groups;
+}
+
+std::vector<optim::LayerGroup> AwdLstm::lm_groups() const {
+  std::vector<optim::LayerGroup> groups;
+  for (std::size_t l = 0; l < layers_.size(); ++l) groups.push_back(rnn_group(l));
+  groups.push_back({"embedding+decoder", {{"embedding.weight", embedding_, true}, {"decoder.bias", decoder_bias_, false}}});
+  return groups;
+}
+
+std::vector<optim::NamedParameter> AwdLstm::parameters() const {
+  std::vector<optim::NamedParameter> all;
+  for (const auto& group : encoder_groups()) all.insert(all.end(), group.parameters.begin(), group.parameters.end());
+  all.push_back({"decoder.bias", decoder_bias_, false});
+  return all;
+}
+
+}  // namespace ulmfit::model

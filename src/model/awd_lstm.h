@@ -1,0 +1,73 @@
+// AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM layers, five dropouts,
+// a softmax head tied to the embedding. Shapes: T time, B columns (streams or documents), E embedding, H hidden, V vocabulary.
+// Gates are in the order input, forget, cell, output, with two biases, as cuDNN and PyTorch have them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/shape.h"
+#include "optim/param_groups.h"
+
+namespace ulmfit::model {
+
+// Hidden and cell state of every layer, [B, output_width(layer)] float32. A value: passed in, handed back, never hidden.
+struct LstmState {
+  std::vector<at::Tensor> h;
+  std::vector<at::Tensor> c;
+  LstmState detached() const;
+  LstmState narrow(std::int64_t first, std::int64_t count) const;  // columns [first, first + count), as views
+};
+
+struct EncoderOutput {
+  at::Tensor top;  // [T, B, E], the last layer's output before output dropout
+  LstmState next;
+};
+
+class AwdLstm {
+ public:
+  // Weights drawn as fastai and PyTorch do: embedding uniform in +-0.1, LSTM uniform in +-1/sqrt(H), decoder bias 0.
+  AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device);
+
+  const Shape& shape() const { return shape_; }
+  at::Device device() const { return embedding_.device(); }
+
+  LstmState zero_state(std::int64_t columns) const;
+
+  // The recurrent matrices of one batch with their DropConnect mask applied; key == nullptr: the raw ones. Made once a batch
+  // and used by all its windows.
+  std::vector<at::Tensor> recurrent_weights(double weight_drop, const MaskKey* key) const;
+
+  // x [T, B] int64. key == nullptr: evaluation, nothing is dropped. Gradients flow into `state` if its tensors want them.
+  EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
+                        const DropoutRates& rates, const MaskKey* key) const;
+
+  const at::Tensor& embedding() const { return embedding_; }      // [V, E], also the head's matrix
+  const at::Tensor& decoder_bias() const { return decoder_bias_; }  // [V]
+
+  // Every parameter by its name in model.safetensors, the decoder bias last.
+  std::vector<optim::NamedParameter> parameters() const;
+  // Layer groups from shallow to deep. Language model: rnn0, rnn1, ..., embedding + decoder.
+  std::vector<optim::LayerGroup> lm_groups() const;
+  // Encoder part of a classifier: embedding, rnn0, rnn1, ...
+  std::vector<optim::LayerGroup> encoder_groups() const;
+
+ private:
+  struct Layer {
+    at::Tensor weight_ih;  // [4 W, input_width]
+    at::Tensor weight_hh;  // [4 W, W], W = output_width
+    at::Tensor bias_ih;    // [4 W]
+    at::Tensor bias_hh;    // [4 W]
+  };
+  optim::LayerGroup rnn_group(std::size_t layer) const;
+
+  Shape shape_;
+  at::Tensor embedding_;
+  at::Tensor decoder_bias_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace ulmfit::model

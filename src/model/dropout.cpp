@@ -1,0 +1,92 @@
+#include "model/dropout.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <vector>
+
+namespace ulmfit::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+struct DropWeights : Function<DropWeights> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& mask) {
+    ctx->saved_data["mask"] = mask;
+    return weight * mask;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    return {grads[0] * ctx->saved_data["mask"].toTensor(), at::Tensor()};
+  }
+};
+
+struct Embed : Function<Embed> {
+  // `scale` holds one factor a token ([T, B]) or is undefined.
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids, const at::Tensor& scale) {
+    ctx->saved_data["weight"] = weight;
+    ctx->saved_data["ids"] = ids;
+    ctx->saved_data["scale"] = scale;
+    at::Tensor rows = at::embedding(weight, ids);
+    if (scale.defined()) rows.mul_(scale.unsqueeze(-1));
+    return rows;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    at::Tensor weight = ctx->saved_data["weight"].toTensor();
+    const at::Tensor scale = ctx->saved_data["scale"].toTensor();
+    const at::Tensor rows = scale.defined() ? grads[0] * scale.unsqueeze(-1) : grads[0];
+    const at::Tensor ids = ctx->saved_data["ids"].toTensor().reshape({-1});
+    TORCH_CHECK(weight.grad().defined(), "embed: the gradient buffer of the embedding must exist before backward");
+    weight.mutable_grad().index_add_(0, ids, rows.reshape({ids.numel(), -1}));
+    return {at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, std::uint32_t layer) {
+  return {key.seed, purpose, key.step, stream + layer * kLayerStride};
+}
+
+}  // namespace
+
+at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
+                       at::Device device) {
+  at::Tensor mask = at::empty({static_cast<std::int64_t>(key.streams.size()), width}, at::kFloat);
+  auto* out = mask.mutable_data_ptr<float>();
+  for (const std::uint32_t stream : key.streams) {
+    fill_dropout_mask(draw_key(key, purpose, stream, layer), drop, out, static_cast<std::size_t>(width));
+    out += width;
+  }
+  return mask.to(device);
+}
+
+at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t rows,
+                       std::int64_t cols, at::Device device) {
+  at::Tensor mask = at::empty({rows, cols}, at::kFloat);
+  fill_dropout_mask(draw_key(key, purpose, layer, 0), drop, mask.mutable_data_ptr<float>(),
+                    static_cast<std::size_t>(rows * cols));
+  return mask.to(device);
+}
+
+at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { return DropWeights::apply(weight, mask); }
+
+at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key) {
+  at::Tensor scale;
+  if (key != nullptr && drop > 0) {
+    // Drawn for the words that occur, not for the whole vocabulary.
+    const at::Tensor ids_cpu = ids.cpu().contiguous();
+    scale = at::empty(ids.sizes(), at::kFloat);
+    const auto* id = ids_cpu.const_data_ptr<std::int64_t>();
+    auto* out = scale.mutable_data_ptr<float>();
+    const RandomKey draws = draw_key(*key, Purpose::kEmbeddingDropout, 0, 0);
+    const std::uint64_t threshold = keep_threshold(drop);
+    const auto kept = static_cast<float>(1.0 / (1.0 - drop));
+    for (std::int64_t i = 0; i < ids_cpu.numel(); ++i) {
+      out[i] = random_word(draws, static_cast<std::uint64_t>(id[i])) < threshold ? kept : 0.0F;
+    }
+    scale = scale.to(ids.device());
+  }
+  return Embed::apply(weight, ids, scale);
+}
+
+}  // namespace ulmfit::model

@@ -1,0 +1,107 @@
+#include "model/linear_cross_entropy.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "model/softmax_rows.h"
+
+namespace ulmfit::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// Logits of one block: large enough that the products run at full speed, small enough to stay near the caches.
+constexpr std::int64_t kBlockFloats = 6 << 20;
+
+std::int64_t block_rows(std::int64_t rows, std::int64_t vocabulary) {
+  const std::int64_t fitting = std::max<std::int64_t>(kBlockFloats / vocabulary / 16 * 16, 64);
+  return std::min(rows, fitting);
+}
+
+// Losses of a block of logits (in place: becomes the gradient), [n] float32.
+at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale, bool gradient) {
+  if (!logits.is_cpu()) {
+    const at::Tensor valid = targets.ge(0);
+    const at::Tensor index = targets.clamp_min(0).unsqueeze(1);
+    logits.add_(bias);
+    const at::Tensor lse = logits.logsumexp(1);
+    const at::Tensor losses = (lse - logits.gather(1, index).squeeze(1)).mul_(valid);
+    if (gradient) {
+      logits.sub_(lse.unsqueeze(1)).exp_();
+      logits.scatter_add_(1, index, at::full_like(index, -1.0, logits.options()));
+      logits.mul_(valid.to(at::kFloat).mul_(scale).unsqueeze(1));
+    }
+    return losses;
+  }
+  const std::int64_t cols = logits.size(1);
+  at::Tensor losses = at::empty({logits.size(0)}, logits.options());
+  auto* out = logits.mutable_data_ptr<float>();
+  auto* loss = losses.mutable_data_ptr<float>();
+  const auto* target = targets.const_data_ptr<std::int64_t>();
+  const auto* b = bias.const_data_ptr<float>();
+  at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    softmax_rows(out + begin * cols, end - begin, cols, cols, b, target + begin, loss + begin, static_cast<float>(scale),
+                 gradient);
+  });
+  return losses;
+}
+
+struct LinearCrossEntropy : Function<LinearCrossEntropy> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, at::Tensor weight, at::Tensor bias,
+                            const at::Tensor& targets, double scale, bool gradient, double* nats) {
+    const std::int64_t rows = hidden.size(0);
+    const std::int64_t step = block_rows(rows, weight.size(0));
+    const bool weight_gradient = gradient && weight.requires_grad();
+    TORCH_CHECK(!weight_gradient || (weight.grad().defined() && bias.grad().defined()),
+                "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
+    at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
+    at::Tensor buffer = at::empty({std::min(step, rows), weight.size(0)}, hidden.options());
+    const at::Tensor transposed = weight.t();
+    *nats = 0;
+    for (std::int64_t first = 0; first < rows; first += step) {
+      const std::int64_t n = std::min(step, rows - first);
+      at::Tensor logits = buffer.narrow(0, 0, n);
+      const at::Tensor h = hidden.narrow(0, first, n);
+      at::mm_out(logits, h, transposed);
+      const at::Tensor losses = block_losses(logits, bias, targets.narrow(0, first, n), scale, gradient);
+      *nats += losses.sum(at::kDouble).item<double>();
+      if (!gradient) continue;
+      at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
+      at::mm_out(block_gradient, logits, weight);
+      if (weight_gradient) {
+        weight.mutable_grad().addmm_(logits.t(), h);
+        bias.mutable_grad().add_(logits.sum(0));
+      }
+    }
+    ctx->saved_data["gradient"] = hidden_gradient;
+    return at::scalar_tensor(*nats * scale, hidden.options());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list&) {
+    return {ctx->saved_data["gradient"].toTensor(), {}, {}, {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
+                                  const at::Tensor& targets, double scale) {
+  CrossEntropy result;
+  const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
+  result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, gradient, &result.nats);
+  return result;
+}
+
+at::Tensor plain_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
+                                      const at::Tensor& targets, double scale) {
+  const at::Tensor losses = at::nll_loss(at::log_softmax(at::addmm(bias, hidden, weight.t()), 1), targets, {}, at::Reduction::Sum,
+                                         /*ignore_index=*/-1);
+  return losses * scale;
+}
+
+}  // namespace ulmfit::model

@@ -1,0 +1,86 @@
+// Adam with decoupled weight decay, as fastai computes it, and plain SGD, over layer groups that can be frozen.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "optim/param_groups.h"
+
+namespace ulmfit::optim {
+
+enum class OptimizerKind {
+  kAdam,  // Loshchilov & Hutter, "Decoupled weight decay regularization", 2019 (AdamW)
+  kSgd,   // without momentum; weight decay is L2, added to the gradient
+};
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::kAdam;
+  double beta1 = 0.7;  // where the schedule doesn't cycle it
+  double beta2 = 0.99;
+  double eps = 1e-5;
+  double weight_decay = 0.01;  // for parameters with `decay` set
+};
+
+// What a checkpoint holds of an optimizer.
+struct OptimizerState {
+  std::vector<std::pair<std::string, at::Tensor>> moments;  // "exp_avg.NAME", "exp_avg_sq.NAME"; none for SGD
+  std::vector<std::int64_t> steps;                          // updates so far, by group
+};
+
+// Updates the parameters in place from their `grad()`. With k the group's own count of updates, lr its rate:
+//   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  p = p (1 - lr wd)
+//   p = p - lr / (1 - beta1^k) m / (sqrt(v / (1 - beta2^k)) + eps)
+// A group's parameters train and freeze together, so its count is that of each of its parameters.
+// The result is the same bit for bit for any number of threads. Nothing here communicates.
+class Optimizer {
+ public:
+  // All groups are trainable at first. Moments are allocated here, on the parameters' devices. Throws
+  // std::invalid_argument if two parameters share a name or storage, or one is not contiguous.
+  Optimizer(std::vector<LayerGroup> groups, OptimizerOptions options);
+
+  // Sets requires_grad of every parameter by its group and drops the gradients of the frozen ones.
+  void set_trainable(const std::vector<bool>& trainable_by_group);
+
+  // One update of the trainable groups; frozen ones keep parameters, moments and counts. `beta1` is the schedule's, if it
+  // cycles it. Allocates no tensor. Throws std::logic_error if a trainable parameter has no gradient.
+  void step(const std::vector<double>& lr_by_group, std::optional<double> beta1 = std::nullopt);
+
+  void zero_grad();  // drops all gradients, so that the next backward stores instead of adding
+
+  const std::vector<LayerGroup>& groups() const { return groups_; }
+
+  // The moments themselves, not copies: copy them before the next step.
+  OptimizerState state() const;
+
+  // Copies `state` in. Throws CheckpointError, with nothing changed, naming the first entry that is missing, unknown or of
+  // another shape or type.
+  void load_state(const OptimizerState& state);
+
+ private:
+  // The tensors of one group with one weight decay, as lists that the multi-tensor kernels take.
+  struct Lists {
+    double weight_decay = 0;
+    std::vector<at::Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps;
+  };
+  struct GroupState {
+    bool trainable = true;
+    std::int64_t steps = 0;
+    at::Tensor steps_on_device;  // float32 scalar, shared by all entries of Lists::steps
+    Lists decayed, plain;
+  };
+
+  void add_parameter(GroupState& group, const NamedParameter& parameter);
+  void gather_gradients(std::size_t group);
+  void update(Lists& lists, double lr, double beta1);
+
+  std::vector<LayerGroup> groups_;
+  OptimizerOptions options_;
+  std::vector<GroupState> states_;
+};
+
+}  // namespace ulmfit::optim

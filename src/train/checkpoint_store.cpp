@@ -1,0 +1,167 @@
+#include "train/checkpoint_store.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/manifest.h"
+#include "base/stopwatch.h"
+
+namespace ulmfit::train {
+namespace {
+
+constexpr std::string_view kTemporaryPrefix = ".saving-";
+
+// Steps of the checkpoints in the folder, newest first, whole or not.
+std::vector<std::int64_t> steps_in(const fs::path& folder) {
+  std::vector<std::int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    std::int64_t step = 0;
+    if (name.starts_with("step-") && std::from_chars(name.data() + 5, name.data() + name.size(), step).ec == std::errc{}) {
+      steps.push_back(step);
+    }
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+void write_tensors(const fs::path& path, const interop::NamedTensors& tensors) {
+  OutputFile file(path);
+  interop::write_safetensors(file, tensors);
+  file.sync();
+  file.close();
+}
+
+void remove_checkpoint(const fs::path& path) {
+  // The manifest goes first: a removal that is cut short leaves a folder that does not exist for readers.
+  std::error_code error;
+  fs::remove(path / kManifestName, error);
+  fs::remove_all(path, error);
+  if (error) log::warn("checkpoint", str("cannot remove old checkpoint ", path.string(), ": ", error.message()));
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::int64_t step) {
+  std::array<char, 32> name{};
+  std::snprintf(name.data(), name.size(), "step-%09lld", static_cast<long long>(step));
+  return name.data();
+}
+
+// The copy being written, and the thread that writes it. The thread runs no ATen operator.
+struct CheckpointStore::Writer {
+  Snapshot copy;
+  std::map<std::string, at::Tensor> buffers;
+  std::thread thread;
+  std::exception_ptr failure;
+
+  interop::NamedTensors copied(const interop::NamedTensors& tensors, const std::string& prefix) {
+    interop::NamedTensors out;
+    for (const auto& [name, tensor] : tensors) {
+      at::Tensor& buffer = buffers[prefix + name];
+      if (!buffer.defined() || buffer.sizes() != tensor.sizes()) buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+      buffer.copy_(tensor);
+      out.emplace_back(name, buffer);
+    }
+    return out;
+  }
+
+  void write(const fs::path& folder, std::int64_t keep) {
+    const fs::path temporary = folder / (std::string(kTemporaryPrefix) + checkpoint_name(copy.step));
+    fs::remove_all(temporary);
+    make_directories(temporary);
+    write_tensors(temporary / "model.safetensors", copy.model);
+    write_tensors(temporary / "training.safetensors", copy.training);
+    write_file_atomic(temporary / "state.json", copy.state.dump(1));
+    write_manifest(temporary);
+    sync_directory(temporary);
+    const fs::path final_name = folder / checkpoint_name(copy.step);
+    if (fs::exists(final_name)) remove_checkpoint(final_name);
+    rename_synced(temporary, final_name);
+    std::int64_t kept = 0;
+    for (const std::int64_t step : steps_in(folder)) {
+      if (kept++ >= keep && step != copy.best_step) remove_checkpoint(folder / checkpoint_name(step));
+    }
+  }
+};
+
+CheckpointStore::CheckpointStore(fs::path folder, std::int64_t keep)
+    : folder_(std::move(folder)), keep_(std::max<std::int64_t>(keep, 1)), writer_(std::make_unique<Writer>()) {
+  make_directories(folder_);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (entry.path().filename().string().starts_with(kTemporaryPrefix)) fs::remove_all(entry.path(), error);
+  }
+}
+
+CheckpointStore::~CheckpointStore() { finish(); }
+
+bool CheckpointStore::finish() {
+  if (writer_->thread.joinable()) writer_->thread.join();
+  if (!writer_->failure) return true;
+  try {
+    std::rethrow_exception(std::exchange(writer_->failure, nullptr));
+  } catch (const std::exception& e) {
+    log::warn("checkpoint", str("checkpoint of step ", writer_->copy.step, " not saved: ", e.what(),
+                                "; the run goes on, the checkpoint before it stands"));
+  }
+  return false;
+}
+
+void CheckpointStore::save(const Snapshot& snapshot) {
+  const ScopedTimer timer(stalled_);
+  finish();
+  writer_->copy.step = snapshot.step;
+  writer_->copy.best_step = snapshot.best_step;
+  writer_->copy.state = snapshot.state;
+  writer_->copy.model = writer_->copied(snapshot.model, "model/");
+  writer_->copy.training = writer_->copied(snapshot.training, "training/");
+  writer_->thread = std::thread([this] {
+    try {
+      writer_->write(folder_, keep_);
+    } catch (...) {
+      writer_->failure = std::current_exception();
+    }
+  });
+}
+
+Snapshot CheckpointStore::load(std::int64_t step) {
+  const fs::path path = folder_ / checkpoint_name(step);
+  check_manifest<CheckpointError>(path, /*checksums=*/true);
+  Snapshot snapshot;
+  snapshot.step = step;
+  snapshot.model = interop::SafetensorsFile(path / "model.safetensors").read_all();
+  snapshot.training = interop::SafetensorsFile(path / "training.safetensors").read_all();
+  try {
+    snapshot.state = nlohmann::json::parse(read_file(path / "state.json"));
+  } catch (const nlohmann::json::exception& e) {
+    throw CheckpointError(str("cannot read ", (path / "state.json").string(), ": ", e.what()));
+  }
+  return snapshot;
+}
+
+std::optional<Snapshot> CheckpointStore::latest() {
+  for (const std::int64_t step : steps_in(folder_)) {
+    try {
+      return load(step);
+    } catch (const Error& e) {
+      log::warn("checkpoint", str(e.what(), "; using the checkpoint before it"));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace ulmfit::train

@@ -1,0 +1,72 @@
+// Classifier training over whole documents. The pooled features of the global batch are gathered and the head computed alike
+// on every rank, so that batch-norm statistics are global and the head's gradient is the same everywhere; only the encoder's
+// gradient is summed over ranks.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "data/document_batches.h"
+#include "data/prefetch.h"
+#include "data/shard_reader.h"
+#include "model/awd_lstm.h"
+#include "model/document_pooling.h"
+#include "model/pooling_head.h"
+#include "train/task.h"
+
+namespace ulmfit::train {
+
+struct ClassifierTaskOptions {
+  data::DocumentBatchOptions batches;
+  model::DropoutRates dropout;      // `output` is the first dropout of the head
+  double head_dropout = 0.1;        // of the head's other blocks
+  model::Bpt3cOptions bpt3c;
+  std::uint64_t seed = 1;
+};
+
+// Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks. Collective.
+// Each document is computed once, by one rank.
+at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
+                                 const data::DocumentBatchOptions& batches, const model::Bpt3cOptions& bpt3c,
+                                 const ShardPlan& plan, comm::Communicator& comm);
+
+class ClassifierTask : public Task {
+ public:
+  ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train, const data::ShardSet* valid,
+                 ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
+  ~ClassifierTask() override;
+
+  const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  std::string rate_unit() const override { return "docs_per_s"; }
+  std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  void seek(const Position& position) override;
+  StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
+  Evaluation validate() override;
+  interop::NamedTensors model_tensors() const override;
+  interop::NamedTensors carried_tensors() override { return {}; }
+  void load_carried(const interop::NamedTensors&) override {}
+  double data_wait_seconds() const override;
+
+ private:
+  struct ShardBatch {
+    Position position;
+    std::int64_t global_documents = 0;
+    std::vector<std::vector<data::Document>> shards;  // of this rank
+  };
+  at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position) const;
+  at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
+
+  model::AwdLstm& encoder_;
+  model::PoolingHead& head_;
+  ClassifierTaskOptions options_;
+  ShardPlan plan_;
+  comm::Communicator& comm_;
+  const data::ShardSet* valid_;
+  data::DocumentBatches batches_;
+  std::int64_t steps_per_epoch_;
+  std::vector<optim::LayerGroup> groups_;
+  std::unique_ptr<data::Prefetch<ShardBatch>> prefetch_;
+};
+
+}  // namespace ulmfit::train

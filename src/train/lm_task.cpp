@@ -1,0 +1,200 @@
+#include "train/lm_task.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "model/dropout.h"
+#include "model/linear_cross_entropy.h"
+
+namespace ulmfit::train {
+namespace {
+
+// Columns [first, first + count) of a batch's row-major [T, B] ids.
+at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std::int64_t B, std::int64_t first,
+                      std::int64_t count, at::Device device) {
+  const at::Tensor all = at::from_blob(const_cast<std::int64_t*>(ids.data()), {T, B}, at::kLong);
+  return all.narrow(1, first, count).contiguous().to(device);
+}
+
+// The first of `total` equal parts' bounds; parts differ by at most one when it does not divide.
+std::int64_t part_begin(std::int64_t n, std::int64_t part, std::int64_t total) { return n * part / total; }
+
+}  // namespace
+
+LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, data::LmStreamOptions options,
+                    const ShardPlan& plan, comm::Communicator& comm) {
+  at::NoGradGuard no_grad;
+  // A short text in many streams would start from an empty memory in each of them: at least four windows a stream.
+  const std::int64_t fitting = std::max<std::int64_t>(shards.token_count() / (4 * options.bptt), 1);
+  options.streams = std::min(options.streams, fitting);
+  options.variable_bptt = false;
+  options.shuffle = false;
+  data::LmStreams streams(shards, options);
+  const auto windows = static_cast<std::int64_t>(streams.windows(0).size());
+  const auto recurrent = model.recurrent_weights(0, nullptr);
+  at::Tensor nats = at::zeros({plan.count}, at::kDouble);
+  for (std::int64_t k = 0; k < plan.count; ++k) {
+    const std::int64_t first = part_begin(options.streams, plan.first + k, plan.total);
+    const std::int64_t count = part_begin(options.streams, plan.first + k + 1, plan.total) - first;
+    if (count == 0) continue;
+    model::LstmState state = model.zero_state(count);
+    double sum = 0;
+    for (std::int64_t w = 0; w < windows; ++w) {
+      const data::LmBatch batch = streams.batch(0, w, first, count);
+      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, count, model.device());
+      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, count, model.device());
+      model::EncoderOutput out = model.forward(x, state, recurrent, {}, nullptr);
+      state = std::move(out.next);
+      sum += model::linear_cross_entropy(out.top.reshape({batch.T * count, -1}), model.embedding(), model.decoder_bias(),
+                                         y.reshape({-1}), 1.0)
+                 .nats;
+    }
+    nats[k] = sum;
+  }
+  // Added in the order of the shards on every rank, so that the sum has the same bits everywhere.
+  const at::Tensor all = comm.all_gather(nats).reshape({-1});
+  const auto* values = all.const_data_ptr<double>();
+  LmScore score;
+  score.nats = std::accumulate(values, values + all.numel(), 0.0);
+  score.targets = static_cast<double>(options.streams * streams.stream_length());
+  return score;
+}
+
+LmTask::LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::ShardSet* valid, LmTaskOptions options,
+               ShardPlan plan, comm::Communicator& comm)
+    : model_(model), options_(options), plan_(plan), comm_(comm), valid_(valid), streams_(train, options.streams),
+      lengths_(train, options.streams), groups_(model.lm_groups()) {
+  if (options.streams.streams % plan.total != 0) {
+    throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", plan.total,
+                          " equal shards; choose --train.streams as a multiple of ", plan.total));
+  }
+  shard_columns_ = options.streams.streams / plan.total;
+  columns_ = shard_columns_ * plan.count;
+  for (std::int64_t k = 0; k < plan.count; ++k) states_.push_back(model.zero_state(shard_columns_));
+}
+
+LmTask::~LmTask() = default;
+
+std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
+  return static_cast<std::int64_t>(lengths_.windows(epoch).size());
+}
+
+double LmTask::lr_scale(const Position& position) const {
+  if (!options_.scale_lr_by_bptt) return 1;
+  const auto window = lengths_.windows(position.epoch).at(static_cast<std::size_t>(position.index));
+  return static_cast<double>(window.length) / static_cast<double>(options_.streams.bptt);
+}
+
+void LmTask::seek(const Position& position) {
+  const std::int64_t first = plan_.first * shard_columns_;
+  prefetch_ = std::make_unique<data::Prefetch<data::LmBatch>>(
+      [this, first, epoch = position.epoch, window = position.index, windows = steps_in_epoch(position.epoch)]() mutable
+      -> std::optional<data::LmBatch> {
+        if (window == windows) {
+          window = 0;
+          windows = static_cast<std::int64_t>(streams_.windows(++epoch).size());
+        }
+        return streams_.batch(epoch, window++, first, columns_);
+      },
+      2);
+}
+
+StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
+  const std::optional<data::LmBatch> batch = prefetch_->next();
+  TORCH_CHECK(batch && batch->epoch == position.epoch && batch->window == position.index, "the data path lost its place");
+  StepSums sums;
+  for (std::int64_t k = 0; k < plan_.count; ++k) {
+    auto& state = states_[static_cast<std::size_t>(k)];
+    if (batch->epoch_start) state = model_.zero_state(shard_columns_);
+    reducer.begin_shard();
+    backward_shard(*batch, position, k, sums);
+    reducer.end_shard();
+  }
+  return sums;
+}
+
+void LmTask::backward_shard(const data::LmBatch& batch, const Position& position, std::int64_t shard, StepSums& sums) {
+  const std::int64_t B = shard_columns_;
+  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, shard * B, B, model_.device());
+  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, shard * B, B, model_.device()).reshape({-1});
+  model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
+  std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((plan_.first + shard) * B));
+
+  auto& state = states_[static_cast<std::size_t>(shard)];
+  const auto& rates = options_.dropout;
+  model::EncoderOutput out = model_.forward(x, state, model_.recurrent_weights(rates.weight, &key), rates, &key);
+  at::Tensor dropped = out.top;
+  if (rates.output > 0) {
+    dropped = dropped * model::locked_mask(key, Purpose::kOutputDropout, 0, rates.output, out.top.size(2), model_.device());
+  }
+  // Every term is divided by its global count here, once: sums over shards and ranks are then the mean of the whole batch.
+  const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
+  const auto width = static_cast<double>(out.top.size(2));
+  const model::CrossEntropy ce = model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.embedding(),
+                                                             model_.decoder_bias(), y, 1 / global_tokens);
+  at::Tensor loss = ce.loss;
+  if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
+  if (options_.tar > 0 && batch.T > 1) {
+    const auto steps = static_cast<double>((batch.T - 1) * options_.streams.streams);
+    const at::Tensor change = out.top.narrow(0, 1, batch.T - 1) - out.top.narrow(0, 0, batch.T - 1);
+    loss = loss + change.square().sum() * (options_.tar / (steps * width));
+  }
+  torch::autograd::backward({loss}, {});
+  state = out.next.detached();
+  sums.nats += ce.nats;
+  sums.targets += static_cast<double>(y.numel());
+  sums.items += static_cast<double>(y.numel());
+}
+
+Evaluation LmTask::validate() {
+  Evaluation result;
+  if (valid_ == nullptr) return result;
+  const LmScore score = evaluate_lm(model_, *valid_, options_.streams, plan_, comm_);
+  result.score = score.nats / score.targets;
+  result.values = {{"loss", result.score}, {"perplexity", std::exp(result.score)}, {"tokens", score.targets}};
+  return result;
+}
+
+interop::NamedTensors LmTask::model_tensors() const {
+  interop::NamedTensors tensors;
+  for (const auto& p : model_.parameters()) tensors.emplace_back(p.name, p.tensor.detach());
+  return tensors;
+}
+
+interop::NamedTensors LmTask::carried_tensors() {
+  interop::NamedTensors tensors;
+  for (std::size_t l = 0; l < states_[0].h.size(); ++l) {
+    for (const bool cell : {false, true}) {
+      std::vector<at::Tensor> mine;
+      for (const auto& state : states_) mine.push_back(cell ? state.c[l] : state.h[l]);
+      const at::Tensor all = comm_.all_gather(at::cat(mine).contiguous());  // [N, G / N, W]
+      tensors.emplace_back(str("lstm.", cell ? "c." : "h.", l), all.reshape({options_.streams.streams, -1}).cpu());
+    }
+  }
+  return tensors;
+}
+
+void LmTask::load_carried(const interop::NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    for (std::size_t l = 0; l < states_[0].h.size(); ++l) {
+      for (std::int64_t k = 0; k < plan_.count; ++k) {
+        auto& state = states_[static_cast<std::size_t>(k)];
+        const bool cell = name == str("lstm.c.", l);
+        if (!cell && name != str("lstm.h.", l)) continue;
+        if (tensor.dim() != 2 || tensor.size(0) != options_.streams.streams || tensor.size(1) != state.h[l].size(1)) {
+          throw CheckpointError(str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
+        }
+        const at::Tensor rows = tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(model_.device());
+        (cell ? state.c[l] : state.h[l]) = rows;
+      }
+    }
+  }
+}
+
+double LmTask::data_wait_seconds() const { return prefetch_ ? prefetch_->waited_seconds() : 0; }
+
+}  // namespace ulmfit::train

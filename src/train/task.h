@@ -1,0 +1,73 @@
+// What is being learned, apart from how: the trainer knows the order of a step, a task its data, model and loss.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/grad_reducer.h"
+#include "interop/safetensors.h"
+#include "optim/param_groups.h"
+
+namespace ulmfit::train {
+
+// Where in a run a step stands. All ranks hold the same values.
+struct Position {
+  std::int64_t step = 0;   // global: keys the masks
+  std::int64_t epoch = 0;
+  std::int64_t index = 0;  // step within the epoch
+};
+
+// How a step's global batch is split: into `total` shards, of which this rank computes [first, first + count), one after the
+// other. In normal mode there are as many as ranks times passes; in reproducible mode a fixed number whatever the ranks.
+struct ShardPlan {
+  std::int64_t total = 1;
+  std::int64_t first = 0;
+  std::int64_t count = 1;
+};
+
+// Sums over the targets that this rank computed in a step; the trainer adds them over ranks.
+struct StepSums {
+  double nats = 0;     // loss without penalties
+  double targets = 0;  // what the loss is averaged over: tokens, documents
+  double items = 0;    // what throughput counts: tokens, documents
+};
+
+// Results of an evaluation over all ranks, the same on each.
+struct Evaluation {
+  double score = 0;  // lower is better: what "best" and early stopping compare
+  std::map<std::string, double> values;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  virtual const std::vector<optim::LayerGroup>& groups() const = 0;  // shallow to deep
+  virtual std::string rate_unit() const = 0;                         // "tokens_per_s" or "docs_per_s"
+  virtual std::int64_t steps_in_epoch(std::int64_t epoch) const = 0;
+  virtual double lr_scale(const Position&) const { return 1; }
+
+  // Starts reading data at `position`; called once before the first step.
+  virtual void seek(const Position& position) = 0;
+
+  // Forward and backward of this rank's shards of one step. Adds to the parameters' .grad the gradient of
+  // (sum over this rank's shards) / (global number of targets), so that a sum over ranks is the gradient of the mean loss.
+  // Calls reducer.begin_shard / end_shard around each. Collective for tasks that exchange features.
+  virtual StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) = 0;
+
+  // Loss and figures on the validation split; nothing is dropped, no state of training is touched. Collective.
+  virtual Evaluation validate() = 0;
+
+  // Weights and buffers by their names in model.safetensors.
+  virtual interop::NamedTensors model_tensors() const = 0;
+  // What training needs beyond weights and moments (LSTM states of all streams), the same on every rank count. Collective.
+  virtual interop::NamedTensors carried_tensors() = 0;
+  virtual void load_carried(const interop::NamedTensors& tensors) = 0;  // collective; throws CheckpointError
+
+  virtual double data_wait_seconds() const = 0;
+};
+
+}  // namespace ulmfit::train

@@ -1,0 +1,237 @@
+#include "train/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/stop_signal.h"
+#include "optim/gradient_norm.h"
+
+namespace ulmfit::train {
+
+Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
+                 std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store,
+                 Observer* observer, TrainerOptions options)
+    : task_(task), plan_(plan), optimizer_(optimizer), reducer_(reducer), reduced_(std::move(reduced)), comm_(comm),
+      store_(store), observer_(observer), options_(options) {
+  for (const auto& group : task.groups()) {
+    for (const auto& p : group.parameters) {
+      const bool summed = std::any_of(reduced_.begin(), reduced_.end(), [&](const auto& r) { return r.name == p.name; });
+      if (!summed) own_.push_back(p.tensor);
+    }
+  }
+}
+
+StopReason Trainer::run() {
+  watch_ = Stopwatch();
+  report_watch_ = Stopwatch();
+  if (counters_.step < plan_.total_steps()) task_.seek(plan_.position(counters_.step));
+  while (counters_.step < plan_.total_steps() && !stop_agreed_ && !stop_early_) {
+    const std::int64_t step = counters_.step;
+    train_step();
+    const bool epoch_over = plan_.ends_epoch(step);
+    if (epoch_over) validate();
+    const bool due = options_.checkpoint_every > 0 && counters_.step % options_.checkpoint_every == 0;
+    if (due || epoch_over || stop_agreed_) save();
+  }
+  if (store_ != nullptr) store_->finish();
+  if (stop_agreed_ && counters_.step < plan_.total_steps()) return StopReason::kSignalled;
+  return stop_early_ ? StopReason::kEarlyStopped : StopReason::kFinished;
+}
+
+void Trainer::train_step() {
+  const std::int64_t step = counters_.step;
+  if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
+  const Position position = plan_.position(step);
+  StepRates rates = plan_.rates(step);
+  const double scale = task_.lr_scale(position);
+  for (double& lr : rates.lr_by_group) lr *= scale;
+
+  zero_gradients();
+  const StepSums mine = task_.accumulate_gradients(position, reducer_);
+  reducer_.reduce();
+  bool stop = false;
+  const StepSums sums = agree(mine, &stop);
+  const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
+  // Every rank has the same sums, so that all come to the same decision.
+  const double norm = optim::global_norm(gradients);
+  if (std::isfinite(norm) && std::isfinite(sums.nats)) {
+    if (options_.clip > 0) optim::clip_(gradients, norm, options_.clip);
+    optimizer_.step(rates.lr_by_group, rates.beta1);
+    counters_.skipped_in_a_row = 0;
+    counters_.report_nats += sums.nats;
+    counters_.report_targets += sums.targets;
+  } else {
+    ++counters_.skipped;
+    if (++counters_.skipped_in_a_row >= options_.max_skipped) {
+      throw DivergedError(str("training diverged: gradients were not finite in ", options_.max_skipped, " steps in a row (step ",
+                              step, ", gradient norm ", norm, ", loss sum ", sums.nats,
+                              "); lower --optim.lr, and run again with --restart or from the last checkpoint"));
+    }
+    log::warn("train", str("step ", step, ": gradients are not finite (norm ", norm, "); step skipped on all ranks"));
+  }
+  ++counters_.step;
+  counters_.items += sums.items;
+  report_items_ += sums.items;
+  stop_agreed_ = stop;
+  if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) report(norm, rates);
+}
+
+void Trainer::enter_phase(std::size_t phase) {
+  current_phase_ = phase;
+  optimizer_.set_trainable(plan_.trainable(phase));
+  std::vector<bool> trainable;
+  for (const auto& p : reduced_) trainable.push_back(p.tensor.requires_grad());
+  reducer_.set_trainable(trainable);
+}
+
+void Trainer::zero_gradients() {
+  reducer_.zero();
+  for (const auto& tensor : own_) tensor.mutable_grad().reset();
+}
+
+StepSums Trainer::agree(const StepSums& mine, bool* stop) {
+  const ScopedTimer timer(comm_seconds_);
+  at::Tensor sums = at::tensor({mine.nats, mine.targets, mine.items, stop_requested() ? 1.0 : 0.0}, at::kDouble);
+  comm_.all_reduce(sums, comm::ReduceOp::kSum);
+  const auto* s = sums.const_data_ptr<double>();
+  *stop = s[3] > 0;
+  return {s[0], s[1], s[2]};
+}
+
+void Trainer::report(double norm, const StepRates& rates) {
+  const double seconds = report_watch_.lap();
+  const double wait = task_.data_wait_seconds();
+  const double in_comm = comm_seconds_ + reducer_.waited_seconds();
+  if (observer_ != nullptr) {
+    StepReport r;
+    r.step = counters_.step;
+    r.total_steps = plan_.total_steps();
+    r.epoch = plan_.epoch_fraction(counters_.step);
+    r.phase = static_cast<std::int64_t>(current_phase_);
+    r.loss = counters_.report_nats / counters_.report_targets;
+    r.lr = rates.lr_by_group;
+    for (const auto& group : task_.groups()) r.groups.push_back(group.name);
+    r.beta1 = rates.beta1.value_or(std::nan(""));
+    r.grad_norm = norm;
+    r.rate = report_items_ / seconds;
+    r.rate_unit = task_.rate_unit();
+    r.data_wait_share = (wait - report_wait_start_) / seconds;
+    r.comm_share = (in_comm - report_comm_start_) / seconds;
+    r.memory_bytes = resident_bytes();
+    r.skipped_steps = counters_.skipped;
+    r.elapsed_seconds = elapsed_seconds();
+    observer_->on_step_report(r);
+  }
+  report_wait_start_ = wait;
+  report_comm_start_ = in_comm;
+  report_items_ = 0;
+  counters_.report_nats = 0;
+  counters_.report_targets = 0;
+}
+
+void Trainer::validate() {
+  last_evaluation_ = task_.validate();
+  if (last_evaluation_.values.empty()) return;
+  if (observer_ != nullptr) {
+    observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values});
+  }
+  if (counters_.best_step < 0 || last_evaluation_.score < counters_.best_score) {
+    counters_.best_score = last_evaluation_.score;
+    counters_.best_step = counters_.step;
+    counters_.bad_validations = 0;
+  } else if (++counters_.bad_validations >= options_.patience && options_.patience > 0) {
+    stop_early_ = true;
+    log::info("train", str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
+  }
+  report_watch_ = Stopwatch();  // validation is not training time
+}
+
+void Trainer::save() {
+  const interop::NamedTensors carried = task_.carried_tensors();  // collective
+  if (store_ == nullptr) return;
+  Snapshot snapshot;
+  snapshot.step = counters_.step;
+  snapshot.best_step = counters_.best_step;
+  snapshot.model = task_.model_tensors();
+  const optim::OptimizerState state = optimizer_.state();
+  snapshot.training = state.moments;
+  snapshot.training.insert(snapshot.training.end(), carried.begin(), carried.end());
+  snapshot.state = {{"format", "ulmfit-checkpoint"}, {"version", 1}, {"counters", counters_to_json()},
+                    {"optimizer_steps", state.steps}, {"observer", observer_->state()}};
+  store_->save(snapshot);
+}
+
+void Trainer::restore(const std::optional<Snapshot>& snapshot) {
+  std::string state_text = snapshot ? snapshot->state.dump() : "";
+  comm_.broadcast_bytes(state_text, 0);
+  if (state_text.empty()) return;
+  const nlohmann::json state = nlohmann::json::parse(state_text);
+  try {
+    counters_from_json(state.at("counters"));
+    const auto find = [&](const interop::NamedTensors& tensors, const std::string& name, const at::Tensor& like) {
+      const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
+      if (found == tensors.end() || found->second.sizes() != like.sizes()) {
+        throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": ", name,
+                                  found == tensors.end() ? " is missing" : " has another shape"));
+      }
+      return found->second;
+    };
+    const auto spread = [&](at::Tensor target, const std::string& name, const interop::NamedTensors* from) {
+      if (from != nullptr) target.copy_(find(*from, name, target));
+      comm_.broadcast(target, 0);
+    };
+    at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : task_.model_tensors()) spread(tensor, name, snapshot ? &snapshot->model : nullptr);
+    optim::OptimizerState moments = optimizer_.state();
+    for (auto& [name, tensor] : moments.moments) spread(tensor, name, snapshot ? &snapshot->training : nullptr);
+    moments.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
+    optimizer_.load_state(moments);
+    interop::NamedTensors carried = task_.carried_tensors();
+    for (auto& [name, tensor] : carried) {
+      at::Tensor on_device = tensor.to(comm_.device());
+      spread(on_device, name, snapshot ? &snapshot->training : nullptr);
+      tensor = on_device.cpu();
+    }
+    task_.load_carried(carried);
+  } catch (const nlohmann::json::exception& e) {
+    throw CheckpointError(str("cannot continue: state.json of the checkpoint is not what this version writes: ", e.what()));
+  }
+}
+
+nlohmann::json Trainer::counters_to_json() const {
+  const Counters& c = counters_;
+  return {{"step", c.step},
+          {"items", c.items},
+          {"skipped", c.skipped},
+          {"skipped_in_a_row", c.skipped_in_a_row},
+          {"best_score", c.best_score},
+          {"best_step", c.best_step},
+          {"bad_validations", c.bad_validations},
+          {"report_nats", c.report_nats},
+          {"report_targets", c.report_targets},
+          {"elapsed", elapsed_seconds()}};
+}
+
+void Trainer::counters_from_json(const nlohmann::json& json) {
+  Counters& c = counters_;
+  json.at("step").get_to(c.step);
+  json.at("items").get_to(c.items);
+  json.at("skipped").get_to(c.skipped);
+  json.at("skipped_in_a_row").get_to(c.skipped_in_a_row);
+  json.at("best_score").get_to(c.best_score);
+  json.at("best_step").get_to(c.best_step);
+  json.at("bad_validations").get_to(c.bad_validations);
+  json.at("report_nats").get_to(c.report_nats);
+  json.at("report_targets").get_to(c.report_targets);
+  json.at("elapsed").get_to(c.elapsed);
+  // A run that early stopping had ended when this checkpoint was written stays ended.
+  stop_early_ = options_.patience > 0 && c.bad_validations >= options_.patience;
+}
+
+}  // namespace ulmfit::train

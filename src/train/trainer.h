@@ -1,0 +1,113 @@
+// The order of a training run, whatever is learned: batch, forward, backward, sum over ranks, clip, agree, update, report,
+// validate, save.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/stopwatch.h"
+#include "comm/communicator.h"
+#include "comm/grad_reducer.h"
+#include "optim/optimizer.h"
+#include "train/checkpoint_store.h"
+#include "train/metrics.h"
+#include "train/task.h"
+#include "train/training_plan.h"
+
+namespace ulmfit::train {
+
+enum class StopReason { kFinished, kSignalled, kEarlyStopped };
+
+struct TrainerOptions {
+  double clip = 0.25;                   // highest gradient norm; 0: no clipping
+  std::int64_t log_every = 50;          // steps between reports
+  std::int64_t checkpoint_every = 1000; // steps between checkpoints; the end of each epoch is one too; 0: only those
+  std::int64_t patience = 0;            // stop after that many validations without improvement; 0: never
+  std::int64_t max_skipped = 10;        // steps in a row with gradients that are not finite, then DivergedError
+};
+
+// Watches a run from rank 0: screen, metrics file, plots.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_step_report(const StepReport& report) = 0;
+  virtual void on_evaluation(const EvaluationReport& report) = 0;
+  // What it needs to go on after a resume (file offsets), saved in each checkpoint.
+  virtual nlohmann::json state() = 0;
+};
+
+class Trainer {
+ public:
+  // All must outlive the trainer. `store` and `observer` are null on ranks other than 0. `reduced` are the parameters whose
+  // gradients are sums over ranks; those of `task` that are not among them have the same gradient on every rank.
+  Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
+          std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store, Observer* observer,
+          TrainerOptions options);
+
+  // Continues from a checkpoint; rank 0 passes it, the others nothing. Collective. Throws CheckpointError if it does not fit.
+  void restore(const std::optional<Snapshot>& snapshot);
+
+  // Trains to the end of the plan, or until a signal or early stopping; all ranks leave on the same step. Collective.
+  StopReason run();
+
+  std::int64_t step() const { return counters_.step; }
+  std::int64_t best_step() const { return counters_.best_step; }
+  double best_score() const { return counters_.best_score; }
+  const Evaluation& last_evaluation() const { return last_evaluation_; }
+  double elapsed_seconds() const { return counters_.elapsed + watch_.seconds(); }  // training time, over all restarts
+  double items() const { return counters_.items; }
+
+ private:
+  // Saved in state.json, every one of them: see counters_to_json.
+  struct Counters {
+    std::int64_t step = 0;  // steps done
+    double items = 0;       // targets seen
+    std::int64_t skipped = 0;
+    std::int64_t skipped_in_a_row = 0;
+    double best_score = 0;
+    std::int64_t best_step = -1;
+    std::int64_t bad_validations = 0;  // in a row
+    double report_nats = 0;            // since the last report
+    double report_targets = 0;
+    double elapsed = 0;                // seconds, before this start
+  };
+
+  void train_step();
+  StepSums agree(const StepSums& mine, bool* stop);
+  void enter_phase(std::size_t phase);
+  void zero_gradients();
+  void report(double norm, const StepRates& rates);
+  void validate();
+  void save();
+  nlohmann::json counters_to_json() const;
+  void counters_from_json(const nlohmann::json& json);
+
+  Task& task_;
+  const TrainingPlan& plan_;
+  optim::Optimizer& optimizer_;
+  comm::GradReducer& reducer_;
+  std::vector<optim::NamedParameter> reduced_;
+  std::vector<at::Tensor> own_;  // parameters whose gradient is the same on all ranks
+  comm::Communicator& comm_;
+  CheckpointStore* store_;
+  Observer* observer_;
+  TrainerOptions options_;
+
+  Counters counters_;
+  std::size_t current_phase_ = static_cast<std::size_t>(-1);
+  Evaluation last_evaluation_;
+  bool stop_agreed_ = false;
+  bool stop_early_ = false;
+  Stopwatch watch_;         // since run() began
+  Stopwatch report_watch_;  // since the last report
+  double report_items_ = 0;
+  double report_wait_start_ = 0;
+  double comm_seconds_ = 0;
+  double report_comm_start_ = 0;
+};
+
+}  // namespace ulmfit::train

@@ -1,0 +1,153 @@
+#include "config/option_set.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::config {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Options {
+  std::int64_t bptt = 70;
+  double lr = 0.004;
+  bool reproducible = false;
+  std::string output;
+  std::string device = "auto";
+  std::vector<std::string> input;
+  std::int64_t threads = 1;
+
+  OptionSet declare() {
+    OptionSet set("pretrain");
+    set.add("output", output, "run folder");
+    set.add("input", input, "text files");
+    set.add("reproducible", reproducible, "the same bits on any number of ranks");
+    set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute", OnResume::kMayChange);
+    set.add("train.bptt", bptt, "tokens of a window", {.min = 1, .max = 10000});
+    set.add("optim.lr", lr, "highest learning rate", {.min = 0});
+    set.add("train.threads", threads, "threads a rank", {.min = 1}, OnResume::kMayChange);
+    set.add_alias("lr", "optim.lr");
+    return set;
+  }
+};
+
+std::string failure(std::vector<std::string> arguments) {
+  Options options;
+  auto set = options.declare();
+  try {
+    set.parse(arguments);
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(OptionSet, ReadsEveryFormOfAnArgument) {
+  Options o;
+  auto set = o.declare();
+  set.parse({"--train.bptt=35", "--lr", "1e-2", "--reproducible", "--input", "a", "b", "--output=x y"});
+  EXPECT_EQ(o.bptt, 35);
+  EXPECT_EQ(o.lr, 0.01);
+  EXPECT_TRUE(o.reproducible);
+  EXPECT_THAT(o.input, ElementsAre("a", "b"));
+  EXPECT_EQ(o.output, "x y");
+  EXPECT_TRUE(set.given("optim.lr"));
+  EXPECT_FALSE(set.given("device"));
+}
+
+TEST(OptionSet, CommandLineWinsOverFile) {
+  test::TempDir dir;
+  write_file_atomic(dir / "c.cfg", "output = here\n[train]\nbptt = 20  # words\n[optim]\nlr = 0.5\n");
+  Options o;
+  auto set = o.declare();
+  set.parse({"--config", (dir / "c.cfg").string(), "--lr=0.25"});
+  EXPECT_EQ(o.bptt, 20);
+  EXPECT_EQ(o.lr, 0.25);
+  EXPECT_EQ(o.output, "here");
+}
+
+TEST(OptionSet, ResolvedConfigReadsBackTheSame) {
+  test::TempDir dir;
+  Options o;
+  auto set = o.declare();
+  set.parse({"--lr=0.1", "--input", "a", "b c", "--reproducible"});
+  write_file_atomic(dir / "c.cfg", set.to_config());
+  Options again;
+  auto set_again = again.declare();
+  set_again.parse({"--config=" + (dir / "c.cfg").string()});
+  EXPECT_EQ(set_again.to_config(), set.to_config());
+  EXPECT_THAT(again.input, ElementsAre("a", "b c"));
+}
+
+TEST(OptionSet, RefusesWithTheReason) {
+  EXPECT_THAT(failure({"--train.btpt=3"}), HasSubstr("did you mean --train.bptt?"));
+  EXPECT_THAT(failure({"--train.bptt=0"}), HasSubstr("--train.bptt=0: expected at least 1 and at most 10000"));
+  EXPECT_THAT(failure({"--train.bptt=-5"}), HasSubstr("expected at least 1"));
+  EXPECT_THAT(failure({"--train.bptt=99999999999999999999"}), HasSubstr("expected a whole number"));
+  EXPECT_THAT(failure({"--train.bptt=7.5"}), HasSubstr("expected a whole number"));
+  EXPECT_THAT(failure({"--lr=nan"}), HasSubstr("expected a number"));
+  EXPECT_THAT(failure({"--lr=1e400"}), HasSubstr("expected a number"));
+  EXPECT_THAT(failure({"--lr=-1"}), HasSubstr("expected at least 0"));
+  EXPECT_THAT(failure({"--lr=1", "--lr=2"}), HasSubstr("given twice"));
+  EXPECT_THAT(failure({"--lr"}), HasSubstr("needs a value"));
+  EXPECT_THAT(failure({"stray"}), HasSubstr("unexpected argument 'stray'"));
+  EXPECT_THAT(failure({"--device=cudda"}), HasSubstr("did you mean cuda?"));
+  EXPECT_THAT(failure({"--reproducible=maybe"}), HasSubstr("expected true or false"));
+  EXPECT_THAT(failure({"--config=/no/such.cfg"}), HasSubstr("cannot open config file /no/such.cfg"));
+}
+
+TEST(OptionSet, UnknownKeyInAFileIsRefused) {
+  test::TempDir dir;
+  write_file_atomic(dir / "c.cfg", "[train]\nbtt = 20\n");
+  EXPECT_THAT(failure({"--config=" + (dir / "c.cfg").string()}), HasSubstr("did you mean --train.bptt?"));
+}
+
+TEST(OptionSet, DifferencesNameWhatMustMatchAndNothingElse) {
+  Options before;
+  const std::string saved = before.declare().to_config();
+  Options now;
+  auto set = now.declare();
+  set.parse({"--train.bptt=35", "--train.threads=2", "--device=cpu"});
+  EXPECT_THAT(set.differences(saved), ElementsAre("train.bptt: 70 in the run folder, 35 now"));
+}
+
+TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {
+  Options o;
+  const auto text = o.declare().help("Trains.");
+  EXPECT_THAT(text, HasSubstr("--optim.lr=<number>, --lr\n"));
+  EXPECT_THAT(text, HasSubstr("highest learning rate [0.004]"));
+  EXPECT_THAT(text, HasSubstr("--device=auto|cpu|cuda"));
+}
+
+TEST(OptionSet, RequiredOptionIsAskedFor) {
+  Options o;
+  auto set = o.declare();
+  set.require("output");
+  EXPECT_THROW(set.parse({}), ConfigError);
+}
+
+TEST(Pipeline, KeepsSectionsAndKeysInOrder) {
+  test::TempDir dir;
+  write_file_atomic(dir / "p.cfg", "[prepare-corpus]\ninput = a\ninput = b\n[pretrain]\nmodel.hidden = 8\n");
+  const auto sections = read_pipeline(dir / "p.cfg");
+  ASSERT_EQ(sections.size(), 2U);
+  EXPECT_EQ(sections[0].name, "prepare-corpus");
+  EXPECT_EQ(sections[0].values[1], (std::pair<std::string, std::string>{"input", "b"}));
+  EXPECT_EQ(sections[1].values[0], (std::pair<std::string, std::string>{"model.hidden", "8"}));
+}
+
+TEST(Length, UnitsAndNonsense) {
+  EXPECT_EQ(parse_length("5e").unit, Length::Unit::kEpochs);
+  EXPECT_EQ(parse_length("10kt").amount, 10000);
+  EXPECT_EQ(parse_length("200s").unit, Length::Unit::kSteps);
+  EXPECT_EQ(parse_length("12").unit, Length::Unit::kNone);
+  for (const char* bad : {"", "e", "5x", "-1e", "nan"}) EXPECT_THROW(parse_length(bad), ConfigError) << bad;
+}
+
+}  // namespace
+}  // namespace ulmfit::config
