@@ -21,9 +21,7 @@ class LineDocuments : public DocumentReader {
  public:
   LineDocuments(const std::filesystem::path& path, text::CleanCounts& cleaned) : lines_(path, cleaned) {}
   bool next(RawDocument& document) override {
-    do {
-      if (!lines_.next(document.text)) return false;
-    } while (document.text.find_first_not_of(" \t\f\v") == std::string::npos);
+    if (!lines_.next(document.text)) return false;
     document.line = lines_.line_number();
     return true;
   }
@@ -41,7 +39,7 @@ class WholeFile : public DocumentReader {
     const std::string content = read_text(path_);
     document.text = html_ ? html_text(content, path_.string(), cleaned_) : text::clean_utf8(content, cleaned_);
     document.line = 1;
-    return document.text.find_first_not_of(" \t\n\f\v") != std::string::npos;
+    return true;
   }
 
  private:
@@ -131,8 +129,11 @@ bool CorpusReader::next(RawDocument& document) {
       open_ = open_documents(files_[next_file_++].path, source_, cleaned_);
     }
     document.file = next_file_ - 1;
-    if (open_->next(document)) return true;
-    open_.reset();
+    if (!open_->next(document)) {
+      open_.reset();
+    } else if (document.text.find_first_not_of(" \t\n\f\v") != std::string::npos) {
+      return true;
+    }
   }
 }
 

@@ -15,7 +15,7 @@
 namespace ulmfit::data_prep {
 
 enum class CorpusFormat {
-  kLines,     // each line that is not blank is a document
+  kLines,     // each line is a document
   kWikitext,  // as WikiText: a line " = Title = " between blank lines starts a document; its other lines joined by LF
   kFiles,     // each file is a document
   kHtml,      // each file is a document: its visible text
@@ -36,7 +36,7 @@ struct CorpusSource {
 };
 
 struct RawDocument {
-  std::string text;       // valid UTF-8, LF line ends; may be blank (csv, files ...)
+  std::string text;       // valid UTF-8, LF line ends
   std::int64_t line = 0;  // where it begins in its file, from 1
   std::size_t file = 0;   // index in CorpusReader::files()
 };
@@ -45,7 +45,7 @@ struct RawDocument {
 class DocumentReader {
  public:
   virtual ~DocumentReader() = default;
-  virtual bool next(RawDocument& document) = 0;  // false at the end; leaves `file` alone
+  virtual bool next(RawDocument& document) = 0;  // false at the end; may give blank ones; leaves `file` alone
 };
 
 class CorpusReader {
@@ -53,7 +53,7 @@ class CorpusReader {
   // Throws DataError for inputs that are not there (list_files).
   explicit CorpusReader(CorpusSource source);
 
-  // The next document; false after the last. Throws DataError with file and line.
+  // The next document that is not blank; false after the last. Throws DataError with file and line.
   bool next(RawDocument& document);
 
   const std::vector<InputFile>& files() const { return files_; }

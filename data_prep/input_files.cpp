@@ -49,7 +49,7 @@ std::vector<InputFile> files_below(const fs::path& folder, const std::string& na
 }  // namespace
 
 std::vector<InputFile> list_files(const std::vector<fs::path>& paths, const std::vector<std::string_view>& endings) {
-  if (paths.empty()) throw DataError("no input file was given");
+  if (paths.empty()) throw ConfigError("no input file was given");
   std::vector<InputFile> files;
   for (const fs::path& path : paths) {
     std::error_code error;

@@ -16,7 +16,7 @@ struct InputFile {
 
 // Paths in the order given; a folder stands for all regular files below it, sorted by the bytes of their names, without
 // hidden ones. With `endings` (".html", ...) only files that end so (before a .gz, .xz or .zst) are taken from folders.
-// Throws DataError for a path that is not there, a folder without a fitting file, and an empty list.
+// Throws DataError for a path that is not there, a folder without a fitting file; ConfigError for an empty list.
 std::vector<InputFile> list_files(const std::vector<std::filesystem::path>& paths,
                                   const std::vector<std::string_view>& endings = {});
 

@@ -24,6 +24,7 @@ TokenSpool::TokenSpool(std::filesystem::path file, const text::TextPipeline& pip
 void TokenSpool::add(std::string document) {
   waiting_bytes_ += document.size();
   text_bytes_ += document.size();
+  ++documents_;
   waiting_.push_back(std::move(document));
   if (waiting_bytes_ >= kBatchBytes) start_batch();
 }
@@ -54,7 +55,6 @@ TokenSpool::Batch TokenSpool::tokenize(const text::TextPipeline& pipeline, const
       batch.records.push_back(entry->second);
     }
   }
-  batch.documents = static_cast<std::int64_t>(documents.size());
   return batch;
 }
 
@@ -72,7 +72,6 @@ void TokenSpool::take_batch() {
     tokens_ += batch.records[at];
     for (++at; at < end; ++at) batch.records[at] = global[batch.records[at]];
   }
-  documents_ += batch.documents;
   file_.write(batch.records.data(), batch.records.size() * sizeof(std::uint32_t));
 }
 

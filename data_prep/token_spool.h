@@ -26,7 +26,7 @@ class TokenSpool {
   void add(std::string document);  // throws FileError when the disk is full
   void finish();                   // once, after the last document
 
-  std::int64_t document_count() const { return documents_; }
+  std::int64_t document_count() const { return documents_; }  // added so far
   std::int64_t token_count() const { return tokens_; }
   std::uint64_t text_bytes() const { return text_bytes_; }
   const std::vector<std::string>& words() const { return words_; }  // by local id
@@ -40,7 +40,6 @@ class TokenSpool {
   struct Batch {
     std::vector<std::string> words;
     std::vector<std::uint32_t> records;
-    std::int64_t documents = 0;
   };
   static Batch tokenize(const text::TextPipeline& pipeline, const std::vector<std::string>& documents);
   void start_batch();

@@ -10,9 +10,9 @@ writes into FOLDER
     facts.json         dates, counts and a fingerprint; written last: where it is, a second run does nothing
 
 Honest by construction. Packages built from one source describe themselves in nearly the same words, so a source gives one
-labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text has no package
-of a source in valid or test, and nothing that shares a run of 12 words with a text in them. Classes keep their natural shares.
-The same index gives the same files: draws are ordered by a hash of names.
+labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text has no
+package of a source in valid or test, and nothing that shares a run of 12 words with a text in them. Classes keep their
+natural shares. The same index gives the same files: draws are ordered by a hash of names.
 """
 import csv
 import hashlib
@@ -63,7 +63,7 @@ class Apt:
         # A third-party source may fail without harm: what counts is that descriptions arrived.
         self.run("update")
         if not list(self.lists.glob("*_i18n_Translation-en")):
-            sys.exit("data: no package descriptions could be fetched; the quick start needs a Debian or Ubuntu package archive")
+            sys.exit("data: no package descriptions could be fetched; this needs a Debian or Ubuntu package archive")
 
     def release_dates(self):
         """Date of each index that descriptions come from."""
@@ -245,7 +245,8 @@ def main():
     shutil.rmtree(final, ignore_errors=True)
     work.rename(final)
     shutil.rmtree(apt.folder)
-    say(f"{final}: {TRAIN} + {VALID} + {TEST} labelled texts, {len(unlabelled)} unlabelled, {facts['manual_pages']} manual pages")
+    say(f"{final}: {TRAIN} + {VALID} + {TEST} labelled texts, {len(unlabelled)} unlabelled, "
+        f"{facts['manual_pages']} manual pages")
 
 
 if __name__ == "__main__":

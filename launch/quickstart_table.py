@@ -52,9 +52,12 @@ def print_errors(results):
 
 def print_stages(folder):
     before, after = (load(folder / f"results/lm-{when}.json") for when in ("before", "after"))
-    print(f"\nPerplexity on package descriptions: {before['perplexity']:.1f} before tuning the LM, {after['perplexity']:.1f} after")
+    print(f"\nPerplexity on package descriptions: {before['perplexity']:.1f} before tuning the LM, "
+          f"{after['perplexity']:.1f} after")
     print("\nStage                                     minutes   tokens/s")
     for path in sorted((folder / "steps").glob("*.json"), key=lambda p: p.stat().st_mtime):
+        if path.stem.startswith("evaluate"):
+            continue
         output = load(path)["command"].rsplit("--output ", 1)[-1].split()[0]
         metrics = Path(output) / "metrics.jsonl"
         speeds = []
@@ -71,7 +74,8 @@ def main():
     print_errors(folder / "results")
     print_stages(folder)
     print("\nText: package archive of " + "; ".join(f"{suite} {date}" for suite, date in facts["index_dates"].items()))
-    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']} descriptions; fingerprint {facts['fingerprint'][:16]}")
+    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']} descriptions; "
+          f"fingerprint {facts['fingerprint'][:16]}")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the launchers: `stoppable COMMAND...` runs mpirun or ulmfit such that stopping the launcher saves the work.
 #
 # mpirun turns the Ctrl-C or TERM it gets into a kill of all ranks after about a second; only USR1 and USR2 reach them as they
@@ -8,7 +9,8 @@ stoppable() {
   local child code
   setsid setpriv --pdeathsig USR2 -- "$@" &
   child=$!
-  trap 'echo "stopping: a checkpoint is being saved (once more: stop at once)" >&2; kill -USR2 "$child" 2> /dev/null || true' INT TERM HUP
+  trap 'echo "stopping: a checkpoint is being saved (once more: stop at once)" >&2
+    kill -USR2 "$child" 2> /dev/null || true' INT TERM HUP
   while true; do # a trapped signal ends `wait` early
     code=0
     wait "$child" || code=$?

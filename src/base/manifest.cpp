@@ -46,13 +46,15 @@ std::vector<std::string> file_names(const fs::path& folder) {
 
 // Why the name may not be in a manifest, or nothing.
 std::optional<std::string> name_defect(const std::string& name) {
-  const fs::path path(name);
-  if (name.empty() || path.is_absolute()) return "is not a relative path";
-  for (const fs::path& part : path) {
-    if (part.empty() || part == "." || part == "..") return "has an empty part, \".\" or \"..\"";
-  }
+  if (name.empty() || name.front() == '/') return "is not a relative path";
   if (name.find('\0') != std::string::npos) return "has a zero byte";
   if (name == kManifestName) return "is the manifest itself";
+  for (std::size_t at = 0; at <= name.size();) {
+    const std::size_t end = std::min(name.find('/', at), name.size());
+    const std::string_view part = std::string_view(name).substr(at, end - at);
+    if (part.empty() || part == "." || part == "..") return "has an empty part, \".\" or \"..\"";
+    at = end + 1;
+  }
   return std::nullopt;
 }
 
@@ -70,7 +72,8 @@ std::vector<Entry> parse(const std::string& text) {
     Entry entry{file.at("name").get<std::string>(), 0, file.at("xxh3").get<std::string>()};
     if (!file.at("bytes").is_number_unsigned()) throw FileError(str("the size of ", entry.name, " is not a whole number"));
     entry.bytes = file.at("bytes").get<std::uint64_t>();
-    if (const auto defect = name_defect(entry.name)) throw FileError(str("file name \"", entry.name, "\" ", *defect));
+    if (const auto defect = name_defect(entry.name))
+      throw FileError(str("file name ", file.at("name").dump(), " ", *defect));
     if (!entries.empty() && entry.name <= entries.back().name) {
       throw FileError(str("file names are not sorted: \"", entry.name, "\" after \"", entries.back().name, '"'));
     }

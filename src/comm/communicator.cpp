@@ -17,7 +17,7 @@ at::Tensor bytes_view(std::string& bytes) {
 
 std::string describe(const Communicator& comm, std::string_view operation, const at::Tensor& tensor) {
   std::string what = "nothing";
-  if (tensor.defined()) what = str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device());
+  if (tensor.defined()) what = ulmfit::str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device());
   return str(operation, " on rank ", comm.rank(), " of ", comm.size(), ": ", what);
 }
 

@@ -11,7 +11,8 @@ constexpr ExitCode kUnknownFailure{1};
 constexpr std::chrono::milliseconds kFirstWordOfRankZero{500};
 
 constexpr const char* kHowToLaunch =
-    "start all ranks with `mpirun -n N ulmfit ...` or `srun --mpi=pmix ulmfit ...`, one rank on purpose with `mpirun -n 1 ...`";
+    "start all ranks with `mpirun -n N ulmfit ...` or `srun --mpi=pmix ulmfit ...`, one rank on purpose with `mpirun -n 1 "
+    "...`";
 
 std::optional<int> read_count(const char* text) {
   if (text == nullptr) return std::nullopt;
@@ -24,6 +25,7 @@ std::optional<int> read_count(const char* text) {
 [[noreturn]] void end_all(Communicator& comm, ExitCode code, const char* why) {
   if (comm.rank() != 0) std::this_thread::sleep_for(kFirstWordOfRankZero);
   comm.abort(code, why);
+  std::abort();  // not reached; g++ 12 forgets that a virtual function is [[noreturn]]
 }
 
 }  // namespace
@@ -53,7 +55,8 @@ LaunchFacts read_launch_environment() {
 
 void require_meant_size(const LaunchFacts& facts, int size) {
   if (facts.meant_ranks.value_or(size) == size) return;
-  throw CommError(str("starting the ranks: ", facts.variable, " is ", *facts.meant_ranks, ", but MPI sees ", size, "; the launcher belongs to another MPI than this program; ", kHowToLaunch));
+  throw CommError(str("starting the ranks: ", facts.variable, " is ", *facts.meant_ranks, ", but MPI sees ", size,
+                      "; the launcher belongs to another MPI than this program; ", kHowToLaunch));
 }
 
 ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode(Communicator&)>& body) {

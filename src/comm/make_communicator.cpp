@@ -29,7 +29,8 @@ std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
     throw ConfigError("starting on a GPU: this build or this machine has no CUDA; give --device cpu");
   }
   if (!facts.under_launcher) {
-    return std::make_unique<SoloCommunicator>(options.device == at::kCUDA ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU));
+    return std::make_unique<SoloCommunicator>(options.device == at::kCUDA ? at::Device(at::kCUDA, 0)
+                                                                          : at::Device(at::kCPU));
   }
   auto mpi = std::make_unique<MpiCommunicator>(options.deadline);
   log::set_rank(mpi->rank(), mpi->size());

@@ -180,11 +180,13 @@ at::Tensor MpiCommunicator::all_gather(const at::Tensor& mine) {
     const int count = static_cast<int>(bytes);
     impl_->run(
         [&](MPI_Request* request) {
-          return MPI_Iallgather(bytes_of(mine) + begin, count, MPI_BYTE, piece.data(), count, MPI_BYTE, impl_->world, request);
+          return MPI_Iallgather(bytes_of(mine) + begin, count, MPI_BYTE, piece.data(), count, MPI_BYTE, impl_->world,
+                                request);
         },
         [&] { return describe(*this, "all_gather", mine); });
     for (int from = 0; from < size_; ++from) {
-      std::memcpy(bytes_of(all) + from * bytes_of_one + begin, piece.data() + from * bytes, static_cast<std::size_t>(bytes));
+      std::memcpy(bytes_of(all) + from * bytes_of_one + begin, piece.data() + from * bytes,
+                  static_cast<std::size_t>(bytes));
     }
   });
   return all;
@@ -202,7 +204,9 @@ void MpiCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int p
   const std::int64_t in = byte_count(theirs);
   for_pieces(std::max(out, in), [&](std::int64_t begin, std::int64_t) {
     const auto what = [&] { return describe(*this, str("exchange with ", peer), mine); };
-    const auto part = [&](std::int64_t total) { return static_cast<int>(std::clamp<std::int64_t>(total - begin, 0, kPieceBytes)); };
+    const auto part = [&](std::int64_t total) {
+      return static_cast<int>(std::clamp<std::int64_t>(total - begin, 0, kPieceBytes));
+    };
     std::array<MPI_Request, 2> requests{MPI_REQUEST_NULL, MPI_REQUEST_NULL};
     int code = MPI_SUCCESS;
     if (part(in) > 0) {

@@ -24,8 +24,8 @@ class MpiCommunicator : public Communicator {
   int local_size() const override { return local_size_; }
   at::Device device() const override { return at::kCPU; }
 
-  // Sums of large float tensors over 2, 4, 8, ... ranks are exchanges of halves (comm/tree_sum.h), which measure faster than
-  // MPI's own; the rest is MPI_Iallreduce.
+  // Sums of large float tensors over 2, 4, 8, ... ranks are exchanges of halves (comm/tree_sum.h), which measure faster
+  // than MPI's own; the rest is MPI_Iallreduce.
   void all_reduce(at::Tensor& tensor, ReduceOp op) override;
   void broadcast(at::Tensor& tensor, int root) override;
   at::Tensor all_gather(const at::Tensor& mine) override;

@@ -16,7 +16,9 @@ struct Split {
   std::int64_t begin, middle, end;  // the lower rank of a pair keeps [begin, middle), the higher [middle, end)
 };
 
-at::Tensor slice(const at::Tensor& flat, std::int64_t begin, std::int64_t end) { return flat.narrow(0, begin, end - begin); }
+at::Tensor slice(const at::Tensor& flat, std::int64_t begin, std::int64_t end) {
+  return flat.narrow(0, begin, end - begin);
+}
 
 // Sums one piece; `incoming` has room for half of it.
 void sum_piece(Communicator& comm, const at::Tensor& piece, const at::Tensor& incoming) {

@@ -18,7 +18,6 @@ class Hdf5Handle {
   Hdf5Handle& operator=(const Hdf5Handle&) = delete;
 
   std::int64_t get() const { return id_; }
-  bool valid() const { return id_ >= 0; }
 
   // Closes now; false if HDF5 could not write what it still held.
   bool close() {

@@ -61,7 +61,9 @@ void write_safetensors(const ByteSink& sink, const NamedTensors& tensors, const 
   const std::uint64_t length = text.size();
   sink(&length, sizeof length);
   sink(text.data(), text.size());
-  for (const auto& [name, tensor] : tensors) sink(tensor.const_data_ptr(), tensor.nbytes());
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.numel() > 0) sink(tensor.const_data_ptr(), tensor.nbytes());  // an empty tensor's pointer is null
+  }
 }
 
 void write_safetensors(OutputFile& file, const NamedTensors& tensors, const Metadata& metadata) {

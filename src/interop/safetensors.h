@@ -31,7 +31,8 @@ using ByteSink = std::function<void(const void* data, std::size_t bytes)>;
 
 // Writes the tensors in the given order; the header is padded to a multiple of 8 bytes. The bytes depend on the arguments
 // alone. Reads memory and sizes only (runs no ATen operator), so a save thread may call it. Tensors are contiguous on the
-// CPU; std::invalid_argument names one that is not, is of a type without a dtype below, or has a name twice.
+// CPU; std::invalid_argument names one that is not, is of a type without a dtype below, or has a name twice, and is thrown
+// for text that is not UTF-8.
 void write_safetensors(const ByteSink& sink, const NamedTensors& tensors, const Metadata& metadata = {});
 void write_safetensors(OutputFile& file, const NamedTensors& tensors, const Metadata& metadata = {});
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stdexcept>
 
 #include "base/error.h"
 
@@ -176,9 +177,13 @@ std::string format_header(const SafetensorsHeader& header) {
     root[info.name] = {
         {"dtype", find_dtype(info.type)->name}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
   }
-  std::string text = root.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  return text;
+  try {
+    std::string text = root.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    return text;
+  } catch (const Json::type_error& e) {
+    throw std::invalid_argument(ulmfit::str("write_safetensors: a name or metadata entry is not UTF-8 (", e.what(), ")"));
+  }
 }
 
 SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes, const std::string& file) {

@@ -17,7 +17,7 @@ struct SafetensorsHeader {
   Metadata metadata;
 };
 
-// The JSON text with its padding, without the eight bytes in front.
+// The JSON text with its padding, without the eight bytes in front. std::invalid_argument if a name is not UTF-8.
 std::string format_header(const SafetensorsHeader& header);
 
 // Checks every rule of the format, the offsets against `data_bytes` (the file's length behind the header) included.

@@ -25,7 +25,8 @@ class EventWriter {
   EventWriter(const EventWriter&) = delete;
   EventWriter& operator=(const EventWriter&) = delete;
 
-  // `wall_time` in seconds since 1970, now if not given. Buffered until flush().
+  // `wall_time` in seconds since 1970, now if not given. Buffered until flush() or 64 KiB. After a FileError (a full disk)
+  // the file may end in half a record: open it anew to go on.
   void add_scalar(std::string_view tag, double value, std::int64_t step, std::optional<double> wall_time = std::nullopt);
   void flush();
 

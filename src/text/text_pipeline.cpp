@@ -37,6 +37,14 @@ constexpr std::array<std::string_view, 8> kSamples = {
     "\U0001F44D\U0001F3FD \U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA c++ #tag @name snake_case 12:30",
 };
 
+std::string icu_version() {
+  UVersionInfo version;
+  u_getVersion(version);
+  std::array<char, U_MAX_VERSION_STRING_LENGTH> text{};
+  u_versionToString(version, text.data());
+  return text.data();
+}
+
 std::string to_hex(std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string hex;
@@ -106,7 +114,7 @@ void check_sample(const TextPipeline& pipeline, const Json& sample, const std::s
   throw DataError(
       str("text.json: the sample \"", text, "\" gives other tokens here than where the file was written: expected ",
           Json(expected).dump(), ", found ", Json(found).dump(), "; the file was written with ICU ", icu,
-          ", this program runs with ICU " U_ICU_VERSION "; use the same ICU version or prepare the corpus again"));
+          ", this program runs with ICU ", icu_version(), "; use the same ICU version or prepare the corpus again"));
 }
 
 }  // namespace
@@ -129,7 +137,7 @@ std::vector<std::string> TextPipeline::tokenize(std::string_view document) const
 }
 
 Json TextPipeline::to_json() const {
-  Json json = {{"tokenizer", name(options_.tokenizer)}, {"rules", rules_name(options_)}, {"icu", U_ICU_VERSION}};
+  Json json = {{"tokenizer", name(options_.tokenizer)}, {"rules", rules_name(options_)}, {"icu", icu_version()}};
   if (options_.tokenizer == TokenizerKind::kSentencePiece)
     json["sentencepiece_model"] = to_hex(options_.sentencepiece_model);
   for (const std::string_view sample : kSamples)

@@ -13,8 +13,8 @@ namespace ulmfit::text {
 
 struct TextOptions {
   TokenizerKind tokenizer = TokenizerKind::kWords;
-  bool fastai_rules = true;         // else only "xxbos" is put in front
-  std::string sentencepiece_model;  // bytes of the .model file (kSentencePiece only)
+  bool fastai_rules = true;           // else only "xxbos" is put in front
+  std::string sentencepiece_model{};  // bytes of the .model file (kSentencePiece only)
 };
 
 class TextPipeline {

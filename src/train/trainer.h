@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "base/stopwatch.h"
 #include "comm/communicator.h"
 #include "comm/grad_reducer.h"

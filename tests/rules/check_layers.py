@@ -22,7 +22,7 @@ MAY_USE = {
     "interop": ["base"],
     "train": ["data", "comm", "model", "optim", "interop", "text", "base"],
     "data_prep": ["data", "text", "config", "base"],
-    "stages": ["train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
+    "stages": ["data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
     "commands": ["stages", "data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
 }
 # Single headers that a room may use of one that it otherwise doesn't see.
@@ -35,8 +35,8 @@ HOME = {
     r"(hdf5|hdf5_hl|H5\w+)\.h": ["src/data", "tests/support"],
     r"boost/program_options.*": ["src/config"],
     r"spdlog/.*": ["src/base"],
-    r"unicode/.*": ["src/text"],
-    r"sentencepiece.*": ["src/text"],
+    r"unicode/.*": ["src/text", "tests/unit/text"],
+    r"sentencepiece.*": ["src/text", "tests/support"],
     r"libxml/.*": ["data_prep"],
     r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/model", "src/interop", "src/train", "src/stages", "src/commands",
                              "src/cmake", "tests"],

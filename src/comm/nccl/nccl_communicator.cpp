@@ -95,11 +95,11 @@ struct NcclCommunicator::Impl {
   Impl(at::Device chosen, std::chrono::duration<double> limit)
       : device(chosen), deadline(limit), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, chosen.index())) {}
 
-  // Polls until `done()`; throws on an asynchronous NCCL error, or at the deadline. `what` starts the message.
-  template <class Done>
-  void poll(Done&& done, const std::string& what) const {
+  // Polls until `reached()`; throws on an asynchronous NCCL error, or at the deadline. `what` starts the message.
+  template <class Reached>
+  void poll(Reached&& reached, const std::string& what) const {
     const Stopwatch watch;
-    while (!done()) {
+    while (!reached()) {
       ncclResult_t state = ncclSuccess;
       ncclCommGetAsyncError(nccl, &state);
       if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
@@ -113,8 +113,8 @@ struct NcclCommunicator::Impl {
 
   CommError failed(ncclResult_t result, const std::string& what) const {
     const char* detail = ncclGetLastError(nccl);
-    return CommError(str(what, " failed: ", ncclGetErrorString(result), "; NCCL says: ", detail == nullptr ? "nothing" : detail,
-                         "; NCCL_DEBUG=INFO shows more"));
+    return CommError(str(what, " failed: ", ncclGetErrorString(result),
+                         "; NCCL says: ", detail == nullptr ? "nothing" : detail, "; NCCL_DEBUG=INFO shows more"));
   }
 
   // A call on a communicator that does not block may go on in the background.
@@ -162,7 +162,7 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chron
   const at::Device chosen = choose_device(*cpu_);
   c10::cuda::set_device(chosen.index());
   impl_ = std::make_unique<Impl>(chosen, deadline);
-  const std::string what = str("starting NCCL on rank ", rank(), " of ", size(), ", ", chosen);
+  const std::string what = ulmfit::str("starting NCCL on rank ", rank(), " of ", size(), ", ", chosen);
   ncclUniqueId id{};
   if (rank() == 0) {
     const ncclResult_t result = ncclGetUniqueId(&id);
@@ -203,7 +203,8 @@ void NcclCommunicator::broadcast(at::Tensor& tensor, int root) {
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
   impl_->queue(
-      [&](cudaStream_t stream) { return ncclBroadcast(data, data, count_of(tensor), type, root, impl_->nccl, stream); }, what);
+      [&](cudaStream_t stream) { return ncclBroadcast(data, data, count_of(tensor), type, root, impl_->nccl, stream); },
+      what);
   impl_->join();
 }
 
@@ -262,9 +263,7 @@ void NcclCommunicator::start_sum(at::Tensor& tensor) {
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
   impl_->queue(
-      [&](cudaStream_t stream) {
-        return ncclAllReduce(data, data, count_of(tensor), type, ncclSum, impl_->nccl, stream);
-      },
+      [&](cudaStream_t stream) { return ncclAllReduce(data, data, count_of(tensor), type, ncclSum, impl_->nccl, stream); },
       what);
 }
 
@@ -294,6 +293,7 @@ void NcclCommunicator::finish() {
 
 void NcclCommunicator::abort(ExitCode code, std::string_view why) noexcept {
   cpu_->abort(code, why);  // the end of the process frees the GPU and breaks the other ranks' connections
+  std::abort();            // not reached; g++ 12 forgets that a virtual function is [[noreturn]]
 }
 
 }  // namespace ulmfit::comm

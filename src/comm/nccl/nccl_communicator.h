@@ -1,7 +1,8 @@
-// Ranks with one GPU each: tensors on the GPU go through NCCL, on a stream of its own; tensors on the CPU, and all that starts
-// NCCL, through the communicator it is built on. The one place that knows NCCL.
+// Ranks with one GPU each: tensors on the GPU go through NCCL, on a stream of its own; tensors on the CPU, and all that
+// starts NCCL, through the communicator it is built on. The one place that knows NCCL.
 //
-// The host never blocks in NCCL or CUDA: it polls, looks at NCCL's asynchronous errors, and throws CommError at the deadline.
+// The host never blocks in NCCL or CUDA: it polls, looks at NCCL's asynchronous errors, and throws CommError at the
+// deadline.
 #pragma once
 
 #include <chrono>
@@ -13,8 +14,8 @@ namespace ulmfit::comm {
 
 class NcclCommunicator : public Communicator {
  public:
-  // Collective. Takes the GPU with the number of the local rank and makes it the current one. CommError if the host has fewer
-  // GPUs than ranks (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
+  // Collective. Takes the GPU with the number of the local rank and makes it the current one. CommError if the host has
+  // fewer GPUs than ranks (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
   NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chrono::duration<double> deadline);
   ~NcclCommunicator() override;
 

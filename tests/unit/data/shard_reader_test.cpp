@@ -48,7 +48,9 @@ std::string refusal(const HandMadeShard& shard) {
   HandMadeShard().write(dir / "other.h5");  // what links and virtual datasets point to
   shard.write(dir / "train-00000.h5");
   const std::string message = refusal(dir.path());
-  if (message != "accepted") EXPECT_THAT(message, HasSubstr("train-00000.h5"));
+  if (message != "accepted") {
+    EXPECT_THAT(message, HasSubstr("train-00000.h5"));
+  }
   return message;
 }
 

@@ -71,12 +71,19 @@ TEST(ShardWriter, BytesDependOnTheContentAlone) {
   }
 }
 
-// The bytes themselves are the contract: a corpus prepared again must have the fingerprints that a run recorded.
-TEST(ShardWriter, BytesOfAReferenceShardStay) {
+// The worked example of data_prep/FORMAT.md. Numbers: tests/reference/shard_example.py.
+TEST(ShardWriter, WritesTheExampleOfTheSpecification) {
   test::TempDir dir;
-  test::counting_corpus(dir.path(), {3, 5, 4, 9});
-  EXPECT_EQ(ShardSet(dir.path(), "train").fingerprint(), "REFERENCE_IDENTITY");
-  EXPECT_EQ(file_fingerprint(dir / "train-00000.h5"), "REFERENCE_FILE");
+  ShardWriter writer(dir.path(), "train", test::corpus_header(12, true));
+  writer.add(std::vector<std::int32_t>{2, 7, 4}, 1);
+  writer.add(std::vector<std::int32_t>{2, 9}, 0);
+  writer.add(std::vector<std::int32_t>{2, 7, 7, 11, 3}, 1);
+  writer.finish();
+  EXPECT_EQ(ShardSet(dir.path(), "train").fingerprint(), "c8535fc8d3aec347e44d857003d39486");
+  const std::string bytes = read_file(dir / "train-00000.h5");
+  EXPECT_THAT(bytes, HasSubstr("6fb2dbfd1745c6ab36343e89e7079bfd"));                           // index_fingerprint
+  EXPECT_THAT(bytes, HasSubstr("\x5f\xdb\x4f\x0d\x92\x38\xe2\x90"));                           // the block's checksum
+  EXPECT_THAT(bytes, HasSubstr(std::string("\2\0\7\0\4\0\2\0\t\0\2\0\7\0\7\0\v\0\3\0", 20)));  // the tokens
 }
 
 TEST(ShardWriter, CutsAtTheDocumentThatReachesTheLimit) {

@@ -1,0 +1,134 @@
+#include "data_prep/labelled_report.h"
+
+#include <bit>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+std::string place(const LabelledSet& set, std::int64_t document) {
+  const LabelledDocument& d = set.documents[static_cast<std::size_t>(document)];
+  return str(set.files[static_cast<std::size_t>(d.file)], ":", d.line);
+}
+
+std::vector<PrepareReport::Repeats> count_repeats(const LabelledSet& set, const Overlaps& overlaps,
+                                                  const std::map<std::string, PrepareReport::Counts>& splits) {
+  std::vector<PrepareReport::Repeats> all;
+  for (const Split of : kSplits) {
+    for (const Split repeats : kSplits) {
+      if (repeats < of || !splits.contains(name(of)) || !splits.contains(name(repeats))) continue;
+      const unsigned bit = 1U << static_cast<unsigned>(of);
+      PrepareReport::Repeats pair{name(repeats), name(of), 0, 0};
+      for (std::size_t d = 0; d < set.documents.size(); ++d) {
+        if (set.documents[d].split != repeats) continue;
+        pair.exact += (overlaps.exact[d] & bit) != 0 ? 1 : 0;
+        pair.near += (overlaps.near[d] & bit) != 0 ? 1 : 0;
+      }
+      all.push_back(pair);
+    }
+  }
+  return all;
+}
+
+void find_disagreements(const LabelledSet& set, const Overlaps& overlaps, PrepareReport& report) {
+  std::map<std::int64_t, std::int64_t> first_labelled;  // of each text that stands more than once, by its first copy
+  for (std::size_t d = 0; d < set.documents.size(); ++d) {
+    const std::int32_t label = set.documents[d].label;
+    if (label < 0) continue;
+    const std::int64_t first = first_labelled.try_emplace(overlaps.first[d], d).first->second;
+    const std::int32_t first_label = set.documents[static_cast<std::size_t>(first)].label;
+    if (label == first_label) continue;
+    ++report.disagreements;
+    if (report.disagreement_examples.size() == kExamples) continue;
+    report.disagreement_examples.push_back(str(place(set, first), " ", set.labels[static_cast<std::size_t>(first_label)],
+                                               ", ", place(set, static_cast<std::int64_t>(d)), " ",
+                                               set.labels[static_cast<std::size_t>(label)]));
+  }
+}
+
+void find_leaking_groups(const LabelledSet& set, PrepareReport& report) {
+  std::vector<unsigned> splits(set.groups.size(), 0);
+  for (const LabelledDocument& d : set.documents) {
+    if (d.group >= 0) splits[static_cast<std::size_t>(d.group)] |= 1U << static_cast<unsigned>(d.split);
+  }
+  for (std::size_t g = 0; g < splits.size(); ++g) {
+    if (std::popcount(splits[g]) < 2) continue;
+    ++report.leaking_groups;
+    if (report.leaking_group_examples.size() < kExamples) report.leaking_group_examples.push_back(set.groups[g]);
+  }
+}
+
+std::string joined(const std::vector<std::string>& items) {
+  std::string text;
+  for (const std::string& item : items) text += str(text.empty() ? "" : "; ", item);
+  return text;
+}
+
+}  // namespace
+
+std::string name(Split split) {
+  constexpr const char* kNames[] = {"train", "valid", "test", "unlabelled"};
+  return kNames[static_cast<std::size_t>(split)];
+}
+
+PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool validation_given) {
+  PrepareReport report;
+  report.validation_given = validation_given;
+  for (const LabelledDocument& d : set.documents) {
+    PrepareReport::Counts& counts = report.splits[name(d.split)];
+    ++counts.documents;
+    if (d.label >= 0) ++counts.classes[set.labels[static_cast<std::size_t>(d.label)]];
+  }
+  report.repeats = count_repeats(set, overlaps, report.splits);
+  find_disagreements(set, overlaps, report);
+  find_leaking_groups(set, report);
+  return report;
+}
+
+nlohmann::json PrepareReport::to_json() const {
+  nlohmann::json json = {{"validation", validation_given ? "given" : "held out"},
+                         {"near_duplicate_words", kRunWords},
+                         {"labels_that_disagree", {{"texts", disagreements}, {"examples", disagreement_examples}}},
+                         {"groups_that_leak", {{"groups", leaking_groups}, {"examples", leaking_group_examples}}}};
+  for (const auto& [split, counts] : splits) {
+    json["splits"][split] = {{"documents", counts.documents},
+                             {"tokens", counts.tokens},
+                             {"unknown_share", counts.unknown_share()},
+                             {"classes", counts.classes}};
+  }
+  json["repeats"] = nlohmann::json::array();
+  for (const Repeats& pair : repeats) {
+    json["repeats"].push_back(
+        {{"documents_of", pair.repeats}, {"that_repeat", pair.of}, {"exact", pair.exact}, {"near", pair.near}});
+  }
+  return json;
+}
+
+void PrepareReport::log() const {
+  for (const auto& [split, counts] : splits) {
+    std::string classes;
+    for (const auto& [label, count] : counts.classes) {
+      if (classes.size() < 200) classes += str(classes.empty() ? "" : ", ", label, " ", count);
+    }
+    if (!classes.empty()) log::info("prepare", str(split, " by class: ", classes));
+  }
+  for (const Repeats& pair : repeats) {
+    if (pair.exact + pair.near == 0) continue;
+    const bool within = pair.repeats == pair.of;
+    const std::string line = str(pair.repeats, ": ", pair.exact, " texts repeat ", within ? "an earlier" : "a", " text of ",
+                                 pair.of, " exactly, ", pair.near, " share a run of ", kRunWords, " words with one");
+    within ? log::info("prepare", line) : log::warn("prepare", line);
+  }
+  if (disagreements > 0) {
+    log::warn("prepare",
+              str(disagreements, " texts repeat another one with a different label: ", joined(disagreement_examples)));
+  }
+  if (leaking_groups > 0) {
+    log::warn("prepare", str(leaking_groups, " groups stand in more than one split: ", joined(leaking_group_examples)));
+  }
+}
+
+}  // namespace ulmfit::data_prep

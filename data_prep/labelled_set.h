@@ -1,0 +1,44 @@
+// Reads the files of a labelled set: the texts go to a token spool, what is known about them to a LabelledSet.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "data_prep/labelled_report.h"
+#include "data_prep/prepare_labelled.h"
+#include "data_prep/token_spool.h"
+
+namespace ulmfit::data_prep {
+
+class LabelledSetReader {
+ public:
+  LabelledSetReader(const PrepareLabelledOptions& options, TokenSpool& spool) : options_(options), spool_(spool) {}
+
+  // Each throws DataError when the file has no row.
+  void read_labelled(const std::filesystem::path& file, Split split);
+  void read_unlabelled();
+
+  // The set with labels numbered in the order of their bytes; after the last file.
+  LabelledSet take();
+
+  const text::CleanCounts& cleaned() const { return cleaned_; }
+
+ private:
+  void add(LabelledDocument document, std::string text);
+
+  const PrepareLabelledOptions& options_;
+  TokenSpool& spool_;
+  LabelledSet set_;
+  std::map<std::string, std::int32_t> labels_;
+  std::map<std::string, std::int32_t> groups_;
+  text::CleanCounts cleaned_;
+};
+
+// Throws DataError unless train has two or more classes, and valid and test none that train lacks (naming file and line).
+void check_labels(const LabelledSet& set);
+
+// How an unlabelled file is read.
+CorpusFormat unlabelled_format(const PrepareLabelledOptions& options, const std::filesystem::path& file);
+
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,131 @@
+#include "data_prep/overlap.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/hash.h"
+#include "text/rules.h"
+#include "text/vocabulary.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+constexpr std::int64_t kRunsAPass = 1 << 24;
+
+struct Entry {
+  std::uint64_t hash;
+  std::uint32_t document;
+};
+
+bool is_word(std::string_view token) {
+  if (std::find(std::begin(text::kSpecialTokens), std::end(text::kSpecialTokens), token) !=
+      std::end(text::kSpecialTokens)) {
+    return false;
+  }
+  return std::any_of(token.begin(), token.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           static_cast<unsigned char>(c) >= 0x80;
+  });
+}
+
+// A hash of each word in lower case; 0 for what is no word.
+std::vector<std::uint64_t> word_hashes(const std::vector<std::string>& words) {
+  constexpr std::string_view kMark = "xxbos ";  // text::lowercase puts it in front
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(words.size());
+  for (const std::string& word : words) {
+    if (!is_word(word)) {
+      hashes.push_back(0);
+      continue;
+    }
+    const std::string lower = text::lowercase(word).substr(kMark.size());
+    hashes.push_back(std::max<std::uint64_t>(1, hash64(lower.data(), lower.size())));
+  }
+  return hashes;
+}
+
+// Calls use(hash) for each run of kRunWords words of a document.
+template <class Use>
+void each_run(std::span<const std::uint32_t> ids, const std::vector<std::uint64_t>& hashes,
+              std::vector<std::uint64_t>& words, const Use& use) {
+  words.clear();
+  for (const std::uint32_t id : ids) {
+    if (hashes[id] != 0) words.push_back(hashes[id]);
+  }
+  for (std::size_t i = 0; i + kRunWords <= words.size(); ++i) use(hash64(&words[i], kRunWords * sizeof(words[i])));
+}
+
+// Sets the bits of all documents that share a hash. Entries are sorted by hash and document.
+void mark(const std::vector<Entry>& entries, const std::vector<std::uint8_t>& split, std::vector<std::uint8_t>& bits) {
+  for (std::size_t begin = 0; begin < entries.size();) {
+    std::size_t end = begin + 1;
+    while (end < entries.size() && entries[end].hash == entries[begin].hash) ++end;
+    std::array<std::int64_t, 8> first;  // document of each split that has the run
+    first.fill(-1);
+    for (std::size_t i = begin; i < end; ++i) {
+      std::int64_t& document = first[split[entries[i].document]];
+      if (document < 0) document = entries[i].document;
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::uint32_t document = entries[i].document;
+      for (std::size_t s = 0; s < first.size(); ++s) {
+        if (first[s] >= 0 && first[s] != document) bits[document] = static_cast<std::uint8_t>(bits[document] | (1U << s));
+      }
+    }
+    begin = end;
+  }
+}
+
+void mark_sorted(std::vector<Entry>& entries, const std::vector<std::uint8_t>& split, std::vector<std::uint8_t>& bits) {
+  const auto less = [](const Entry& a, const Entry& b) {
+    return a.hash != b.hash ? a.hash < b.hash : a.document < b.document;
+  };
+  std::sort(entries.begin(), entries.end(), less);
+  mark(entries, split, bits);
+}
+
+void find_exact(const TokenSpool& spool, const std::vector<std::uint8_t>& split, const std::vector<std::uint64_t>& hashes,
+                Overlaps& overlaps) {
+  std::vector<Entry> entries;
+  std::unordered_map<std::uint64_t, std::int64_t> first_of;
+  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+    overlaps.first.push_back(document);
+    if (std::none_of(ids.begin(), ids.end(), [&](std::uint32_t id) { return hashes[id] != 0; })) return;
+    const std::uint64_t hash = hash64(ids.data(), ids.size_bytes());
+    overlaps.first.back() = first_of.try_emplace(hash, document).first->second;
+    entries.push_back({hash, static_cast<std::uint32_t>(document)});
+  });
+  mark_sorted(entries, split, overlaps.exact);
+}
+
+void find_near(const TokenSpool& spool, const std::vector<std::uint8_t>& split, const std::vector<std::uint64_t>& hashes,
+               Overlaps& overlaps) {
+  const auto passes = static_cast<std::uint64_t>(spool.token_count() / kRunsAPass + 1);
+  std::vector<Entry> entries;
+  std::vector<std::uint64_t> words;
+  for (std::uint64_t pass = 0; pass < passes; ++pass) {
+    entries.clear();
+    spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+      each_run(ids, hashes, words, [&](std::uint64_t hash) {
+        if (hash % passes == pass) entries.push_back({hash, static_cast<std::uint32_t>(document)});
+      });
+    });
+    mark_sorted(entries, split, overlaps.near);
+  }
+}
+
+}  // namespace
+
+Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split) {
+  Overlaps overlaps;
+  overlaps.exact.resize(split.size(), 0);
+  overlaps.near.resize(split.size(), 0);
+  const std::vector<std::uint64_t> hashes = word_hashes(spool.words());
+  find_exact(spool, split, hashes, overlaps);
+  find_near(spool, split, hashes, overlaps);
+  return overlaps;
+}
+
+}  // namespace ulmfit::data_prep

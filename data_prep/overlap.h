@@ -1,0 +1,27 @@
+// Which documents repeat others: exactly (the same tokens), or nearly (a run of kRunWords words in common). Words are the
+// tokens in lower case that hold a letter or digit (or anything outside ASCII) and are no special tokens; marks between
+// them do not matter.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "data_prep/token_spool.h"
+
+namespace ulmfit::data_prep {
+
+inline constexpr std::size_t kRunWords = 12;
+
+struct Overlaps {
+  // By document, bit s: it repeats a document of split s; for its own split, an earlier document. Documents without a word
+  // repeat nothing.
+  std::vector<std::uint8_t> exact;
+  std::vector<std::uint8_t> near;
+  std::vector<std::int64_t> first;  // the first document with the same tokens (itself if it is the first)
+};
+
+// `split`: of each document, below 8. Memory: about 256 MiB at most for the runs, which are looked through in as many
+// passes as that takes, and 10 bytes a document.
+Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split);
+
+}  // namespace ulmfit::data_prep

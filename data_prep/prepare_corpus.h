@@ -1,0 +1,50 @@
+// Raw text to an LM corpus: vocabulary, shards of the splits "train" and "valid", and what is needed to read them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/shard_format.h"
+#include "data_prep/corpus_builder.h"
+#include "data_prep/corpus_reader.h"
+#include "text/text_pipeline.h"
+#include "text/utf8.h"
+#include "text/vocabulary.h"
+
+namespace ulmfit::data_prep {
+
+struct PrepareCorpusOptions {
+  std::vector<std::filesystem::path> inputs;        // files and folders
+  std::vector<std::filesystem::path> valid_inputs;  // validation text; none: documents are held out
+  std::filesystem::path output;
+  CorpusFormat format = CorpusFormat::kLines;
+  std::vector<std::string> text_columns{"text"};  // csv, tsv, jsonl
+  std::optional<bool> header;                     // csv, tsv: by default, if a column is given by name
+  text::TextOptions text;
+  text::VocabularyOptions vocabulary;
+  std::filesystem::path vocabulary_from;  // see text_setup; empty: build one from the training text
+  double valid_share = 0.01;              // of the documents, drawn; 0: no validation split
+  std::uint64_t seed = 0;                 // of that draw
+  std::int64_t shard_tokens = data::kShardTokens;
+  int threads = 0;  // 0: one a core; the bytes written do not depend on it
+};
+
+struct PreparedCorpus {
+  bool already_prepared = false;  // by an earlier run from the same text and options; the rest is then empty
+  std::map<std::string, SplitSummary> splits;
+  std::int64_t vocabulary_size = 0;
+  text::CleanCounts cleaned;
+  std::uint64_t text_bytes = 0;
+  double seconds = 0;
+};
+
+// Makes the folder or leaves nothing. Throws ConfigError for options out of range, DataError for text that cannot be read,
+// an empty corpus, one too small to hold documents out of, and an output folder with other content; FileError when it
+// cannot write.
+PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options);
+
+}  // namespace ulmfit::data_prep

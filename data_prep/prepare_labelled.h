@@ -1,0 +1,55 @@
+// Labelled text to two corpora over one vocabulary: OUTPUT/lm to tune the language model on, and OUTPUT/labelled (train,
+// valid, test) to train and test the classifier on; OUTPUT/report.json says what was found (labelled_report.h).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/shard_format.h"
+#include "data_prep/corpus_reader.h"
+#include "data_prep/labelled_reader.h"
+#include "data_prep/labelled_report.h"
+#include "text/text_pipeline.h"
+#include "text/vocabulary.h"
+
+namespace ulmfit::data_prep {
+
+struct PrepareLabelledOptions {
+  std::filesystem::path train;
+  std::filesystem::path valid;                    // empty: held out of train, by label, groups kept together
+  std::filesystem::path test;                     // empty: none
+  std::vector<std::filesystem::path> unlabelled;  // more text for the language model
+  std::filesystem::path output;
+  std::optional<LabelledFormat> format;              // by default, by each file's ending
+  std::optional<CorpusFormat> unlabelled_format;     // by default, by ending; "lines" for any but .csv, .tsv, .jsonl
+  std::vector<std::string> unlabelled_text_columns;  // by default, columns.text
+  LabelledColumns columns;
+  double valid_share = 0.1;        // in (0, 1)
+  bool include_test_text = false;  // in OUTPUT/lm; corpus.json records it
+  std::uint64_t seed = 0;          // of the held-out draw
+  text::TextOptions text;
+  text::VocabularyOptions vocabulary;  // built from the text of OUTPUT/lm's "train"
+  std::filesystem::path vocabulary_from;
+  std::int64_t shard_tokens = data::kShardTokens;
+  int threads = 0;
+};
+
+struct PreparedLabelled {
+  bool already_prepared = false;  // the rest is then empty
+  PrepareReport report;
+  std::vector<std::string> labels;  // in id order: by bytes
+  std::int64_t vocabulary_size = 0;
+  text::CleanCounts cleaned;
+  std::uint64_t text_bytes = 0;
+  double seconds = 0;
+};
+
+// Makes the folder or leaves nothing. Throws ConfigError for options out of range; DataError for text that cannot be read,
+// no rows, an empty label, a single class, a label of valid or test that train lacks, and an output folder with other
+// content.
+PreparedLabelled prepare_labelled(const PrepareLabelledOptions& options);
+
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,71 @@
+#include "data_prep/request.h"
+
+#include <iomanip>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+std::string fixed(double value, int digits) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(digits) << value;
+  return out.str();
+}
+
+}  // namespace
+
+nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
+                             const std::filesystem::path& vocabulary_from) {
+  nlohmann::json described = {{"tokenizer", text::name(text.tokenizer)}, {"fastai_rules", text.fastai_rules}};
+  if (!text.sentencepiece_model.empty()) described["sentencepiece"] = fingerprint(text.sentencepiece_model);
+  if (vocabulary_from.empty()) {
+    described["max_words"] = vocabulary.max_words;
+    described["min_count"] = vocabulary.min_count;
+    return described;
+  }
+  if (!fs::exists(vocabulary_from)) {
+    throw DataError(str("cannot take the vocabulary of ", vocabulary_from.string(), ": no such file or folder"));
+  }
+  if (fs::is_directory(vocabulary_from)) {
+    const fs::path rules = vocabulary_from / "text.json";
+    described = {{"text_rules", fs::exists(rules) ? file_fingerprint(rules) : ""}};  // they stand in for the options
+    const fs::path words = vocabulary_from / "vocab.txt";
+    described["vocabulary"] = fs::exists(words) ? file_fingerprint(words) : "";
+  } else {
+    described["vocabulary"] = file_fingerprint(vocabulary_from);
+  }
+  return described;
+}
+
+nlohmann::json describe(const text::CleanCounts& counts) {
+  return {{"invalid_utf8", counts.invalid_utf8},
+          {"nul_bytes", counts.nul_bytes},
+          {"carriage_returns", counts.carriage_returns},
+          {"byte_order_marks", counts.byte_order_marks}};
+}
+
+void log_prepared(const std::map<std::string, SplitSummary>& splits, std::int64_t vocabulary_size,
+                  const text::CleanCounts& cleaned, std::uint64_t text_bytes, double seconds) {
+  for (const auto& [split, summary] : splits) {
+    log::info("prepare", str(split, ": ", summary.documents, " documents, ", summary.tokens, " tokens, ",
+                             fixed(100 * summary.unknown_share(), 2), " % unknown words"));
+  }
+  if (cleaned.invalid_utf8 + cleaned.nul_bytes > 0) {
+    log::warn("prepare", str("cleaned: ", cleaned.invalid_utf8, " byte sequences that are not UTF-8 became U+FFFD, ",
+                             cleaned.nul_bytes, " NUL bytes were removed"));
+  }
+  if (cleaned.carriage_returns + cleaned.byte_order_marks > 0) {
+    log::info("prepare", str("cleaned: ", cleaned.carriage_returns, " carriage returns, ", cleaned.byte_order_marks,
+                             " byte-order marks"));
+  }
+  const double megabytes = static_cast<double>(text_bytes) / 1e6;
+  log::info("prepare", str("vocabulary: ", vocabulary_size, " words; ", fixed(megabytes, 1), " MB of text in ",
+                           fixed(seconds, 1), " s (", fixed(megabytes / std::max(seconds, 1e-9), 1), " MB/s)"));
+}
+
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,143 @@
+#include "comm/grad_reducer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "base/stopwatch.h"
+
+namespace ulmfit::comm {
+namespace {
+
+constexpr std::size_t kFrozen = std::numeric_limits<std::size_t>::max();
+// Each gradient starts on a cache line of its own.
+constexpr std::int64_t kAlignmentBytes = 64;
+
+std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+}  // namespace
+
+GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes)
+    : comm_(comm), parameters_(std::move(parameters)), bucket_bytes_(bucket_bytes) {
+  if (parameters_.empty() || bucket_bytes_ < 1)
+    throw CommError("gradient exchange: expected parameters, and buckets of bytes");
+  for (const ReducedParameter& parameter : parameters_) require_usable(parameter);
+  lay_out(std::vector<bool>(parameters_.size(), true));
+}
+
+void GradReducer::require_usable(const ReducedParameter& parameter) const {
+  const at::Tensor& first = parameters_.front().tensor;
+  const at::Tensor& tensor = parameter.tensor;
+  if (!tensor.defined() || !tensor.is_leaf() || !tensor.requires_grad() || tensor.scalar_type() != first.scalar_type() ||
+      tensor.device() != first.device()) {
+    throw CommError(ulmfit::str(describe(comm_, "gradient exchange", tensor), ", parameter ", parameter.name,
+                                ": expected a leaf that requires a gradient, ", first.scalar_type(), " on ", first.device(),
+                                " as ", parameters_.front().name));
+  }
+}
+
+void GradReducer::lay_out(const std::vector<bool>& trainable) {
+  const at::Tensor& first = parameters_.front().tensor;
+  const std::int64_t unit = kAlignmentBytes / first.element_size();
+  const std::int64_t bucket_elements = std::max<std::int64_t>(bucket_bytes_ / first.element_size(), 1);
+  // Backward comes to the last parameter first.
+  struct Place {
+    std::int64_t begin;
+    std::size_t parameter;
+  };
+  std::vector<Place> places;
+  std::vector<std::int64_t> bucket_begins;
+  std::int64_t end = 0;
+  bucket_of_.assign(parameters_.size(), kFrozen);
+  for (std::size_t i = parameters_.size(); i-- > 0;) {
+    parameters_[i].tensor.mutable_grad() = at::Tensor();
+    if (!trainable[i]) continue;
+    const std::int64_t size = round_up(parameters_[i].tensor.numel(), unit);
+    if (bucket_begins.empty() || end + size - bucket_begins.back() > bucket_elements) bucket_begins.push_back(end);
+    bucket_of_[i] = bucket_begins.size() - 1;
+    places.push_back({end, i});
+    end += size;
+  }
+  flat_ = at::zeros({end}, first.options().requires_grad(false));
+  buckets_.clear();
+  for (std::size_t b = 0; b < bucket_begins.size(); ++b) {
+    const std::int64_t bucket_end = b + 1 < bucket_begins.size() ? bucket_begins[b + 1] : end;
+    buckets_.push_back({flat_.narrow(0, bucket_begins[b], bucket_end - bucket_begins[b]), 0, 0});
+  }
+  for (const Place& place : places) {
+    const at::Tensor& parameter = parameters_[place.parameter].tensor;
+    parameter.mutable_grad() = flat_.narrow(0, place.begin, parameter.numel()).view(parameter.sizes());
+    ++buckets_[bucket_of_[place.parameter]].awaited;
+  }
+}
+
+void GradReducer::set_trainable(const std::vector<bool>& trainable) {
+  if (trainable.size() != parameters_.size()) {
+    throw std::logic_error(str("GradReducer: ", trainable.size(), " flags for ", parameters_.size(), " parameters"));
+  }
+  lay_out(trainable);
+  shard_sum_ = LeafSum();
+  counting_ = false;
+}
+
+void GradReducer::zero() { flat_.zero_(); }
+
+void GradReducer::expect_backward() {
+  counting_ = comm_.overlaps() && shards_of_rank_ == 0;
+  started_ = 0;
+  ready_.assign(parameters_.size(), false);
+  for (Bucket& bucket : buckets_) bucket.unfinished = bucket.awaited;
+}
+
+void GradReducer::mark_ready(std::size_t i) {
+  if (!counting_ || bucket_of_.at(i) == kFrozen || ready_[i]) return;
+  ready_[i] = true;
+  --buckets_[bucket_of_[i]].unfinished;
+  start_complete_buckets();
+}
+
+void GradReducer::start_complete_buckets() {
+  for (; started_ < buckets_.size() && buckets_[started_].unfinished == 0; ++started_) {
+    comm_.start_sum(buckets_[started_].flat);
+  }
+}
+
+void GradReducer::reduce() {
+  if (shards_of_rank_ > 0) return reduce_in_tree();
+  if (!counting_) started_ = 0;
+  for (; started_ < buckets_.size(); ++started_) comm_.start_sum(buckets_[started_].flat);
+  comm_.finish_sums();
+  counting_ = false;
+}
+
+void GradReducer::use_fixed_tree(int shards) {
+  if (shards != 0 && (!is_power_of_two(shards) || !is_power_of_two(comm_.size()) || shards < comm_.size())) {
+    throw CommError(str("--reproducible: ", shards, " virtual shards on ", comm_.size(),
+                        " ranks; expected two powers of two, and at least one shard a rank"));
+  }
+  shards_of_rank_ = shards / comm_.size();
+  shard_sum_ = LeafSum();
+}
+
+void GradReducer::end_shard() {
+  if (shards_of_rank_ == 0) return;
+  if (shard_sum_.leaves() >= shards_of_rank_) {
+    throw std::logic_error(str("GradReducer: more than ", shards_of_rank_, " shards on this rank in one step"));
+  }
+  shard_sum_.add(flat_);
+}
+
+void GradReducer::reduce_in_tree() {
+  if (shard_sum_.leaves() != shards_of_rank_) {
+    throw std::logic_error(str("GradReducer: ", shard_sum_.leaves(), " shards ended, expected ", shards_of_rank_));
+  }
+  const ScopedTimer timer(tree_seconds_);
+  flat_.copy_(shard_sum_.sum());
+  shard_sum_.restart();
+  for (Bucket& bucket : buckets_) tree_sum(comm_, bucket.flat);
+}
+
+}  // namespace ulmfit::comm

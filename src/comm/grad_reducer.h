@@ -1,0 +1,93 @@
+// Gradients of one rank to sums over all ranks. Owns the memory of all gradients: one flat buffer, cut into buckets in the
+// order in which backward fills it, and each trainable parameter's .grad is a view into it.
+//
+// A step:   zero();  backward (as often as the step has passes; before the last one, expect_backward());  reduce();
+// In a fixed tree (--reproducible), S virtual shards in all, S / N on each rank:
+//           use_fixed_tree(S);  for each of this rank's shards, in order: begin_shard(), backward, end_shard();  then
+//           reduce().
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/tree_sum.h"
+
+namespace ulmfit::comm {
+
+struct ReducedParameter {
+  std::string name;
+  at::Tensor tensor;  // a leaf that requires a gradient
+};
+
+inline constexpr std::int64_t kBucketBytes = 25 << 20;
+
+class GradReducer {
+ public:
+  // `parameters` in forward order; all of one dtype, on the communicator's device or the CPU (CommError names one that is
+  // not). All train at first. A parameter larger than a bucket has one of its own. The communicator must live longer.
+  GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes = kBucketBytes);
+
+  // Which parameters train from now on, by their place in the constructor's list; alike on all ranks. The others have no
+  // gradient (.grad is undefined) and are not communicated. Gradients start at zero.
+  void set_trainable(const std::vector<bool>& trainable);
+
+  void zero();  // all gradients
+
+  // The next backward pass is the last of this step: from now on mark_ready() counts.
+  void expect_backward();
+  // Called when parameter i's gradient is complete (by an autograd hook). Where communication overlaps computation, the sum
+  // of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all ranks.
+  void mark_ready(std::size_t i);
+
+  // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them.
+  void reduce();
+
+  // From now on reduce() sums `shards` virtual shards in one fixed tree, with the same bits on 1, 2, 4, ... ranks. 0: no
+  // tree. CommError unless shards and the number of ranks are powers of two, and there is at least one shard a rank.
+  void use_fixed_tree(int shards);
+  // Around each of this rank's shards in turn (rank r has shards r * S / N and on): begin_shard() zeroes the gradients,
+  // end_shard() takes them. Without a tree both do nothing: shards then add up in the gradients themselves.
+  void begin_shard() {
+    if (shards_of_rank_ > 0) zero();
+  }
+  void end_shard();
+  int shards_of_rank() const { return shards_of_rank_; }
+
+  // Seconds that computation has waited in reduce() for other ranks and for sums.
+  double waited_seconds() const { return tree_seconds_ + comm_.waited_seconds(); }
+
+  std::int64_t elements() const { return flat_.numel(); }  // of the flat buffer, gaps for alignment included
+  std::size_t buckets() const { return buckets_.size(); }
+
+ private:
+  struct Bucket {
+    at::Tensor flat;         // view of this bucket's part of flat_
+    std::size_t awaited;     // parameters in it
+    std::size_t unfinished;  // of these, not yet marked ready
+  };
+
+  void require_usable(const ReducedParameter& parameter) const;
+  void lay_out(const std::vector<bool>& trainable);
+  void start_complete_buckets();
+  void reduce_in_tree();
+
+  Communicator& comm_;
+  std::vector<ReducedParameter> parameters_;
+  std::int64_t bucket_bytes_;
+  at::Tensor flat_;
+  std::vector<Bucket> buckets_;
+  std::vector<std::size_t> bucket_of_;  // by parameter; kFrozen if it does not train
+  std::vector<bool> ready_;             // by parameter, in this step
+  std::size_t started_ = 0;             // buckets whose sum was started in this step
+  bool counting_ = false;               // expect_backward() was called in this step
+  int shards_of_rank_ = 0;              // 0: no fixed tree
+  LeafSum shard_sum_;
+  double tree_seconds_ = 0;
+};
+
+}  // namespace ulmfit::comm

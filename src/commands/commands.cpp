@@ -1,0 +1,72 @@
+#include "commands/commands.h"
+
+#include <algorithm>
+#include <iostream>
+#include <new>
+
+#include "base/log.h"
+#include "config/option_set.h"
+
+namespace ulmfit::commands {
+
+const std::vector<Command>& all() {
+  static const std::vector<Command> commands{
+      {"tokenize", "text in, tokens out, one document a line", tokenize},
+      {"prepare-corpus", "text to vocabulary and token shards", prepare_corpus},
+      {"prepare-labelled", "labelled text to shards for the language model and the classifier", prepare_labelled},
+      {"pretrain", "stage 1: train a language model (alone or under mpirun)", pretrain},
+      {"finetune-lm", "stage 2: tune a language model on the target text", finetune_lm},
+      {"train-classifier", "stage 3: train a classifier on it", train_classifier},
+      {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
+      {"predict", "text in, labels out, one JSON object a line", predict},
+      {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
+      {"run", "all stages of a pipeline file, each resumed, or skipped if done", run_pipeline},
+      {"bench", "measure speed on this machine", bench},
+  };
+  return commands;
+}
+
+namespace {
+
+std::string overview() {
+  std::string text = "ulmfit: Universal Language Model Fine-tuning\n\nUsage: ulmfit COMMAND [options]\n\nCommands:\n";
+  for (const auto& command : all()) {
+    std::string name(command.name);
+    name.resize(18, ' ');
+    text += "  " + name + std::string(command.summary) + '\n';
+  }
+  return text + "\n`ulmfit COMMAND --help` explains every option of a command.\n";
+}
+
+int fail(std::string_view name, const std::exception& e, ExitCode code) {
+  log::error(name, e.what());
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+int dispatch(const Arguments& arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "help") {
+    (arguments.empty() ? std::cerr : std::cout) << overview();
+    return static_cast<int>(arguments.empty() ? ExitCode::kConfig : ExitCode::kDone);
+  }
+  const std::string& name = arguments[0];
+  const auto found = std::find_if(all().begin(), all().end(), [&](const Command& c) { return c.name == name; });
+  try {
+    if (found == all().end()) {
+      std::vector<std::string> names;
+      for (const auto& command : all()) names.emplace_back(command.name);
+      throw ConfigError(str("there is no command '", name, "'; did you mean ", config::nearest(name, names), "? (ulmfit --help lists all)"));
+    }
+    return static_cast<int>(found->run({arguments.begin() + 1, arguments.end()}));
+  } catch (const Error& e) {
+    return fail(name, e, e.code());
+  } catch (const std::bad_alloc& e) {
+    return fail(name, std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
+                ExitCode::kConfig);
+  } catch (const std::exception& e) {
+    return fail(name, e, static_cast<ExitCode>(1));
+  }
+}
+
+}  // namespace ulmfit::commands

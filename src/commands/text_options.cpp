@@ -1,0 +1,34 @@
+#include "commands/text_options.h"
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace ulmfit::commands {
+
+void TextArguments::declare(config::OptionSet& set) {
+  set.add_choice("tokenizer", tokenizer, {"words", "whitespace", "sentencepiece"},
+                 "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
+  set.add_choice("rules", rules, {"fastai", "none"}, "fastai v2's text rules (xxmaj, xxup, xxrep ...), or none");
+  set.add("sentencepiece-model", sentencepiece_model, "the .model file of --tokenizer=sentencepiece");
+}
+
+text::TextOptions TextArguments::resolved() const {
+  text::TextOptions options;
+  options.tokenizer = text::tokenizer_kind(tokenizer);
+  options.fastai_rules = rules == "fastai";
+  const bool sentencepiece = options.tokenizer == text::TokenizerKind::kSentencePiece;
+  if (sentencepiece == sentencepiece_model.empty()) {
+    throw ConfigError(sentencepiece ? "--tokenizer=sentencepiece needs --sentencepiece-model=FILE"
+                                    : "--sentencepiece-model goes with --tokenizer=sentencepiece only");
+  }
+  if (sentencepiece) options.sentencepiece_model = read_file(sentencepiece_model);
+  return options;
+}
+
+void VocabularyArguments::declare(config::OptionSet& set) {
+  set.add("vocab.size", options.max_words, "most words of the vocabulary, special tokens included", {.min = 16, .max = 1 << 24});
+  set.add("vocab.min-count", options.min_count, "words seen less often are unknown", {.min = 1});
+  set.add("vocab", from, "take the vocabulary, and with a folder the text rules, from this stage, corpus or vocab.txt");
+}
+
+}  // namespace ulmfit::commands

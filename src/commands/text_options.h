@@ -1,0 +1,27 @@
+// Options of text rules, tokenizer and vocabulary that the text commands share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "config/option_set.h"
+#include "text/text_pipeline.h"
+#include "text/vocabulary.h"
+
+namespace ulmfit::commands {
+
+struct TextArguments {
+  std::string tokenizer = "words";
+  std::string rules = "fastai";
+  std::string sentencepiece_model;  // path
+  void declare(config::OptionSet& set);
+  text::TextOptions resolved() const;  // reads the model file
+};
+
+struct VocabularyArguments {
+  text::VocabularyOptions options;
+  std::string from;
+  void declare(config::OptionSet& set);
+};
+
+}  // namespace ulmfit::commands

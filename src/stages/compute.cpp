@@ -1,0 +1,74 @@
+#include "stages/compute.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include <algorithm>
+
+#include "base/machine.h"
+#include "base/stop_signal.h"
+#include "comm/launch.h"
+#include "comm/tree_sum.h"
+
+namespace ulmfit::stages {
+namespace {
+
+at::DeviceType device_of(const std::string& name) {
+  const bool available = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+  if (name == "cuda" && !available) {
+    throw ConfigError("--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
+  }
+  return name == "cuda" || (name == "auto" && available) ? at::kCUDA : at::kCPU;
+}
+
+}  // namespace
+
+ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
+  const at::DeviceType device = device_of(options.device);
+  if (options.reproducible && options.threads > 1) {
+    throw ConfigError(str("--reproducible computes with one thread a rank; --train.threads=", options.threads, " contradicts it"));
+  }
+  at::set_num_interop_threads(1);
+  install_stop_signal(comm::read_launch_environment().under_launcher);
+  return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
+    std::int64_t threads = options.threads;
+    if (options.reproducible) threads = 1;
+    if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
+    at::set_num_threads(static_cast<int>(threads));
+    if (options.reproducible) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    return body(comm);
+  });
+}
+
+train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm) {
+  const std::int64_t ranks = comm.size();
+  if (options.reproducible) {
+    if (!comm::is_power_of_two(ranks) || ranks > kReproducibleShards) {
+      throw ConfigError(str("--reproducible runs on 1, 2, 4 or 8 ranks, not on ", ranks));
+    }
+    if (exact && streams % kReproducibleShards != 0) {
+      throw ConfigError(str("--reproducible splits the streams into ", kReproducibleShards, " shards; --train.streams=", streams,
+                            " is not a multiple of it"));
+    }
+    return {kReproducibleShards, comm.rank() * kReproducibleShards / ranks, kReproducibleShards / ranks};
+  }
+  if (exact && streams % ranks != 0) {
+    throw ConfigError(str(streams, " streams cannot be divided among ", ranks, " ranks; choose --train.streams as a multiple of ",
+                          ranks, ", such as ", (streams + ranks - 1) / ranks * ranks));
+  }
+  const std::int64_t mine = (streams + ranks - 1) / ranks;
+  std::int64_t passes = 1;
+  if (options.max_streams_per_pass > 0) {
+    passes = (mine + options.max_streams_per_pass - 1) / options.max_streams_per_pass;
+    while (exact && mine % passes != 0) ++passes;
+  }
+  return {ranks * passes, comm.rank() * passes, passes};
+}
+
+std::string describe_compute(const comm::Communicator& comm) {
+  return str(comm.size(), comm.size() == 1 ? " rank on " : " ranks, each on ", comm.device().str(), " with ", at::get_num_threads(),
+             at::get_num_threads() == 1 ? " thread" : " threads", " (", cpu_model(), ")");
+}
+
+}  // namespace ulmfit::stages

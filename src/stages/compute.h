@@ -1,0 +1,27 @@
+// Where and in how many parts a stage computes: device, threads, shards of the global batch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/error.h"
+#include "comm/communicator.h"
+#include "stages/options.h"
+#include "train/task.h"
+
+namespace ulmfit::stages {
+
+inline constexpr std::int64_t kReproducibleShards = 8;
+
+// Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
+ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
+
+// How a global batch of `streams` is split. Throws ConfigError, before any file is touched, when ranks (or in reproducible
+// mode 8 shards) do not divide it; `exact` false: a batch of documents, which may be split unevenly.
+train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm);
+
+// "cpu, 1 thread a rank, 2 ranks" for logs.
+std::string describe_compute(const comm::Communicator& comm);
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,44 @@
+// Figures of one or more finished stages on a split, and predictions for new text. Several models are averaged: language models
+// in perplexity each for itself, classifiers by their probabilities (forward + backward).
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "config/option_set.h"
+
+namespace ulmfit::stages {
+
+struct EvaluateOptions {
+  std::vector<std::string> models;
+  std::string data;
+  std::string split = "test";
+  std::string device = "auto";
+  std::int64_t threads = 0;
+  std::int64_t batch_size = 64;
+  std::string report;  // folder for report.html
+  bool baselines = false;
+  void declare(config::OptionSet& set);
+};
+
+// Prints one JSON line on standard output and a table on standard error.
+ExitCode evaluate(const EvaluateOptions& options);
+
+struct PredictOptions {
+  std::vector<std::string> models;
+  std::string input_format = "lines";
+  std::string text_field = "text";
+  std::int64_t top = 0;  // 0: all classes
+  std::int64_t batch_size = 32;
+  std::string device = "auto";
+  std::int64_t threads = 0;
+  void declare(config::OptionSet& set);
+};
+
+// One text a line (or a JSON object a line) in, one JSON object a line out, in order; flushed when the input pauses.
+ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out);
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,141 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <istream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <ostream>
+
+#include "base/log.h"
+#include "base/stop_signal.h"
+#include "model/document_pooling.h"
+#include "stages/compute.h"
+#include "stages/evaluate.h"
+#include "stages/stage_folder.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+// A line of the input: its text, and the object that is passed through (or an error to report in its place).
+struct Request {
+  std::string text;
+  json fields = json::object();
+  std::string error;
+};
+
+Request read_request(const std::string& line, const PredictOptions& options) {
+  Request request;
+  if (options.input_format == "lines") {
+    request.text = line;
+    return request;
+  }
+  request.fields = json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!request.fields.is_object()) {
+    request.fields = json::object();
+    request.error = "not a JSON object";
+  } else if (!request.fields.contains(options.text_field) || !request.fields[options.text_field].is_string()) {
+    request.error = "no text field \"" + options.text_field + "\"";
+  } else {
+    request.text = request.fields[options.text_field].get<std::string>();
+  }
+  return request;
+}
+
+// Ids of one text for one model, and the share of words that it does not know.
+std::vector<std::int64_t> encode(const Stage& model, const std::string& text, double* unknown_share) {
+  const auto tokens = model.text->tokenize(text);
+  std::vector<std::int64_t> ids;
+  std::int64_t unknown = 0;
+  for (const auto& token : tokens) {
+    ids.push_back(model.vocabulary->id(token));
+    unknown += ids.back() == model.vocabulary->unk();
+  }
+  *unknown_share = ids.empty() ? 0 : static_cast<double>(unknown) / static_cast<double>(ids.size());
+  if (ids.empty()) ids.push_back(model.vocabulary->bos());
+  if (model.info.backward) std::reverse(ids.begin() + 1, ids.end());
+  return ids;
+}
+
+at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Request>& requests, std::vector<double>& unknown) {
+  at::Tensor sum;
+  for (auto& model : models) {
+    std::vector<std::vector<std::int64_t>> ids;
+    std::vector<const std::vector<std::int64_t>*> documents;
+    for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
+    for (const auto& document : ids) documents.push_back(&document);
+    const auto recurrent = model.encoder->recurrent_weights(0, nullptr);
+    const at::Tensor features = model::pool_documents(*model.encoder, documents, recurrent, model.info.classifier->bpt3c, {}, nullptr);
+    const at::Tensor p = at::softmax(model.head->forward(features, {}, nullptr), 1).cpu();
+    sum = sum.defined() ? sum + p : p;
+  }
+  return sum / static_cast<double>(models.size());
+}
+
+json answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown, std::int64_t top) {
+  json line = request.fields;
+  if (!request.error.empty()) {
+    line["error"] = request.error;
+    return line;
+  }
+  std::vector<std::size_t> order(labels.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return p[a] > p[b]; });
+  line["label"] = labels[order.front()];
+  json all = json::object();
+  const auto shown = top == 0 ? order.size() : std::min(order.size(), static_cast<std::size_t>(top));
+  for (std::size_t i = 0; i < shown; ++i) all[labels[order[i]]] = p[order[i]];
+  line["probabilities"] = all;
+  line["unknown_share"] = unknown;
+  return line;
+}
+
+}  // namespace
+
+void PredictOptions::declare(config::OptionSet& set) {
+  set.add("model", models, "finished classifiers; several are averaged (forward + backward)");
+  set.require("model");
+  set.add_choice("input-format", input_format, {"lines", "jsonl"}, "one text a line, or one JSON object a line whose other fields are passed through");
+  set.add("text-field", text_field, "the field of a JSON object that holds the text");
+  set.add("top", top, "probabilities of that many classes; 0: all", {.min = 0});
+  set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
+  set.add("train.threads", threads, "CPU threads; 0: all cores", {.min = 0, .max = 4096});
+  set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
+}
+
+ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out) {
+  RunOptions run;
+  run.device = options.device;
+  run.threads = options.threads;
+  return on_ranks(run, [&](comm::Communicator& comm) {
+    at::NoGradGuard no_grad;
+    std::vector<Stage> models;
+    for (const auto& path : options.models) {
+      models.push_back(read_stage(path, comm.device()));
+      if (!models.back().info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
+      if (models.back().info.classifier->labels != models.front().info.classifier->labels) {
+        throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
+      }
+    }
+    const auto& labels = models.front().info.classifier->labels;
+    std::string line;
+    while (!stop_requested() && std::getline(in, line)) {
+      // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
+      std::vector<Request> requests{read_request(line, options)};
+      while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 && std::getline(in, line)) {
+        requests.push_back(read_request(line, options));
+      }
+      std::vector<double> unknown(requests.size());
+      const at::Tensor p = probabilities_of(models, requests, unknown);
+      const auto* row = p.const_data_ptr<float>();
+      for (std::size_t i = 0; i < requests.size(); ++i, row += labels.size()) {
+        out << answer(requests[i], row, labels, unknown[i], options.top).dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+      }
+      out.flush();
+    }
+    return ExitCode::kDone;
+  });
+}
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,39 @@
+// What rank 0 shows and writes of a run: screen, metrics.jsonl, TensorBoard events, report.html.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "interop/tensorboard.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+#include "train/trainer.h"
+
+namespace ulmfit::stages {
+
+class RunObserver : public train::Observer {
+ public:
+  // `saved` is what state() gave at the checkpoint that the run goes on from, or null: files are cut back to it.
+  RunObserver(std::filesystem::path folder, std::string title, std::int64_t total_steps,
+              std::vector<std::pair<std::string, std::string>> facts, std::string config_text, const nlohmann::json& saved);
+
+  void on_step_report(const train::StepReport& report) override;
+  void on_evaluation(const train::EvaluationReport& report) override;
+  nlohmann::json state() override;
+
+  void write_report();  // report.html; a failure is a warning
+
+ private:
+  std::filesystem::path folder_;
+  std::string title_;
+  std::vector<std::pair<std::string, std::string>> facts_;
+  std::string config_text_;
+  train::MetricsLog metrics_;
+  interop::EventWriter events_;
+  train::Progress progress_;
+};
+
+}  // namespace ulmfit::stages

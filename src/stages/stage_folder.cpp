@@ -1,0 +1,179 @@
+#include "stages/stage_folder.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/manifest.h"
+#include "interop/safetensors.h"
+#include "model/linear_cross_entropy.h"
+#include "stages/stage_card.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kProbeTolerance = 1e-3;
+constexpr std::int64_t kProbeTokens = 48;
+
+// The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
+double probe(const model::AwdLstm& encoder, model::PoolingHead* head, const std::optional<ClassifierInfo>& classifier) {
+  at::NoGradGuard no_grad;
+  std::vector<std::int64_t> tokens;
+  for (std::int64_t i = 0; i <= kProbeTokens; ++i) tokens.push_back((i * 7919 + 11) % encoder.shape().vocabulary);
+  const auto recurrent = encoder.recurrent_weights(0, nullptr);
+  if (head != nullptr) {
+    const std::vector<const std::vector<std::int64_t>*> documents{&tokens};
+    const at::Tensor features = model::pool_documents(encoder, documents, recurrent, classifier->bpt3c, {}, nullptr);
+    return at::log_softmax(head->forward(features, {}, nullptr), 1)[0][0].item<double>();
+  }
+  const at::Tensor ids = at::tensor(tokens, at::kLong).to(encoder.device());
+  const auto out = encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), recurrent, {}, nullptr);
+  return model::linear_cross_entropy(out.top.squeeze(1), encoder.embedding(), encoder.decoder_bias(),
+                                     ids.narrow(0, 1, kProbeTokens), 1.0)
+             .nats /
+         static_cast<double>(kProbeTokens);
+}
+
+interop::NamedTensors tensors_of(const model::AwdLstm& encoder, const model::PoolingHead* head) {
+  interop::NamedTensors tensors;
+  for (const auto& p : encoder.parameters()) tensors.emplace_back(p.name, p.tensor.detach());
+  if (head == nullptr) return tensors;
+  for (const auto& p : head->group().parameters) tensors.emplace_back(p.name, p.tensor.detach());
+  for (const auto& [name, tensor] : head->buffers()) tensors.emplace_back(name, tensor);
+  return tensors;
+}
+
+StageInfo from_json(const json& j, const fs::path& file) {
+  if (j.at("format") != "ulmfit-stage") throw CheckpointError(str(file.string(), " is not a stage description"));
+  if (j.at("version") != kStageVersion) {
+    throw CheckpointError(str("cannot read stage ", file.string(), ": version ", j.at("version").dump(), ", this program reads ",
+                              kStageVersion, "; use the program that wrote it, or train again"));
+  }
+  StageInfo info;
+  const auto kind = j.at("kind").get<std::string>();
+  if (kind != "lm" && kind != "classifier") throw CheckpointError(str(file.string(), ": unknown stage kind '", kind, "'"));
+  info.kind = kind == "lm" ? StageKind::kLanguageModel : StageKind::kClassifier;
+  const json& shape = j.at("shape");
+  info.shape = {shape.at("vocabulary").get<std::int64_t>(), shape.at("embedding").get<std::int64_t>(), shape.at("hidden").get<std::int64_t>(),
+                shape.at("layers").get<std::int64_t>()};
+  info.backward = j.at("direction") == "backward";
+  if (info.kind == StageKind::kClassifier) {
+    const json& c = j.at("classifier");
+    info.classifier = ClassifierInfo{c.at("labels").get<std::vector<std::string>>(), c.at("head_widths").get<std::vector<std::int64_t>>(),
+                                     {c.at("window").get<std::int64_t>(), c.at("length").get<std::int64_t>(), c.at("detach").get<bool>(), c.at("pool_all").get<bool>()}};
+    if (info.classifier->head_widths.size() < 2 ||
+        info.classifier->head_widths.back() != static_cast<std::int64_t>(info.classifier->labels.size())) {
+      throw CheckpointError(str(file.string(), ": the head does not fit ", info.classifier->labels.size(), " labels"));
+    }
+  }
+  for (const auto& a : j.at("lineage")) info.lineage.push_back({a.at("command"), a.at("fingerprint"), a.at("facts")});
+  info.figures = j.at("figures").get<std::map<std::string, double>>();
+  return info;
+}
+
+void load_weights(const interop::NamedTensors& targets, const fs::path& file) {
+  at::NoGradGuard no_grad;
+  interop::SafetensorsFile weights(file);
+  for (auto [name, tensor] : targets) {
+    const at::Tensor stored = weights.read(name);
+    if (stored.sizes() != tensor.sizes() || stored.scalar_type() != tensor.scalar_type()) {
+      throw CheckpointError(str("cannot read ", file.string(), ": ", name, " does not have the shape that stage.json tells"));
+    }
+    tensor.copy_(stored);
+  }
+}
+
+void check_shape(const model::Shape& shape, const fs::path& file) {
+  constexpr std::int64_t kMost = 1 << 20;
+  for (const std::int64_t n : {shape.vocabulary, shape.embedding, shape.hidden, shape.layers}) {
+    if (n < 1 || n > 16 * kMost) throw CheckpointError(str(file.string(), ": impossible model shape"));
+  }
+  if (shape.layers > 64 || shape.embedding > kMost || shape.hidden > kMost) throw CheckpointError(str(file.string(), ": impossible model shape"));
+}
+
+}  // namespace
+
+std::string_view name(StageKind kind) { return kind == StageKind::kLanguageModel ? "lm" : "classifier"; }
+
+json to_json(const StageInfo& info) {
+  json j = {{"format", "ulmfit-stage"},
+            {"version", kStageVersion},
+            {"kind", name(info.kind)},
+            {"shape", {{"vocabulary", info.shape.vocabulary}, {"embedding", info.shape.embedding}, {"hidden", info.shape.hidden}, {"layers", info.shape.layers}}},
+            {"direction", info.backward ? "backward" : "forward"},
+            {"figures", info.figures},
+            {"lineage", json::array()}};
+  for (const auto& a : info.lineage) j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
+  if (info.classifier) {
+    const auto& c = *info.classifier;
+    j["classifier"] = {{"labels", c.labels}, {"head_widths", c.head_widths}, {"window", c.bpt3c.window}, {"length", c.bpt3c.length},
+                       {"detach", c.bpt3c.detach}, {"pool_all", c.bpt3c.pool_all}};
+  }
+  return j;
+}
+
+Stage read_stage(const fs::path& path, at::Device device) {
+  const fs::path folder = fs::exists(path / "stage") ? path / "stage" : path;
+  if (!fs::exists(folder / kManifestName)) {
+    throw CheckpointError(str("no finished stage in ", path.string(), ": expected ", (folder / kManifestName).string(),
+                              "; give a folder that pretrain, finetune-lm or train-classifier has finished"));
+  }
+  check_manifest<CheckpointError>(folder, /*checksums=*/true);
+  Stage stage;
+  stage.folder = folder;
+  try {
+    const json j = json::parse(read_file(folder / "stage.json"));
+    stage.info = from_json(j, folder / "stage.json");
+    check_shape(stage.info.shape, folder / "stage.json");
+    stage.vocabulary = std::make_shared<text::Vocabulary>(text::Vocabulary::load(folder / "vocab.txt"));
+    if (stage.vocabulary->size() != stage.info.shape.vocabulary) {
+      throw CheckpointError(str("stage ", folder.string(), ": vocab.txt has ", stage.vocabulary->size(), " words, the model ",
+                                stage.info.shape.vocabulary));
+    }
+    stage.text = std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(json::parse(read_file(folder / "text.json"))));
+    stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
+    if (stage.info.classifier) stage.head = std::make_unique<model::PoolingHead>(stage.info.classifier->head_widths, 0, device);
+    load_weights(tensors_of(*stage.encoder, stage.head.get()), folder / "model.safetensors");
+    stage.model_fingerprint = file_fingerprint(folder / "model.safetensors");
+    const double expected = j.at("probe").get<double>();
+    const double found = probe(*stage.encoder, stage.head.get(), stage.info.classifier);
+    if (!(std::abs(found - expected) <= kProbeTolerance * std::max(std::abs(expected), 1e-2))) {
+      throw CheckpointError(str("stage ", folder.string(), " does not compute what it did when it was written: its probe gives ", found,
+                                ", expected ", expected, " within 0.1 %; the files or this machine's libraries are at fault"));
+    }
+  } catch (const json::exception& e) {
+    throw CheckpointError(str("cannot read stage ", folder.string(), ": ", e.what()));
+  }
+  return stage;
+}
+
+void write_stage(const fs::path& folder, const StageInfo& info, const model::AwdLstm& encoder, model::PoolingHead* head,
+                 const fs::path& corpus, const std::string& config_text) {
+  const fs::path temporary = folder.parent_path() / ".writing-stage";
+  fs::remove_all(temporary);
+  make_directories(temporary);
+  interop::NamedTensors tensors = tensors_of(encoder, head);
+  for (auto& [tensor_name, tensor] : tensors) tensor = tensor.cpu().contiguous();
+  OutputFile weights(temporary / "model.safetensors");
+  interop::write_safetensors(weights, tensors, {{"format", "ulmfit"}});
+  weights.sync();
+  weights.close();
+  for (const char* file : {"vocab.txt", "text.json"}) write_file_atomic(temporary / file, read_file(corpus / file));
+  json description = to_json(info);
+  description["probe"] = probe(encoder, head, info.classifier);
+  write_file_atomic(temporary / "stage.json", description.dump(1) + "\n");
+  write_file_atomic(temporary / "CARD.md", stage_card(info, config_text));
+  write_manifest(temporary);
+  sync_directory(temporary);
+  fs::remove_all(folder);
+  rename_synced(temporary, folder);
+}
+
+}  // namespace ulmfit::stages

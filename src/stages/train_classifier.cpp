@@ -1,0 +1,163 @@
+#include "stages/train_classifier.h"
+
+#include <ATen/ATen.h>
+
+#include <charconv>
+#include <iostream>
+#include <optional>
+
+#include "base/log.h"
+#include "data/corpus_folder.h"
+#include "stages/compute.h"
+#include "stages/run_folder.h"
+#include "stages/stage_folder.h"
+#include "stages/stage_run.h"
+#include "train/classifier_task.h"
+
+namespace ulmfit::stages {
+namespace {
+
+std::vector<std::int64_t> head_widths(const TrainClassifierOptions& options, std::int64_t embedding, std::size_t classes) {
+  std::vector<std::int64_t> widths{3 * embedding};
+  for (const auto& text : options.hidden) {
+    std::int64_t width = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), width);
+    if (error != std::errc{} || end != text.data() + text.size() || width < 0 || width > 65536) {
+      throw ConfigError(str("--head.hidden=", text, ": expected widths of hidden layers such as 50, or 0 for none"));
+    }
+    if (width > 0) widths.push_back(width);
+  }
+  widths.push_back(static_cast<std::int64_t>(classes));
+  return widths;
+}
+
+void copy_encoder(const Stage& parent, model::AwdLstm& encoder) {
+  at::NoGradGuard no_grad;
+  const auto from = parent.encoder->parameters();
+  const auto to = encoder.parameters();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    at::Tensor into = to[i].tensor;
+    into.copy_(from[i].tensor);
+  }
+}
+
+// Rows of the classifier's vocabulary must be the language model's: train-classifier does not transfer words.
+void check_parent(const Stage& parent, const text::Vocabulary& vocabulary, const TrainClassifierOptions& options) {
+  if (parent.info.kind != StageKind::kLanguageModel) {
+    throw CheckpointError(str("--from ", options.from, " is a classifier; train-classifier starts from a language model"));
+  }
+  if (parent.vocabulary->fingerprint() != vocabulary.fingerprint()) {
+    throw CheckpointError(str("the vocabulary of ", options.from, " (", parent.vocabulary->size(), " words, ",
+                              parent.vocabulary->fingerprint(), ") is not that of ", options.data, " (", vocabulary.size(), " words, ",
+                              vocabulary.fingerprint(), "); tune the language model on the lm folder that lies beside it, or prepare "
+                              "the data with --vocab ", options.from));
+  }
+}
+
+ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet& set, comm::Communicator& comm) {
+  const std::string command = "train-classifier";
+  const train::ShardPlan shards = shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const model::DropoutRates dropout = options.dropout.resolved();
+  const data::CorpusInfo corpus = data::open_corpus(options.data);
+  if (corpus.kind != "labelled") {
+    throw DataError(str(options.data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
+  }
+  if (!options.run.dry_run && !options.run.restart && RunFolder::finished(options.run.output)) {
+    const RunFolder folder(options.run.output, set, false, comm);
+    log::info(command, str(options.run.output, " is finished: nothing to do (--restart trains anew)"));
+    return ExitCode::kDone;
+  }
+  const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.data) / "vocab.txt");
+  const data::ShardSet train = data::open_split(options.data, corpus, "train");
+  if (train.document_count() < 2) throw DataError(str(options.data, " has ", train.document_count(), " training text; batch norm needs two"));
+  std::optional<data::ShardSet> valid;
+  if (corpus.splits.contains("valid")) valid = data::open_split(options.data, corpus, "valid");
+
+  std::optional<Stage> parent;
+  model::Shape shape = options.model.shape;
+  bool backward = options.direction == "backward";
+  if (options.from != "none") {
+    parent = read_stage(options.from, comm.device());
+    check_parent(*parent, vocabulary, options);
+    shape = parent->info.shape;
+    backward = parent->info.backward;
+  }
+  shape.vocabulary = vocabulary.size();
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  model::AwdLstm encoder(shape, seed, comm.device());
+  if (parent) copy_encoder(*parent, encoder);
+  const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()), options.bpt3c.resolved()};
+  model::PoolingHead head(classifier.head_widths, seed, comm.device());
+
+  train::ClassifierTaskOptions task_options;
+  task_options.batches = {options.batch_size, /*shuffle=*/true, backward, /*max_tokens=*/0, seed};
+  task_options.dropout = dropout;
+  task_options.head_dropout = options.head_dropout;
+  task_options.bpt3c = classifier.bpt3c;
+  task_options.seed = seed;
+  train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
+
+  StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
+  for (const auto& group : encoder.encoder_groups()) {
+    stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
+  }
+  stage.facts = {{"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ", corpus.labels.size(), " classes")},
+                 {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "", ", ",
+                               vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
+                 {"batches", str(options.batch_size, " texts, windows of ", classifier.bpt3c.window, " tokens, gradients over ",
+                                 classifier.bpt3c.length)}};
+  stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training texts", train.fingerprint()}};
+
+  return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
+    if (comm.rank() != 0) return;
+    StageInfo info;
+    info.kind = StageKind::kClassifier;
+    info.shape = shape;
+    info.backward = backward;
+    info.classifier = classifier;
+    info.figures = result.evaluation.values;
+    if (parent) {
+      info.lineage = parent->info.lineage;
+      info.lineage.back().fingerprint = parent->model_fingerprint;
+    }
+    info.lineage.push_back({command, "",
+                            {{"data_fingerprint", train.fingerprint()}, {"data", data::corpus_provenance(options.data)},
+                             {"texts", train.document_count()}, {"steps", result.steps}, {"seed", seed}, {"figures", result.evaluation.values}}});
+    write_stage(folder / "stage", info, encoder, &head, options.data, set.to_config());
+    nlohmann::json line = {{"stage", command}, {"output", folder.string()}, {"steps", result.steps}, {"seconds", result.seconds},
+                           {"docs_per_s", result.items / std::max(result.seconds, 1e-9)}};
+    for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
+    std::cout << line.dump() << std::endl;
+  });
+}
+
+}  // namespace
+
+void TrainClassifierOptions::declare(config::OptionSet& set) {
+  dropout.rates = {0.4, 0.3, 0.4, 0.05, 0.5};  // the paper's; fastai multiplies them by 0.5 for the classifier
+  dropout.multiplier = 0.5;
+  optim.lr = 0.01;
+  optim.factor = 2.6;
+  optim.unfreeze = "paper";
+  optim.epochs = 10;
+  set.add("data", data, "the labelled folder of prepare-labelled", config::OnResume::kMayChange);
+  set.require("data");
+  set.add("from", from, "stage of the language model to start from, or none (from scratch)", config::OnResume::kMayChange);
+  set.require("from");
+  set.add_choice("direction", direction, {"forward", "backward"}, "with --from none: read the texts forward or from their end");
+  set.add("train.batch-size", batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});
+  set.add_alias("batch-size", "train.batch-size");
+  set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none");
+  set.add("head.dropout", head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)", {.min = 0, .max = 0.999});
+  model.declare(set);
+  run.declare(set);
+  dropout.declare(set);
+  bpt3c.declare(set);
+  optim.declare(set);
+}
+
+ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
+  return on_ranks(options.run, [&](comm::Communicator& comm) { return train_on(options, set, comm); });
+}
+
+}  // namespace ulmfit::stages

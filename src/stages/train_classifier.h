@@ -1,0 +1,32 @@
+// Stage 3: a classifier on the encoder of a language model, or from scratch.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "stages/options.h"
+
+namespace ulmfit::stages {
+
+struct TrainClassifierOptions {
+  RunOptions run;
+  ModelOptions model;          // with --from none
+  DropoutOptions dropout;
+  OptimOptions optim;
+  Bpt3cDeclaration bpt3c;
+  std::string data;
+  std::string from;
+  std::string direction = "forward";  // with --from none
+  std::int64_t batch_size = 64;
+  std::vector<std::string> hidden{"50"};
+  double head_dropout = 0.1;
+
+  void declare(config::OptionSet& set);
+};
+
+// Runs on all ranks of the launcher; prints a JSON line with the result.
+ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set);
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,164 @@
+#include "stages/train_lm.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <iostream>
+#include <optional>
+
+#include "base/log.h"
+#include "data/corpus_folder.h"
+#include "model/vocabulary_transfer.h"
+#include "stages/compute.h"
+#include "stages/run_folder.h"
+#include "stages/stage_folder.h"
+#include "stages/stage_run.h"
+#include "train/lm_task.h"
+
+namespace ulmfit::stages {
+namespace {
+
+struct Transferred {
+  std::optional<Stage> parent;
+  std::int64_t known = 0;  // words of the new vocabulary that the parent has
+};
+
+// Copies the parent's weights into `target`, words matched by their text.
+std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, model::AwdLstm& target) {
+  at::NoGradGuard no_grad;
+  std::vector<std::int64_t> source;
+  std::int64_t known = 0;
+  for (const auto& token : vocabulary.tokens()) {
+    const bool found = parent.vocabulary->knows(token);
+    known += found;
+    source.push_back(found ? parent.vocabulary->id(token) : -1);
+  }
+  const auto from = parent.encoder->parameters();
+  const auto to = target.parameters();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    const bool by_word = to[i].name == "embedding.weight" || to[i].name == "decoder.bias";
+    at::Tensor into = to[i].tensor;
+    into.copy_(by_word ? model::transfer_rows(from[i].tensor, source) : from[i].tensor);
+  }
+  return known;
+}
+
+void print_result(const std::string& command, const StageResult& result, const fs::path& folder) {
+  nlohmann::json line = {{"stage", command}, {"output", folder.string()}, {"steps", result.steps}, {"seconds", result.seconds},
+                         {"tokens_per_s", result.items / std::max(result.seconds, 1e-9)}};
+  for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
+  std::cout << line.dump() << std::endl;
+}
+
+ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                     comm::Communicator& comm) {
+  const train::ShardPlan shards = shard_plan(options.run, options.streams.streams.streams, /*exact=*/true, comm);
+  const model::DropoutRates dropout = options.dropout.resolved();
+  const data::CorpusInfo corpus = data::open_corpus(options.corpus);
+  if (corpus.kind != "lm") {
+    throw DataError(str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
+  }
+  if (!options.run.dry_run && !options.run.restart && RunFolder::finished(options.run.output)) {
+    const RunFolder folder(options.run.output, set, false, comm);
+    log::info(command, str(options.run.output, " is finished: nothing to do (--restart trains anew)"));
+    return ExitCode::kDone;
+  }
+  const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.corpus) / "vocab.txt");
+  const data::ShardSet train = data::open_split(options.corpus, corpus, "train");
+  std::optional<data::ShardSet> valid;
+  if (corpus.splits.contains("valid")) valid = data::open_split(options.corpus, corpus, "valid");
+
+  Transferred from;
+  model::Shape shape = options.model.shape;
+  bool backward = options.direction == "backward";
+  if (options.from != "none") {
+    from.parent = read_stage(options.from, comm.device());
+    if (from.parent->info.kind != StageKind::kLanguageModel) {
+      throw CheckpointError(str("--from ", options.from, " is a classifier; finetune-lm starts from a language model"));
+    }
+    if (from.parent->text->fingerprint() != corpus.text_fingerprint) {
+      throw DataError(str("corpus ", options.corpus, " was made with other text rules or another tokenizer than the stage ", options.from,
+                          "; prepare it with --vocab or the same --tokenizer and --rules"));
+    }
+    shape = from.parent->info.shape;
+    backward = from.parent->info.backward;
+  }
+  shape.vocabulary = vocabulary.size();
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  model::AwdLstm model(shape, seed, comm.device());
+  if (from.parent) {
+    from.known = transfer(*from.parent, vocabulary, model);
+    log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from, "; the others start as the mean"));
+  }
+
+  train::LmTaskOptions task_options;
+  task_options.streams = options.streams.streams;
+  task_options.streams.backward = backward;
+  task_options.streams.seed = seed;
+  task_options.dropout = dropout;
+  task_options.ar = options.streams.ar;
+  task_options.tar = options.streams.tar;
+  task_options.scale_lr_by_bptt = options.streams.scale_lr_by_bptt;
+  task_options.seed = seed;
+  train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
+
+  StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
+  for (const auto& group : task.groups()) stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
+  stage.facts = {{"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
+                                vocabulary.size(), " words")},
+                 {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "")},
+                 {"streams", str(options.streams.streams.streams, " of ", (train.token_count() - 1) / options.streams.streams.streams,
+                                 " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
+  stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training text", train.fingerprint()}};
+
+  return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
+    if (comm.rank() != 0) return;
+    StageInfo info;
+    info.shape = shape;
+    info.backward = backward;
+    info.figures = result.evaluation.values;
+    if (from.parent) {
+      info.lineage = from.parent->info.lineage;
+      info.lineage.back().fingerprint = from.parent->model_fingerprint;
+    }
+    nlohmann::json facts = {{"corpus_fingerprint", train.fingerprint()}, {"corpus", data::corpus_provenance(options.corpus)},
+                            {"tokens", train.token_count()}, {"steps", result.steps}, {"tokens_seen", result.items}, {"seed", seed},
+                            {"figures", result.evaluation.values}};
+    if (from.parent) facts["words_known_to_parent"] = from.known;
+    info.lineage.push_back({command, "", facts});
+    write_stage(folder / "stage", info, model, nullptr, options.corpus, set.to_config());
+    print_result(command, result, folder);
+  });
+}
+
+}  // namespace
+
+void TrainLmOptions::declare_common(config::OptionSet& set) {
+  set.add("corpus", corpus, "prepared text: a folder of prepare-corpus, or the lm folder of prepare-labelled", config::OnResume::kMayChange);
+  set.require("corpus");
+  run.declare(set);
+  dropout.declare(set);
+  streams.declare(set);
+  optim.declare(set);
+}
+
+void TrainLmOptions::declare_pretrain(config::OptionSet& set) {
+  set.add_choice("direction", direction, {"forward", "backward"}, "read the text forward, or each document from its end");
+  model.declare(set);
+  declare_common(set);
+}
+
+void TrainLmOptions::declare_finetune(config::OptionSet& set) {
+  optim.factor = 2.6;
+  set.add("from", from, "stage of the language model to start from, or none", config::OnResume::kMayChange);
+  set.require("from");
+  set.add_choice("direction", direction, {"forward", "backward"}, "with --from none: read the text forward, or each document from its end");
+  model.declare(set);
+  declare_common(set);
+}
+
+ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
+  return on_ranks(options.run, [&](comm::Communicator& comm) { return train_lm_on(command, options, set, comm); });
+}
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,32 @@
+// Stages 1 and 2: language-model pretraining, and fine-tuning of a language model on the target text.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "stages/options.h"
+
+namespace ulmfit::stages {
+
+struct TrainLmOptions {
+  RunOptions run;
+  ModelOptions model;
+  DropoutOptions dropout;
+  StreamOptions streams;
+  OptimOptions optim;
+  std::string corpus;
+  std::string from = "none";             // finetune-lm: the stage to start from
+  std::string direction = "forward";     // pretrain; finetune-lm takes it from the stage
+
+  void declare_pretrain(config::OptionSet& set);
+  void declare_finetune(config::OptionSet& set);
+
+ private:
+  void declare_common(config::OptionSet& set);
+};
+
+// `command` is "pretrain" or "finetune-lm". Runs on all ranks of the launcher; prints a JSON line with the result.
+ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set);
+
+}  // namespace ulmfit::stages

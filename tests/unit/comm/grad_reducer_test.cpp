@@ -1,0 +1,185 @@
+#include "comm/grad_reducer.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "comm/solo_communicator.h"
+#include "tests/support/random_tensor.h"
+
+namespace ulmfit::comm {
+namespace {
+
+using test::random_tensor;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+std::vector<ReducedParameter> three_parameters() {
+  std::vector<ReducedParameter> parameters;
+  parameters.push_back({"embedding", random_tensor({10, 4}, 1)});
+  parameters.push_back({"hidden", random_tensor({8, 3}, 2)});
+  parameters.push_back({"bias", random_tensor({5}, 3)});
+  for (ReducedParameter& parameter : parameters) parameter.tensor.requires_grad_();
+  return parameters;
+}
+
+// Sums of one rank are doubled, so that each bucket's sum, and their order, can be seen.
+class RecordingCommunicator : public SoloCommunicator {
+ public:
+  bool overlaps() const override { return true; }
+  void start_sum(at::Tensor& tensor) override {
+    tensor.mul_(2);
+    sizes.push_back(tensor.numel());
+  }
+  void finish_sums() override { ++finished; }
+
+  std::vector<std::int64_t> sizes;
+  int finished = 0;
+};
+
+TEST(GradReducer, BackwardWritesIntoItsBuffer) {
+  SoloCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters);
+  EXPECT_EQ(reducer.elements(), 48 + 32 + 16);  // each rounded up to 16 floats
+  const void* place = parameters[1].tensor.grad().data_ptr();
+  for (int pass = 0; pass < 2; ++pass) (parameters[1].tensor * 3).sum().backward();
+  EXPECT_EQ(parameters[1].tensor.grad().data_ptr(), place);
+  EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::full({8, 3}, 6.0)));
+  EXPECT_TRUE(at::equal(parameters[0].tensor.grad(), at::zeros({10, 4})));
+  reducer.reduce();
+  EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::full({8, 3}, 6.0)));
+  reducer.zero();
+  EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::zeros({8, 3})));
+}
+
+TEST(GradReducer, BucketsAreFilledInBackwardOrder) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 48 * 4);
+  ASSERT_EQ(reducer.buckets(), 2U);
+  reducer.reduce();
+  EXPECT_THAT(comm.sizes, ElementsAre(16 + 32, 48));
+  EXPECT_EQ(comm.finished, 1);
+}
+
+TEST(GradReducer, AParameterLargerThanABucketIsOneBucket) {
+  RecordingCommunicator comm;
+  GradReducer reducer(comm, three_parameters(), 4);
+  reducer.reduce();
+  EXPECT_THAT(comm.sizes, ElementsAre(16, 32, 48));
+}
+
+TEST(GradReducer, ABucketStartsWhenItAndAllBeforeItAreComplete) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 4);
+  reducer.zero();
+  reducer.mark_ready(2);  // not the last pass: nothing starts
+  EXPECT_TRUE(comm.sizes.empty());
+  reducer.expect_backward();
+  for (const ReducedParameter& parameter : parameters) parameter.tensor.sum().backward();
+  reducer.mark_ready(1);
+  EXPECT_TRUE(comm.sizes.empty());
+  reducer.mark_ready(2);
+  reducer.mark_ready(2);
+  EXPECT_THAT(comm.sizes, ElementsAre(16, 32));
+  reducer.reduce();  // starts the one whose gradient never came
+  EXPECT_THAT(comm.sizes, ElementsAre(16, 32, 48));
+  for (const ReducedParameter& parameter : parameters) {
+    EXPECT_TRUE(at::equal(parameter.tensor.grad(), at::full_like(parameter.tensor, 2.0))) << parameter.name;
+  }
+  reducer.reduce();  // the next step, without hooks: every bucket again, once
+  EXPECT_EQ(comm.sizes.size(), 6U);
+}
+
+TEST(GradReducer, FrozenParametersHaveNoGradientAndAreNotSent) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 4);
+  reducer.set_trainable({false, true, false});
+  EXPECT_FALSE(parameters[0].tensor.grad().defined());
+  EXPECT_FALSE(parameters[2].tensor.grad().defined());
+  reducer.expect_backward();
+  parameters[1].tensor.sum().backward();
+  reducer.mark_ready(0);
+  reducer.mark_ready(1);
+  EXPECT_THAT(comm.sizes, ElementsAre(32));
+  reducer.reduce();
+  EXPECT_THAT(comm.sizes, ElementsAre(32));
+  reducer.set_trainable({true, true, true});
+  EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::zeros({8, 3})));
+  EXPECT_TRUE(parameters[0].tensor.grad().defined());
+}
+
+TEST(GradReducer, AllFrozenIsNoWork) {
+  RecordingCommunicator comm;
+  GradReducer reducer(comm, three_parameters());
+  reducer.set_trainable({false, false, false});
+  reducer.zero();
+  reducer.reduce();
+  EXPECT_TRUE(comm.sizes.empty());
+}
+
+TEST(GradReducer, ShardsAreSummedInTheTree) {
+  SoloCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 4);
+  reducer.use_fixed_tree(4);
+  EXPECT_EQ(reducer.shards_of_rank(), 4);
+  for (int step = 0; step < 2; ++step) {
+    std::vector<at::Tensor> shards;
+    for (std::uint32_t k = 0; k < 4; ++k) {
+      reducer.begin_shard();
+      shards.push_back(random_tensor({8, 3}, 10 + k));
+      (parameters[1].tensor * shards.back()).sum().backward();
+      reducer.end_shard();
+    }
+    reducer.reduce();
+    EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), (shards[0] + shards[1]) + (shards[2] + shards[3])));
+  }
+}
+
+TEST(GradReducer, WithoutATreeShardsAddUpInTheGradients) {
+  SoloCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters);
+  for (int k = 0; k < 3; ++k) {
+    reducer.begin_shard();
+    parameters[2].tensor.sum().backward();
+    reducer.end_shard();
+  }
+  reducer.reduce();
+  EXPECT_TRUE(at::equal(parameters[2].tensor.grad(), at::full({5}, 3.0)));
+}
+
+TEST(GradReducer, MisusedTreesAreRefused) {
+  SoloCommunicator comm;
+  GradReducer reducer(comm, three_parameters());
+  EXPECT_THAT([&] { reducer.use_fixed_tree(6); }, ThrowsMessage<CommError>(HasSubstr("6 virtual shards on 1 ranks")));
+  EXPECT_THROW(reducer.use_fixed_tree(-2), CommError);
+  reducer.use_fixed_tree(2);
+  reducer.end_shard();
+  EXPECT_THROW(reducer.reduce(), std::logic_error);
+  reducer.end_shard();
+  EXPECT_THROW(reducer.end_shard(), std::logic_error);
+  reducer.use_fixed_tree(0);
+  EXPECT_NO_THROW(reducer.reduce());
+}
+
+TEST(GradReducer, ParametersOfAnotherKindAreNamed) {
+  SoloCommunicator comm;
+  auto parameters = three_parameters();
+  parameters[2].tensor = at::zeros({5}, at::kDouble).requires_grad_();
+  EXPECT_THAT([&] { GradReducer(comm, parameters); },
+              ThrowsMessage<CommError>(AllOf(HasSubstr("parameter bias"), HasSubstr("Float on cpu as embedding"))));
+  parameters[2].tensor = at::zeros({5});
+  EXPECT_THROW(GradReducer(comm, parameters), CommError);
+  EXPECT_THROW(GradReducer(comm, {}), CommError);
+  GradReducer reducer(comm, three_parameters());
+  EXPECT_THROW(reducer.set_trainable({true}), std::logic_error);
+}
+
+}  // namespace
+}  // namespace ulmfit::comm

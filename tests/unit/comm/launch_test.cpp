@@ -1,0 +1,94 @@
+#include "comm/launch.h"
+
+#include <ATen/Context.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace ulmfit::comm {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+LaunchFacts facts_of(const std::map<std::string, std::string>& environment) {
+  return read_launch_environment([&](const char* name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? nullptr : found->second.c_str();
+  });
+}
+
+TEST(Launch, AnOrdinaryProcessIsAlone) {
+  const LaunchFacts facts = facts_of({});
+  EXPECT_FALSE(facts.under_launcher);
+  EXPECT_FALSE(facts.meant_ranks);
+}
+
+TEST(Launch, MpirunSaysHowMany) {
+  const LaunchFacts facts = facts_of({{"OMPI_COMM_WORLD_SIZE", "4"}, {"PMIX_RANK", "0"}});
+  EXPECT_TRUE(facts.under_launcher);
+  EXPECT_EQ(facts.meant_ranks, 4);
+  EXPECT_EQ(facts.variable, "OMPI_COMM_WORLD_SIZE");
+}
+
+TEST(Launch, MpirunInsideASlurmJobCounts) {
+  // mpirun starts one daemon a node by srun, so the step's count is the number of nodes.
+  const LaunchFacts facts = facts_of({{"OMPI_COMM_WORLD_SIZE", "8"}, {"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_NTASKS", "8"}});
+  EXPECT_EQ(facts.meant_ranks, 8);
+}
+
+TEST(Launch, SrunWithPmixTakesTheStepsCount) {
+  const LaunchFacts facts = facts_of({{"PMIX_RANK", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_NTASKS", "16"}});
+  EXPECT_TRUE(facts.under_launcher);
+  EXPECT_EQ(facts.meant_ranks, 2);
+}
+
+TEST(Launch, SrunWithoutPmiIsRefused) {
+  EXPECT_THAT(
+      [] {
+        facts_of({{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}});
+      },
+      ThrowsMessage<CommError>(
+          AllOf(HasSubstr("SLURM_STEP_NUM_TASKS is 2"), HasSubstr("srun --mpi=pmix"), HasSubstr("mpirun -n"))));
+}
+
+TEST(Launch, ABatchScriptThatForgotTheLauncherIsRefused) {
+  EXPECT_THAT([] { facts_of({{"SLURM_NTASKS", "4"}}); }, ThrowsMessage<CommError>(HasSubstr("SLURM_NTASKS is 4")));
+}
+
+TEST(Launch, OneTaskUnderSlurmNeedsNoMpi) {
+  EXPECT_FALSE(facts_of({{"SLURM_NTASKS", "1"}, {"SLURM_STEP_NUM_TASKS", "1"}}).under_launcher);
+}
+
+TEST(Launch, NonsenseInTheEnvironmentIsNoCount) {
+  EXPECT_FALSE(facts_of({{"SLURM_NTASKS", "many"}}).meant_ranks);
+  EXPECT_FALSE(facts_of({{"SLURM_NTASKS", "4x"}}).meant_ranks);
+  EXPECT_FALSE(facts_of({{"SLURM_NTASKS", ""}}).meant_ranks);
+}
+
+TEST(Launch, SingletonsOfAnotherMpiAreFound) {
+  const LaunchFacts facts = facts_of({{"PMI_SIZE", "4"}, {"PMI_RANK", "2"}});
+  EXPECT_NO_THROW(require_meant_size(facts, 4));
+  EXPECT_THAT([&] { require_meant_size(facts, 1); },
+              ThrowsMessage<CommError>(AllOf(HasSubstr("PMI_SIZE is 4"), HasSubstr("MPI sees 1"))));
+}
+
+TEST(Launch, UnknownCountIsAccepted) { EXPECT_NO_THROW(require_meant_size(facts_of({{"PMIX_RANK", "0"}}), 3)); }
+
+TEST(Launch, AloneTheBodyRunsAndItsErrorIsPassedOn) {
+  EXPECT_EQ(run_on_ranks({}, [](Communicator& comm) { return comm.size() == 1 ? ExitCode::kStopped : ExitCode::kDone; }),
+            ExitCode::kStopped);
+  EXPECT_THROW(run_on_ranks({}, [](Communicator&) -> ExitCode { throw DivergedError("the loss is nan"); }), DivergedError);
+}
+
+TEST(Launch, AGpuIsRefusedWhereThereIsNone) {
+  if (at::hasCUDA()) GTEST_SKIP() << "this machine has a GPU";
+  LaunchOptions options;
+  options.device = at::kCUDA;
+  EXPECT_THAT([&] { make_communicator(options); }, ThrowsMessage<ConfigError>(HasSubstr("--device cpu")));
+}
+
+}  // namespace
+}  // namespace ulmfit::comm

@@ -1,0 +1,186 @@
+#include "data/corpus_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/manifest.h"
+#include "tests/support/corpora.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::data {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A folder with one split, as prepare-corpus or prepare-labelled leaves it.
+class CorpusFolder : public ::testing::Test {
+ protected:
+  CorpusInfo prepare(const std::string& kind, const std::vector<std::string>& labels) {
+    write_file_atomic(dir_ / "vocab.txt", "xxunk\nxxpad\n");
+    write_file_atomic(dir_ / "text.json", "{}");
+    ShardHeader header = test::corpus_header(2, kind == "labelled");
+    header.vocabulary_fingerprint = file_fingerprint(dir_ / "vocab.txt");
+    ShardWriter writer(dir_.path(), "train", header);
+    writer.add(std::vector<std::int32_t>{0, 1, 0}, kind == "labelled" ? 0 : -1);
+    writer.add(std::vector<std::int32_t>{0, 1}, kind == "labelled" ? 1 : -1);
+    writer.finish();
+
+    CorpusInfo info;
+    info.kind = kind;
+    info.vocabulary_fingerprint = header.vocabulary_fingerprint;
+    info.text_fingerprint = header.text_fingerprint;
+    info.splits["train"] = split_info(ShardSet(dir_.path(), "train"));
+    info.labels = labels;
+    write_corpus_info(dir_.path(), info, {{"source", "made for a test"}});
+    write_manifest(dir_.path());
+    return info;
+  }
+
+  // Rewrites corpus.json and the manifest.
+  template <class Change>
+  void change_corpus_json(Change change) {
+    json corpus = json::parse(read_file(dir_ / "corpus.json"));
+    change(corpus);
+    write_file_atomic(dir_ / "corpus.json", corpus.dump());
+    write_manifest(dir_.path());
+  }
+
+  std::string refusal() const {
+    try {
+      open_corpus(dir_.path());
+    } catch (const DataError& e) {
+      EXPECT_THAT(e.what(), HasSubstr(dir_.path().string()));
+      EXPECT_THAT(e.what(), HasSubstr("prepare"));
+      return e.what();
+    }
+    return "accepted";
+  }
+
+  test::TempDir dir_;
+};
+
+TEST_F(CorpusFolder, GivesBackWhatWasWritten) {
+  for (const bool labelled : {false, true}) {
+    const CorpusInfo written = labelled ? prepare("labelled", {"bad", "good one"}) : prepare("lm", {});
+    const CorpusInfo read = open_corpus(dir_.path());
+    EXPECT_EQ(read.kind, written.kind);
+    EXPECT_EQ(read.vocabulary_fingerprint, written.vocabulary_fingerprint);
+    EXPECT_EQ(read.text_fingerprint, written.text_fingerprint);
+    EXPECT_EQ(read.labels, written.labels);
+    ASSERT_EQ(read.splits.size(), 1U);
+    EXPECT_EQ(read.splits.at("train").tokens, 5);
+    EXPECT_EQ(read.splits.at("train").documents, 2);
+    EXPECT_EQ(read.splits.at("train").fingerprint, written.splits.at("train").fingerprint);
+    EXPECT_EQ(corpus_provenance(dir_.path()), json({{"source", "made for a test"}}));
+    const ShardSet shards = open_split(dir_.path(), read, "train");
+    EXPECT_EQ(shards.token_count(), 5);
+    EXPECT_EQ(fs::exists(dir_ / "labels.txt"), labelled);
+  }
+  EXPECT_THAT(read_lines(dir_ / "labels.txt"), ElementsAre("bad", "good one"));
+}
+
+TEST_F(CorpusFolder, RefusesAFolderWithoutManifestOrWithChangedFiles) {
+  prepare("labelled", {"a", "b"});
+  const std::string manifest = read_file(dir_ / "MANIFEST.json");
+  fs::remove(dir_ / "MANIFEST.json");
+  EXPECT_THAT(refusal(), HasSubstr("no MANIFEST.json"));
+  write_file_atomic(dir_ / "MANIFEST.json", manifest);
+  fs::resize_file(dir_ / "train-00000.h5", 1000);
+  EXPECT_THAT(refusal(), HasSubstr("train-00000.h5: has 1000 bytes"));
+}
+
+TEST_F(CorpusFolder, RefusesABadDescription) {
+  prepare("labelled", {"a", "b"});
+  const json good = json::parse(read_file(dir_ / "corpus.json"));
+  const auto after = [&](auto change) {
+    change_corpus_json([&](json& corpus) {
+      corpus = good;
+      change(corpus);
+    });
+    return refusal();
+  };
+  EXPECT_EQ(after([](json&) {}), "accepted");
+  EXPECT_THAT(after([](json& c) { c["format"] = "other"; }), HasSubstr("format is not ulmfit-corpus"));
+  EXPECT_THAT(after([](json& c) { c["version"] = 9; }), HasSubstr("version 9, this program knows version 1"));
+  EXPECT_THAT(after([](json& c) { c["kind"] = "sound"; }), HasSubstr("kind is \"sound\""));
+  EXPECT_THAT(after([](json& c) { c["kind"] = "lm"; }), HasSubstr("kind is \"lm\", but it has class names"));
+  EXPECT_THAT(after([](json& c) { c["labels"] = nullptr; }), HasSubstr("it has 0 classes"));
+  EXPECT_THAT(after([](json& c) { c["labels"] = "/etc/passwd"; }), HasSubstr("\"labels\" is not labels.txt"));
+  EXPECT_THAT(after([](json& c) { c["splits"] = json::object(); }), HasSubstr("it has no splits"));
+  EXPECT_THAT(after([](json& c) { c["splits"] = json::array({1}); }), HasSubstr("not a valid corpus description"));
+  EXPECT_THAT(after([](json& c) { c["splits"]["train"]["tokens"] = -5; }), HasSubstr("documents of -5 tokens"));
+  EXPECT_THAT(after([](json& c) { c["splits"]["train"]["tokens"] = "5"; }), HasSubstr("not a valid corpus description"));
+  EXPECT_THAT(after([](json& c) { c["splits"]["../x"] = c["splits"]["train"]; }), HasSubstr("a split is named \"../x\""));
+  EXPECT_THAT(after([](json& c) { c["vocabulary_fingerprint"] = "0"; }), HasSubstr("vocab.txt has fingerprint"));
+  for (const std::string key :
+       {"format", "version", "kind", "vocabulary_fingerprint", "text_fingerprint", "splits", "labels"}) {
+    EXPECT_THAT(after([&](json& c) { c.erase(key); }), HasSubstr("'" + key + "' not found"));
+  }
+  write_file_atomic(dir_ / "corpus.json", "{\"format\": ");
+  write_manifest(dir_.path());
+  EXPECT_THAT(refusal(), HasSubstr("not a valid corpus description"));
+}
+
+TEST_F(CorpusFolder, RefusesMissingParts) {
+  for (const char* name : {"vocab.txt", "text.json", "corpus.json", "labels.txt"}) {
+    prepare("labelled", {"a", "b"});
+    fs::remove(dir_ / name);
+    write_manifest(dir_.path());
+    EXPECT_THAT(refusal(), HasSubstr(name));
+  }
+}
+
+TEST_F(CorpusFolder, WritesNothingThatItWouldRefuse) {
+  const CorpusInfo good = prepare("labelled", {"a", "b"});
+  const auto write = [&](auto change) {
+    CorpusInfo info = good;
+    change(info);
+    try {
+      write_corpus_info(dir_.path(), info, json::object());
+    } catch (const DataError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  using I = CorpusInfo;
+  EXPECT_EQ(write([](I&) {}), "accepted");
+  EXPECT_THAT(write([](I& i) { i.labels = {"a", "a"}; }), HasSubstr("class name \"a\" appears twice"));
+  EXPECT_THAT(write([](I& i) { i.labels = {"a", "b\nc"}; }), HasSubstr("empty or has a line end"));
+  EXPECT_THAT(write([](I& i) { i.labels = {"a"}; }), HasSubstr("it has 1 classes, two are needed"));
+  EXPECT_THAT(write([](I& i) { i.splits.clear(); }), HasSubstr("it has no splits"));
+}
+
+TEST_F(CorpusFolder, OpensOnlySplitsThatMatchTheDescription) {
+  prepare("lm", {});
+  const CorpusInfo good = open_corpus(dir_.path());
+  const auto open = [&](auto change, const std::string& split = "train") {
+    CorpusInfo info = good;
+    change(info);
+    try {
+      open_split(dir_.path(), info, split);
+    } catch (const DataError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  using I = CorpusInfo;
+  EXPECT_EQ(open([](I&) {}), "accepted");
+  EXPECT_THAT(open([](I&) {}, "test"), HasSubstr("has no split \"test\": it has train"));
+  EXPECT_THAT(open([](I& i) { i.splits["test"] = i.splits["train"]; }, "test"), HasSubstr("no shards test-00000.h5"));
+  EXPECT_THAT(open([](I& i) { i.splits["train"].tokens = 6; }), HasSubstr("token count 5, corpus.json says 6"));
+  EXPECT_THAT(open([](I& i) { i.splits["train"].documents = 3; }), HasSubstr("document count 2, corpus.json says 3"));
+  EXPECT_THAT(open([](I& i) { i.splits["train"].fingerprint = "f"; }), HasSubstr("corpus.json says f"));
+  EXPECT_THAT(open([](I& i) { i.vocabulary_fingerprint = "v"; }), HasSubstr("corpus.json says v"));
+  EXPECT_THAT(open([](I& i) { i.text_fingerprint = "t"; }), HasSubstr("corpus.json says t"));
+  EXPECT_THAT(open([](I& i) { i.kind = "labelled"; }), HasSubstr("having labels (0 or 1) 0, corpus.json says 1"));
+}
+
+}  // namespace
+}  // namespace ulmfit::data

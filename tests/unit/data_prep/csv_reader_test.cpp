@@ -1,0 +1,95 @@
+#include "data_prep/csv_reader.h"
+
+#include "data_prep/table_reader.h"
+#include "tests/unit/data_prep/test_files.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Rows = std::vector<std::vector<std::string>>;
+
+Rows records(std::string_view content, char delimiter = ',') {
+  test::TempDir dir;
+  text::CleanCounts cleaned;
+  CsvReader reader(test::put(dir / "t.csv", content), delimiter, cleaned);
+  Rows rows;
+  for (std::vector<std::string> fields; reader.next(fields);) rows.push_back(fields);
+  return rows;
+}
+
+Rows table(std::string_view content, TableFormat format, const std::vector<std::string>& columns,
+           std::optional<bool> header = {}) {
+  test::TempDir dir;
+  text::CleanCounts cleaned;
+  const auto reader = TableReader::open(test::put(dir / "t", content), format, columns, header, cleaned);
+  Rows rows;
+  for (std::vector<std::string> values; reader->next(values);) rows.push_back(values);
+  return rows;
+}
+
+TEST(CsvReader, ReadsQuotedFields) {
+  EXPECT_EQ(records("a,b\n1,2\n"), (Rows{{"a", "b"}, {"1", "2"}}));
+  EXPECT_EQ(records("\"a,b\",\"c \"\"d\"\"\"\n"), (Rows{{"a,b", "c \"d\""}}));
+  EXPECT_EQ(records("\"one\ntwo\r\n\nfour\",x\ny,z"), (Rows{{"one\ntwo\n\nfour", "x"}, {"y", "z"}}));
+  EXPECT_EQ(records("\"\",\n,\"\"\"\"\n"), (Rows{{"", ""}, {"", "\""}}));
+  EXPECT_EQ(records("a \"quote\" inside,b\n"), (Rows{{"a \"quote\" inside", "b"}}));
+  EXPECT_EQ(records("a\tb,c\td\n", '\t'), (Rows{{"a", "b,c", "d"}}));
+  EXPECT_EQ(records("\n\na,b\n\nc,d\n\n"), (Rows{{"a", "b"}, {"c", "d"}}));
+  EXPECT_EQ(records("\xEF\xBB\xBF\"a\",b\r\n"), (Rows{{"a", "b"}}));
+  EXPECT_EQ(records(""), Rows{});
+}
+
+TEST(CsvReader, DefectsAreRefusedWithTheirLine) {
+  EXPECT_THAT(test::message_of<DataError>([] { records("a,b\n1,\"never\nclosed\n"); }),
+              AllOf(HasSubstr("t.csv:2"), HasSubstr("never closed")));
+  EXPECT_THAT(test::message_of<DataError>([] { records("a,b\n\"x\"y,1\n"); }),
+              AllOf(HasSubstr("t.csv:2"), HasSubstr("text behind the closing quote")));
+  EXPECT_THAT(test::message_of<DataError>([] { records("a,b\n\"1\n2\",3\n4\n"); }),
+              AllOf(HasSubstr("t.csv:4"), HasSubstr("expected 2 fields"), HasSubstr("found 1")));
+}
+
+TEST(TableReader, TakesColumnsByNameOrNumber) {
+  const std::string csv = "id,text,label\n7,hello,x\n";
+  EXPECT_EQ(table(csv, TableFormat::kCsv, {"text", "id"}), (Rows{{"hello", "7"}}));
+  EXPECT_EQ(table(csv, TableFormat::kCsv, {"2"}), (Rows{{"text"}, {"hello"}}));
+  EXPECT_EQ(table(csv, TableFormat::kCsv, {"2"}, true), (Rows{{"hello"}}));
+  EXPECT_EQ(table(csv, TableFormat::kCsv, {"text", "3"}), (Rows{{"hello", "x"}}));
+  EXPECT_EQ(table("a\tb\n1\t2\n", TableFormat::kTsv, {"b"}), (Rows{{"2"}}));
+}
+
+TEST(TableReader, MissingColumnsAreListed) {
+  EXPECT_THAT(test::message_of<DataError>([] { table("id,body\n1,x\n", TableFormat::kCsv, {"text"}); }),
+              AllOf(HasSubstr("cannot find column 'text'"), HasSubstr("'id', 'body'")));
+  EXPECT_THAT(test::message_of<DataError>([] { table("1,x\n", TableFormat::kCsv, {"3"}); }), HasSubstr("columns 1 to 2"));
+  EXPECT_THAT(test::message_of<DataError>([] { table("1,x\n", TableFormat::kCsv, {"0"}); }), HasSubstr("columns 1 to 2"));
+  EXPECT_THROW(table("text,x\n", TableFormat::kCsv, {"text"}, false), ConfigError);
+}
+
+TEST(TableReader, ReadsJsonLines) {
+  const std::string lines =
+      "{\"text\": \"a\\nb\", \"n\": 3, \"ok\": true, \"none\": null}\n\n{\"text\":\"\\u00e9\",\"n\":4.5,\"ok\":0,"
+      "\"none\":\"\"}\n";
+  EXPECT_EQ(table(lines, TableFormat::kJsonl, {"text", "n", "ok", "none"}),
+            (Rows{{"a\nb", "3", "true", ""}, {"\xC3\xA9", "4.5", "0", ""}}));
+}
+
+TEST(TableReader, BadJsonLinesAreRefusedWithTheirLine) {
+  const auto message = [](std::string_view line) {
+    return test::message_of<DataError>(
+        [&] { table(std::string("{\"text\":\"x\"}\n") + std::string(line), TableFormat::kJsonl, {"text"}); });
+  };
+  EXPECT_THAT(message("{\"text\": "), AllOf(HasSubstr("t:2"), HasSubstr("not one JSON object")));
+  EXPECT_THAT(message("[1]"), HasSubstr("not one JSON object"));
+  EXPECT_THAT(message("{\"body\": 1}"), AllOf(HasSubstr("cannot find field 'text' at"), HasSubstr("'body'")));
+  EXPECT_THAT(message("{\"text\": [1]}"), HasSubstr("expected a text, found array"));
+}
+
+TEST(JoinFields, MarksSeveralColumnsAsFastaiDoes) {
+  EXPECT_EQ(join_fields({"only"}, 1), "only");
+  EXPECT_EQ(join_fields({"title", "body", "label"}, 2), "xxfld 1 title xxfld 2 body");
+}
+
+}  // namespace
+}  // namespace ulmfit::data_prep

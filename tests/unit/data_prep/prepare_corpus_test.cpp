@@ -1,0 +1,218 @@
+#include "data_prep/prepare_corpus.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "data/corpus_folder.h"
+#include "tests/unit/data_prep/test_files.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string numbered_lines(int lines) {
+  std::string text;
+  for (int i = 0; i < lines; ++i) {
+    for (int w = 0; w < 40; ++w) text += "word" + std::to_string(i * w % 701) + (w % 9 == 8 ? ". " : " ");
+    text += "\n";
+  }
+  return text;
+}
+
+// All documents of a split as text.
+std::vector<std::string> decoded(const fs::path& folder, const std::string& split) {
+  const data::ShardSet shards = data::open_split(folder, data::open_corpus(folder), split);
+  shards.verify();
+  const text::Vocabulary vocabulary = text::Vocabulary::load(folder / "vocab.txt");
+  std::vector<std::string> documents;
+  for (std::int64_t d = 0; d < shards.document_count(); ++d) {
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(shards.document_start(d + 1) - shards.document_start(d)));
+    shards.read(shards.document_start(d), ids);
+    documents.emplace_back();
+    for (const std::int32_t id : ids) documents.back() += (documents.back().empty() ? "" : " ") + vocabulary.token(id);
+  }
+  return documents;
+}
+
+class PrepareCorpus : public ::testing::Test {
+ protected:
+  PrepareCorpusOptions options(std::string_view content) {
+    PrepareCorpusOptions o;
+    o.inputs = {test::put(dir_ / "text.txt", content)};
+    o.output = dir_ / "corpus";
+    o.vocabulary.min_count = 1;
+    o.threads = 2;
+    return o;
+  }
+  std::string refusal(const PrepareCorpusOptions& o) {
+    const std::string message = test::message_of<DataError>([&] { prepare_corpus(o); });
+    EXPECT_FALSE(fs::exists(o.output));
+    EXPECT_FALSE(fs::exists(o.output.string() + ".partial"));
+    return message;
+  }
+  test::TempDir dir_;
+};
+
+TEST_F(PrepareCorpus, WritesWhatCanBeReadBack) {
+  PrepareCorpusOptions o = options("The cat sat.\n\nA dog.\n");
+  o.valid_inputs = {test::put(dir_ / "valid.txt.gz", test::compressed("The cat barked.\n", "gz"))};
+  const PreparedCorpus prepared = prepare_corpus(o);
+  EXPECT_EQ(decoded(o.output, "train"), (std::vector<std::string>{"xxbos xxmaj the cat sat .", "xxbos a dog ."}));
+  EXPECT_EQ(decoded(o.output, "valid"), (std::vector<std::string>{"xxbos xxmaj the cat xxunk ."}));
+  EXPECT_EQ(prepared.splits.at("train").tokens, 10);
+  EXPECT_EQ(prepared.splits.at("valid").unknown, 1);
+  EXPECT_EQ(prepared.vocabulary_size % 8, 0);
+  const data::CorpusInfo info = data::open_corpus(o.output);
+  EXPECT_EQ(info.kind, "lm");
+  EXPECT_EQ(info.splits.at("train").documents, 2);
+  const nlohmann::json request = data::corpus_provenance(o.output).at("request");
+  EXPECT_EQ(request.at("inputs").at(0).at("name"), "text.txt");
+  EXPECT_EQ(test::contents(dir_.path()).count("corpus/tokens.spool"), 0U);
+}
+
+TEST_F(PrepareCorpus, BytesDoNotDependOnThreads) {
+  PrepareCorpusOptions o = options(numbered_lines(6000));
+  o.shard_tokens = 100000;
+  for (const int threads : {1, 2, 5}) {
+    o.threads = threads;
+    o.output = dir_ / ("corpus" + std::to_string(threads));
+    prepare_corpus(o);
+  }
+  const auto one = test::contents(dir_ / "corpus1");
+  EXPECT_GT(one.size(), 6U);  // several shards
+  EXPECT_EQ(one, test::contents(dir_ / "corpus2"));
+  EXPECT_EQ(one, test::contents(dir_ / "corpus5"));
+}
+
+TEST_F(PrepareCorpus, HoldsOutAShareOfTheDocuments) {
+  PrepareCorpusOptions o = options(numbered_lines(500));
+  o.valid_share = 0.1;
+  EXPECT_EQ(prepare_corpus(o).splits.at("valid").documents, 50);
+  o.output = dir_ / "all";
+  o.valid_share = 0;
+  EXPECT_EQ(prepare_corpus(o).splits.size(), 1U);
+}
+
+TEST_F(PrepareCorpus, ReusesAVocabulary) {
+  PrepareCorpusOptions o = options("The cat sat.\nA dog.\n");
+  prepare_corpus(o);
+  PrepareCorpusOptions second = options("A cow sat\nA cat sat\n");
+  second.vocabulary_from = o.output;
+  second.output = dir_ / "second";
+  second.valid_share = 0;
+  second.text.tokenizer = text::TokenizerKind::kWhitespace;  // the folder's rules count
+  EXPECT_EQ(prepare_corpus(second).splits.at("train").unknown, 1);
+  EXPECT_EQ(read_file(second.output / "vocab.txt"), read_file(o.output / "vocab.txt"));
+  EXPECT_EQ(read_file(second.output / "text.json"), read_file(o.output / "text.json"));
+  second.vocabulary_from = o.output / "vocab.txt";
+  second.output = dir_ / "third";
+  EXPECT_EQ(prepare_corpus(second).splits.at("train").unknown, 1);
+}
+
+TEST_F(PrepareCorpus, IsSkippedWhenDoneAndRefusedWhenOther) {
+  PrepareCorpusOptions o = options("one two\nthree four\n");
+  EXPECT_FALSE(prepare_corpus(o).already_prepared);
+  const auto before = test::contents(o.output);
+  o.threads = 1;
+  EXPECT_TRUE(prepare_corpus(o).already_prepared);
+  o.vocabulary.max_words = 20;
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("(different: max_words)"));
+  o = options("one two\nthree five\n");
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("(different: inputs)"));
+  EXPECT_EQ(test::contents(o.output), before);
+  fs::remove(o.output / "vocab.txt");
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("vocab.txt"));
+}
+
+TEST_F(PrepareCorpus, UndoesWikitextMarksOnlyWithTheRules) {
+  PrepareCorpusOptions o = options(" = T = \n \n 1 @,@ 000 well @-@ known <unk> \n");
+  o.format = CorpusFormat::kWikitext;
+  o.valid_share = 0;
+  o.text.tokenizer = text::TokenizerKind::kWhitespace;
+  prepare_corpus(o);
+  EXPECT_EQ(decoded(o.output, "train")[0], "xxbos = xxup t = 1 , xxrep 3 0 well-known xxunk");
+  o.text.fastai_rules = false;
+  o.output = dir_ / "plain";
+  prepare_corpus(o);
+  EXPECT_EQ(decoded(o.output, "train")[0], "xxbos = T = 1 @,@ 000 well @-@ known xxunk");
+}
+
+TEST_F(PrepareCorpus, BadInputIsRefusedAndLeavesNothing) {
+  EXPECT_THAT(refusal(options("\n  \n")), HasSubstr("the input files hold no text"));
+  EXPECT_THAT(refusal(options("one document\n")), HasSubstr("cannot hold out validation text from 1 document"));
+  PrepareCorpusOptions o = options("a\nb\n");
+  o.valid_inputs = {test::put(dir_ / "blank.txt", "\n")};
+  EXPECT_THAT(refusal(o), HasSubstr("the validation files hold no text"));
+  o = options("a\nb\n");
+  o.inputs.push_back(dir_ / "missing.txt");
+  EXPECT_THAT(refusal(o), HasSubstr("missing.txt"));
+  o = options("a\nb\n");
+  o.inputs.push_back(test::put(dir_ / "cut.xz", test::compressed(numbered_lines(100), "xz").substr(0, 200)));
+  EXPECT_THAT(refusal(o), AllOf(HasSubstr("cut.xz"), HasSubstr("cut off")));
+  o = options("a\nb\n");
+  o.format = CorpusFormat::kCsv;
+  EXPECT_THAT(refusal(o), HasSubstr("cannot find column 'text'"));
+  o.vocabulary_from = dir_ / "none";
+  EXPECT_THAT(refusal(o), HasSubstr("cannot take the vocabulary of"));
+  o.vocabulary_from = dir_.path();
+  EXPECT_THAT(refusal(o), HasSubstr("expected vocab.txt and text.json"));
+}
+
+TEST_F(PrepareCorpus, OptionsOutOfRangeAreRefused) {
+  for (const double share : {-0.5, 1.0, std::nan("")}) {
+    PrepareCorpusOptions o = options("a\nb\n");
+    o.valid_share = share;
+    EXPECT_THAT(test::message_of<ConfigError>([&] { prepare_corpus(o); }), HasSubstr("validation share"));
+  }
+  PrepareCorpusOptions o = options("a\nb\n");
+  o.shard_tokens = 0;
+  EXPECT_THROW(prepare_corpus(o), ConfigError);
+  o = options("a\n");
+  o.inputs.clear();
+  EXPECT_THROW(prepare_corpus(o), ConfigError);
+  o = options("a\nb\n");
+  o.output = "/proc/no/corpus";
+  EXPECT_THAT(test::message_of<FileError>([&] { prepare_corpus(o); }), HasSubstr("/proc/no/corpus"));
+}
+
+TEST_F(PrepareCorpus, RealWikitextHasThePublishedCounts) {
+  ULMFIT_REAL_DATA(data);
+  PrepareCorpusOptions o = options("");
+  o.inputs = {data / "wikitext-2/train.txt.xz"};
+  o.valid_inputs = {data / "wikitext-2/valid.txt.xz"};
+  o.format = CorpusFormat::kWikitext;
+  o.text = {text::TokenizerKind::kWhitespace, false, {}};
+  const PreparedCorpus prepared = prepare_corpus(o);
+  // Each article has one xxbos in front.
+  EXPECT_EQ(prepared.splits.at("train").documents, 600);
+  EXPECT_EQ(prepared.splits.at("train").tokens - 600, 2051910);
+  EXPECT_EQ(prepared.splits.at("valid").documents, 60);
+  EXPECT_EQ(prepared.splits.at("valid").tokens - 60, 213886);
+  EXPECT_EQ(prepared.splits.at("train").unknown, 54625);
+  EXPECT_EQ(prepared.splits.at("valid").unknown, 11718);
+  // 33,277 words: <unk> is xxunk, eight more specials, then padding to a multiple of 8.
+  EXPECT_EQ(prepared.vocabulary_size, (33277 + 8 + 7) / 8 * 8);
+}
+
+TEST_F(PrepareCorpus, RealNovelsWithMarksAndCarriageReturns) {
+  ULMFIT_REAL_DATA(data);
+  const fs::path folder = dir_ / "novels";
+  fs::create_directories(folder);
+  const std::string unpack =
+      "tar -xJf '" + (data / "english_novels/english_novels.tar.xz").string() + "' -C '" + folder.string() +
+      "' --strip-components=1 english_novels/Anon_Clara_1864.txt english_novels/Barclay_Postern_1911.txt";
+  ASSERT_EQ(std::system(unpack.c_str()), 0);
+  PrepareCorpusOptions o = options("");
+  o.inputs = {folder};
+  o.format = CorpusFormat::kFiles;
+  o.valid_share = 0.5;
+  const PreparedCorpus prepared = prepare_corpus(o);
+  EXPECT_EQ(prepared.splits.at("train").documents, 1);
+  EXPECT_EQ(prepared.cleaned.byte_order_marks, 2U);
+  EXPECT_GT(prepared.cleaned.carriage_returns, 10000U);
+  EXPECT_EQ(prepared.cleaned.invalid_utf8, 0U);
+}
+
+}  // namespace
+}  // namespace ulmfit::data_prep

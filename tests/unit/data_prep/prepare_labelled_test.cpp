@@ -1,0 +1,181 @@
+#include "data_prep/prepare_labelled.h"
+
+#include <nlohmann/json.hpp>
+
+#include "data/corpus_folder.h"
+#include "data_prep/baselines.h"
+#include "tests/unit/data_prep/test_files.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string csv(int rows, const std::string& mark) {
+  std::string text = "text,label,group\n";
+  for (int i = 0; i < rows; ++i) {
+    text += "\"" + mark + " " + (i % 2 == 0 ? "good" : "bad") + " film number n" + std::to_string(i) + "\"," +
+            (i % 2 == 0 ? "pos" : "neg") + ",g" + std::to_string(i / 4) + "\n";
+  }
+  return text;
+}
+
+class PrepareLabelled : public ::testing::Test {
+ protected:
+  PrepareLabelledOptions options(std::string_view train) {
+    PrepareLabelledOptions o;
+    o.train = test::put(dir_ / "train.csv", train);
+    o.output = dir_ / "out";
+    o.vocabulary.min_count = 1;
+    o.threads = 2;
+    return o;
+  }
+  std::string refusal(const PrepareLabelledOptions& o) {
+    const std::string message = test::message_of<DataError>([&] { prepare_labelled(o); });
+    EXPECT_FALSE(fs::exists(o.output));
+    EXPECT_FALSE(fs::exists(o.output.string() + ".partial"));
+    return message;
+  }
+  data::ShardSet shards(const fs::path& corpus, const std::string& split) {
+    return data::open_split(corpus, data::open_corpus(corpus), split);
+  }
+  test::TempDir dir_;
+};
+
+TEST_F(PrepareLabelled, WritesBothCorporaOverOneVocabulary) {
+  PrepareLabelledOptions o = options(csv(100, "train"));
+  o.test = test::put(dir_ / "test.csv", csv(20, "test"));
+  o.unlabelled = {test::put(dir_ / "more.txt", "more words\nand more\n")};
+  const PreparedLabelled prepared = prepare_labelled(o);
+  EXPECT_THAT(prepared.labels, ElementsAre("neg", "pos"));
+
+  const data::CorpusInfo lm = data::open_corpus(o.output / "lm");
+  const data::CorpusInfo labelled = data::open_corpus(o.output / "labelled");
+  EXPECT_EQ(lm.kind, "lm");
+  EXPECT_EQ(labelled.kind, "labelled");
+  EXPECT_EQ(labelled.labels, prepared.labels);
+  EXPECT_EQ(lm.vocabulary_fingerprint, labelled.vocabulary_fingerprint);
+  EXPECT_EQ(lm.splits.at("train").documents, 92);
+  EXPECT_EQ(lm.splits.at("valid").documents, 10);
+  EXPECT_FALSE(lm.splits.contains("test"));
+  EXPECT_EQ(labelled.splits.at("train").documents, 90);
+  EXPECT_EQ(labelled.splits.at("valid").documents, 10);
+  EXPECT_EQ(labelled.splits.at("test").documents, 20);
+  EXPECT_FALSE(text::Vocabulary::load(o.output / "lm/vocab.txt").knows("test"));
+
+  const data::ShardSet train = shards(o.output / "labelled", "train");
+  EXPECT_EQ(train.label(0) + train.label(1), 1);
+  const nlohmann::json report = nlohmann::json::parse(read_file(o.output / "report.json"));
+  EXPECT_EQ(report.at("validation"), "held out");
+  EXPECT_EQ(report.at("splits").at("valid").at("classes"), (nlohmann::json{{"neg", 5}, {"pos", 5}}));
+  EXPECT_EQ(report.at("splits").at("unlabelled").at("documents"), 2);
+  EXPECT_GT(report.at("splits").at("test").at("unknown_share"), 0);
+
+  const auto bayes =
+      naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), shards(o.output / "labelled", "test"));
+  EXPECT_DOUBLE_EQ(bayes.error, 0);  // "good" and "bad" tell the classes
+}
+
+TEST_F(PrepareLabelled, TestTextEntersTheLanguageModelOnlyWhenAsked) {
+  PrepareLabelledOptions o = options(csv(40, "train"));
+  o.test = test::put(dir_ / "test.csv", csv(20, "test"));
+  o.include_test_text = true;
+  prepare_labelled(o);
+  EXPECT_EQ(data::open_corpus(o.output / "lm").splits.at("train").documents, 56);
+  EXPECT_TRUE(text::Vocabulary::load(o.output / "lm/vocab.txt").knows("test"));
+  EXPECT_EQ(data::corpus_provenance(o.output / "lm").at("request").at("include_test_text"), true);
+}
+
+TEST_F(PrepareLabelled, GroupsStayTogether) {
+  PrepareLabelledOptions o = options(csv(200, "train"));
+  o.columns.group = "group";
+  const PreparedLabelled prepared = prepare_labelled(o);
+  EXPECT_EQ(prepared.report.leaking_groups, 0);
+  EXPECT_EQ(prepared.report.splits.at("valid").documents % 4, 0);
+  EXPECT_EQ(prepared.report.splits.at("valid").documents, 20);
+}
+
+TEST_F(PrepareLabelled, ReportsRepeatsLeaksAndDisagreement) {
+  const std::string run = "one two three four five six seven eight nine ten eleven twelve";
+  PrepareLabelledOptions o = options("text,label,group\nalpha,a,g1\nbeta,b,g2\nalpha,b,g3\n" + run + " x,a,g4\n");
+  o.valid = test::put(dir_ / "valid.csv", "text,label,group\nalpha,a,g1\ngamma,b,g5\n");
+  o.test = test::put(dir_ / "test.csv", "text,label,group\ny " + run + ",b,g4\nbeta,b,g6\n");
+  o.columns.group = "group";
+  const PrepareReport report = prepare_labelled(o).report;
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> repeats;
+  for (const auto& pair : report.repeats) repeats[pair.repeats + " of " + pair.of] = {pair.exact, pair.near};
+  EXPECT_EQ(repeats["train of train"], std::pair(std::int64_t{1}, std::int64_t{0}));
+  EXPECT_EQ(repeats["valid of train"], std::pair(std::int64_t{1}, std::int64_t{0}));
+  EXPECT_EQ(repeats["test of train"], std::pair(std::int64_t{1}, std::int64_t{1}));
+  EXPECT_EQ(repeats["test of valid"], std::pair(std::int64_t{0}, std::int64_t{0}));
+  EXPECT_EQ(report.disagreements, 1);
+  EXPECT_THAT(report.disagreement_examples, ElementsAre("train.csv:2 a, train.csv:4 b"));
+  EXPECT_EQ(report.leaking_groups, 2);
+  EXPECT_THAT(report.leaking_group_examples, ElementsAre("g1", "g4"));
+  EXPECT_TRUE(report.validation_given);
+}
+
+TEST_F(PrepareLabelled, BytesDoNotDependOnThreadsAndASecondRunIsSkipped) {
+  PrepareLabelledOptions o = options(csv(3000, "train"));
+  o.threads = 1;
+  EXPECT_FALSE(prepare_labelled(o).already_prepared);
+  const auto first = test::contents(o.output);
+  EXPECT_TRUE(prepare_labelled(o).already_prepared);
+  o.output = dir_ / "second";
+  o.threads = 3;
+  prepare_labelled(o);
+  EXPECT_EQ(test::contents(o.output), first);
+  o.seed = 9;
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_labelled(o); }), HasSubstr("(different: seed)"));
+}
+
+TEST_F(PrepareLabelled, BadInputIsRefusedAndLeavesNothing) {
+  EXPECT_THAT(refusal(options("text,label\n")), HasSubstr("it has no rows"));
+  EXPECT_THAT(refusal(options("")), HasSubstr("it has no rows"));
+  EXPECT_THAT(refusal(options("text,label\na,x\nb,x\n")), HasSubstr("all training texts have the label 'x'"));
+  EXPECT_THAT(refusal(options("text,label\na,x\nb,\n")), AllOf(HasSubstr("train.csv:3"), HasSubstr("the label is empty")));
+  EXPECT_THAT(refusal(options("body,label\na,x\n")), HasSubstr("'body', 'label'"));
+  EXPECT_THAT(refusal(options("text,label\n\"a,x\n")), HasSubstr("never closed"));
+  PrepareLabelledOptions o = options(csv(20, "t"));
+  o.test = test::put(dir_ / "test.csv", "text,label\na,neutral\n");
+  EXPECT_THAT(refusal(o), AllOf(HasSubstr("test.csv"), HasSubstr("'neutral' at line 2")));
+  o = options(csv(20, "t"));
+  o.unlabelled = {test::put(dir_ / "none.txt", "\n\n")};
+  EXPECT_THAT(refusal(o), HasSubstr("none.txt: it holds no text"));
+  o = options(csv(4, "t"));
+  o.columns.group = "group";
+  EXPECT_THAT(refusal(o), HasSubstr("in 1 groups"));
+}
+
+TEST_F(PrepareLabelled, OptionsOutOfRangeAreRefused) {
+  PrepareLabelledOptions o = options(csv(20, "t"));
+  o.valid_share = 0;
+  EXPECT_THROW(prepare_labelled(o), ConfigError);
+  o = options(csv(20, "t"));
+  o.include_test_text = true;
+  EXPECT_THROW(prepare_labelled(o), ConfigError);
+}
+
+TEST_F(PrepareLabelled, RealTrec) {
+  ULMFIT_REAL_DATA(data);
+  PrepareLabelledOptions o;
+  o.train = data / "trec/train_5500.label.xz";
+  o.test = data / "trec/TREC_10.label.xz";
+  o.output = dir_ / "trec";
+  const PreparedLabelled prepared = prepare_labelled(o);
+  EXPECT_THAT(prepared.labels, ElementsAre("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"));
+  EXPECT_EQ(prepared.report.splits.at("train").documents + prepared.report.splits.at("valid").documents, 5452);
+  EXPECT_EQ(prepared.report.splits.at("valid").classes.at("ABBR"), 9);  // a tenth of 86, rounded
+  EXPECT_EQ(prepared.report.splits.at("test").documents, 500);
+  EXPECT_EQ(prepared.cleaned.invalid_utf8, 1U);
+  const auto train = shards(o.output / "labelled", "train");
+  const auto test = shards(o.output / "labelled", "test");
+  EXPECT_DOUBLE_EQ(majority_baseline(train, test).error, 1 - 94.0 / 500);  // always ENTY
+  const double bayes = naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), test).error;
+  EXPECT_GT(bayes, 0.1);
+  EXPECT_LT(bayes, 0.35);
+}
+
+}  // namespace
+}  // namespace ulmfit::data_prep

@@ -1,0 +1,108 @@
+#include "data_prep/text_source.h"
+
+#include "data_prep/line_reader.h"
+#include "tests/unit/data_prep/test_files.h"
+
+namespace ulmfit::data_prep {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string long_text() {
+  std::string text;
+  for (int i = 0; i < 60000; ++i) text += "line " + std::to_string(i * 7919 % 60000) + "\n";
+  return text;
+}
+
+class CompressedSource : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(CompressedSource, IsReadByContentUnderAnyName) {
+  test::TempDir dir;
+  const std::string text = long_text();
+  EXPECT_EQ(read_text(test::put(dir / (std::string("named.") + GetParam()), test::compressed(text, GetParam()))), text);
+  EXPECT_EQ(read_text(test::put(dir / "renamed.txt", test::compressed(text, GetParam()))), text);
+}
+
+TEST_P(CompressedSource, ReadsMembersOneAfterTheOther) {
+  test::TempDir dir;
+  EXPECT_EQ(
+      read_text(test::put(dir / "two", test::compressed("one\n", GetParam()) + test::compressed("two\n", GetParam()))),
+      "one\ntwo\n");
+}
+
+TEST_P(CompressedSource, CutOffAnywhereIsRefused) {
+  test::TempDir dir;
+  const std::string whole = test::compressed(long_text(), GetParam());
+  for (const std::size_t bytes : {whole.size() - 1, whole.size() - 5, whole.size() / 2, std::size_t{20}, std::size_t{7}}) {
+    const auto path = test::put(dir / "cut.txt", whole.substr(0, bytes));
+    EXPECT_THAT(test::message_of<DataError>([&] { read_text(path); }),
+                AllOf(HasSubstr(path.string()), HasSubstr("cut off")))
+        << bytes;
+  }
+}
+
+TEST_P(CompressedSource, DamageIsRefused) {
+  test::TempDir dir;
+  std::string bytes = test::compressed(long_text(), GetParam());
+  for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) bytes[i] = static_cast<char>(~bytes[i]);
+  EXPECT_THROW(read_text(test::put(dir / "bad", bytes)), DataError);
+  EXPECT_THROW(read_text(test::put(dir / "tail", test::compressed("text", GetParam()) + "garbage")), DataError);
+}
+
+TEST_P(CompressedSource, NameWithoutTheContentIsRefused) {
+  test::TempDir dir;
+  const auto path = test::put(dir / (std::string("plain.") + GetParam()), "just text\n");
+  EXPECT_THAT(test::message_of<DataError>([&] { read_text(path); }), HasSubstr("its name says"));
+  EXPECT_THROW(read_text(test::put(dir / (std::string("empty.") + GetParam()), "")), DataError);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CompressedSource, ::testing::Values("gz", "xz", "zst"));
+
+TEST(TextSource, PlainFilesAreReadAsTheyAre) {
+  test::TempDir dir;
+  EXPECT_EQ(read_text(test::put(dir / "a", std::string("a\0b\r\n", 5))), std::string("a\0b\r\n", 5));
+  EXPECT_EQ(read_text(test::put(dir / "empty", "")), "");
+}
+
+TEST(TextSource, NamesWhatCannotBeRead) {
+  test::TempDir dir;
+  EXPECT_THAT(test::message_of<DataError>([&] { TextSource(dir / "none.txt"); }),
+              AllOf(HasSubstr("none.txt"), HasSubstr("no such file")));
+  EXPECT_THAT(test::message_of<DataError>([&] { TextSource{dir.path()}; }),
+              HasSubstr("it is a folder where a file is expected"));
+  EXPECT_THAT(test::message_of<DataError>([] { TextSource("/dev/null"); }), HasSubstr("not a regular file"));
+}
+
+TEST(TextSource, CompressionEndingsAreTakenOff) {
+  EXPECT_EQ(without_compression_ending("a/b.csv.xz"), "a/b.csv");
+  EXPECT_EQ(without_compression_ending("a/b.csv"), "a/b.csv");
+}
+
+TEST(LineReader, GivesCleanLinesWithTheirNumbers) {
+  test::TempDir dir;
+  const auto path = test::put(dir / "a", std::string("\xEF\xBB\xBFone\r\ntwo\rthree\n\nfo\0ur\xFF", 25));
+  text::CleanCounts cleaned;
+  LineReader lines(path, cleaned);
+  std::vector<std::string> got;
+  for (std::string line; lines.next(line);) got.push_back(line);
+  EXPECT_EQ(got, (std::vector<std::string>{"one", "two", "three", "", "four\xEF\xBF\xBD"}));
+  EXPECT_EQ(lines.line_number(), 5);
+  EXPECT_EQ(cleaned.byte_order_marks, 1U);
+  EXPECT_EQ(cleaned.carriage_returns, 2U);
+  EXPECT_EQ(cleaned.nul_bytes, 1U);
+  EXPECT_EQ(cleaned.invalid_utf8, 1U);
+}
+
+TEST(LineReader, LinesMayBeLongerThanTheBuffer) {
+  test::TempDir dir;
+  const std::string longest(200000, 'x');
+  text::CleanCounts cleaned;
+  LineReader lines(test::put(dir / "a", longest + "\n" + longest), cleaned);
+  std::string line;
+  EXPECT_TRUE(lines.next(line) && line == longest);
+  EXPECT_TRUE(lines.next(line) && line == longest);
+  EXPECT_FALSE(lines.next(line));
+}
+
+}  // namespace
+}  // namespace ulmfit::data_prep
