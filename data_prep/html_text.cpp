@@ -37,6 +37,7 @@ std::string attribute(const xmlNode* node, const char* name) {
 bool is_skipped(const xmlNode* node, std::string_view name) {
   if (among(name, kSkipped)) return true;
   if (node->properties == nullptr) return false;
+  if (xmlHasProp(node, reinterpret_cast<const xmlChar*>("hidden")) != nullptr) return true;
   const std::string classes = attribute(node, "class");
   return classes == "navheader" || classes == "navfooter" || attribute(node, "role") == "navigation";
 }

@@ -3,7 +3,6 @@
 #include <boost/iostreams/device/file_descriptor.hpp>
 #include <boost/iostreams/filter/gzip.hpp>
 #include <boost/iostreams/filter/lzma.hpp>
-#include <boost/iostreams/filter/zstd.hpp>
 #include <boost/iostreams/filtering_streambuf.hpp>
 #include <cerrno>
 #include <cstring>
@@ -12,7 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "data_prep/zstd_frames.h"
+#include "data_prep/zstd_decompressor.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -94,8 +93,7 @@ TextSource::TextSource(fs::path path) : path_(std::move(path)), impl_(std::make_
       impl_->buffer.push(io::lzma_decompressor(kBuffer));
       break;
     case Compression::kZstd:
-      check_zstd_complete(path_);
-      impl_->buffer.push(io::zstd_decompressor(kBuffer));
+      impl_->buffer.push(ZstdDecompressor(), kBuffer);
       break;
     case Compression::kNone:
       break;

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/cpu_clones.h"
+
 namespace ulmfit {
 
 double random_normal(const RandomKey& key, std::uint64_t index) {
@@ -18,6 +20,7 @@ std::uint64_t keep_threshold(double drop) {
   return static_cast<std::uint64_t>(std::llround((1.0 - drop) * 4294967296.0));
 }
 
+ULMFIT_CPU_CLONES
 void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_t n) {
   const std::uint64_t threshold = keep_threshold(drop);
   const auto scale = static_cast<float>(1.0 / (1.0 - drop));

@@ -37,6 +37,11 @@ add_library(ulmfit::torch ALIAS ulmfit_torch)
 target_compile_options(ulmfit_torch INTERFACE "SHELL:-idirafter ${ULMFIT_TORCH_INCLUDE}"
   "SHELL:-idirafter ${ULMFIT_TORCH_INCLUDE}/torch/csrc/api/include")
 target_link_libraries(ulmfit_torch INTERFACE ${ULMFIT_TORCH_CPU_LIBRARY} ${ULMFIT_C10_LIBRARY})
+# at::parallel_for is a template: compiled without OpenMP it runs on one thread. The thread sanitizer cannot see into libgomp.
+if(NOT ULMFIT_SANITIZE STREQUAL "thread")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_link_libraries(ulmfit_torch INTERFACE OpenMP::OpenMP_CXX)
+endif()
 file(GLOB _cuda_runtime_lib ${ULMFIT_WHEELS}/nvidia/cu13/lib ${ULMFIT_WHEELS}/nvidia/*/lib)
 foreach(folder ${ULMFIT_TORCH_ROOT}/lib ${_cuda_runtime_lib})
   target_link_options(ulmfit_torch INTERFACE -Wl,-rpath,${folder} -Wl,-rpath-link,${folder})

@@ -1,5 +1,7 @@
 #include "commands/commands.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <iostream>
 #include <new>
@@ -64,6 +66,8 @@ int dispatch(const Arguments& arguments) {
   } catch (const std::bad_alloc& e) {
     return fail(name, std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
                 ExitCode::kConfig);
+  } catch (const c10::Error& e) {
+    return fail(name, std::runtime_error(e.what_without_backtrace()), static_cast<ExitCode>(1));
   } catch (const std::exception& e) {
     return fail(name, e, static_cast<ExitCode>(1));
   }

@@ -67,7 +67,7 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   options.threads = static_cast<int>(threads);
   options.text = text_arguments.resolved();
   options.vocabulary = vocabulary.options;
-  options.vocabulary_from = vocabulary.from;
+  options.vocabulary_from = vocabulary.folder_or_file();
   const auto result = data_prep::prepare_corpus(options);
   nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
   if (!result.already_prepared) {
@@ -130,7 +130,7 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   options.threads = static_cast<int>(threads);
   options.text = text_arguments.resolved();
   options.vocabulary = vocabulary.options;
-  options.vocabulary_from = vocabulary.from;
+  options.vocabulary_from = vocabulary.folder_or_file();
   const auto result = data_prep::prepare_labelled(options);
   nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
   if (!result.already_prepared) {

@@ -31,4 +31,9 @@ void VocabularyArguments::declare(config::OptionSet& set) {
   set.add("vocab", from, "take the vocabulary, and with a folder the text rules, from this stage, corpus or vocab.txt");
 }
 
+std::string VocabularyArguments::folder_or_file() const {
+  const fs::path stage = fs::path(from) / "stage";
+  return !from.empty() && fs::exists(stage / "vocab.txt") ? stage.string() : from;
+}
+
 }  // namespace ulmfit::commands

@@ -22,6 +22,7 @@ struct VocabularyArguments {
   text::VocabularyOptions options;
   std::string from;
   void declare(config::OptionSet& set);
+  std::string folder_or_file() const;  // `from`; of a run folder, the stage in it
 };
 
 }  // namespace ulmfit::commands

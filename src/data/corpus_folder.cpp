@@ -40,21 +40,28 @@ std::string info_defect(const CorpusInfo& info) {
   return {};
 }
 
-// The parsed corpus.json of this program's format and version.
+// The parsed corpus.json of this program's format and version. Throws json::exception and Error, for opening().
 json read_corpus_json(const fs::path& folder) {
-  const fs::path path = folder / kCorpusFile;
+  json corpus = json::parse(read_file(folder / kCorpusFile));
+  if (corpus.at("format") != kFormatName) throw DataError(str("its format is not ", kFormatName));
+  if (corpus.at("version") != kCorpusVersion) {
+    throw DataError(str("version ", corpus.at("version").dump(), ", this program knows version ", kCorpusVersion));
+  }
+  return corpus;
+}
+
+// Runs the action; what it throws becomes one DataError that names the folder and what to do.
+template <class Action>
+auto opening(const fs::path& folder, Action action) {
+  const auto message = [&folder](const auto&... what) {
+    return str("cannot open the corpus ", folder.string(), ": ", what..., kAdvice);
+  };
   try {
-    json corpus = json::parse(read_file(path));
-    if (corpus.at("format") != kFormatName) throw DataError(str(path.string(), ": format is not ", kFormatName));
-    if (corpus.at("version") != kCorpusVersion) {
-      throw DataError(str(path.string(), ": version ", corpus.at("version").dump(), ", this program knows version ",
-                          kCorpusVersion, kAdvice));
-    }
-    return corpus;
+    return action();
   } catch (const json::exception& e) {
-    throw DataError(str(path.string(), ": not a valid corpus description: ", e.what(), kAdvice));
-  } catch (const FileError& e) {
-    throw DataError(str(e.what(), kAdvice));
+    throw DataError(message(kCorpusFile, " is not a valid corpus description: ", e.what()));
+  } catch (const Error& e) {
+    throw DataError(message(e.what()));
   }
 }
 
@@ -69,7 +76,7 @@ CorpusInfo parse_info(const fs::path& folder, const json& corpus) {
   }
   const json& labels = corpus.at("labels");
   if (labels.is_null()) return info;
-  if (labels != kLabelsFile) throw DataError(str((folder / kCorpusFile).string(), ": \"labels\" is not ", kLabelsFile));
+  if (labels != kLabelsFile) throw DataError(str("\"labels\" is not ", kLabelsFile));
   info.labels = read_lines(folder / kLabelsFile);
   return info;
 }
@@ -106,28 +113,23 @@ void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const jso
 }
 
 CorpusInfo open_corpus(const fs::path& folder) {
-  if (const auto defect = manifest_defect(folder, false)) {
-    throw DataError(str("cannot open the corpus ", folder.string(), ": ", *defect, kAdvice));
-  }
-  CorpusInfo info;
-  try {
-    info = parse_info(folder, read_corpus_json(folder));
+  return opening(folder, [&folder] {
+    check_manifest<DataError>(folder, false);
     for (const char* name : {"vocab.txt", "text.json"}) {
       if (!fs::is_regular_file(folder / name)) throw DataError(str("file ", name, " is missing"));
     }
-    if (const std::string defect = info_defect(info); !defect.empty()) throw DataError(defect);
+    CorpusInfo info = parse_info(folder, read_corpus_json(folder));
+    if (const std::string defect = info_defect(info); !defect.empty()) throw DataError(str(kCorpusFile, ": ", defect));
     if (const std::string found = file_fingerprint(folder / "vocab.txt"); found != info.vocabulary_fingerprint) {
       throw DataError(str("vocab.txt has fingerprint ", found, ", corpus.json says ", info.vocabulary_fingerprint));
     }
-  } catch (const json::exception& e) {
-    throw DataError(str((folder / kCorpusFile).string(), ": not a valid corpus description: ", e.what(), kAdvice));
-  } catch (const Error& e) {
-    throw DataError(str("cannot open the corpus ", folder.string(), ": ", e.what(), kAdvice));
-  }
-  return info;
+    return info;
+  });
 }
 
-json corpus_provenance(const fs::path& folder) { return read_corpus_json(folder).value("provenance", json::object()); }
+json corpus_provenance(const fs::path& folder) {
+  return opening(folder, [&folder] { return read_corpus_json(folder).at("provenance"); });
+}
 
 ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::string& split) {
   const auto known = info.splits.find(split);
@@ -149,6 +151,11 @@ ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::s
   expect("document count", shards.document_count(), known->second.documents);
   expect("fingerprint", shards.fingerprint(), known->second.fingerprint);
   expect("having labels (0 or 1)", shards.header().labelled, info.kind == "labelled");
+  for (std::int64_t d = 0; shards.header().labelled && d < shards.document_count(); ++d) {
+    if (static_cast<std::size_t>(shards.label(d)) < info.labels.size()) continue;
+    throw DataError(str("document ", d, " of ", split, " in ", folder.string(), " has label ", shards.label(d),
+                        ", but there are ", info.labels.size(), " classes", kAdvice));
+  }
   return shards;
 }
 

@@ -80,8 +80,8 @@ Batches DocumentBatches::Impl::shuffled(std::int64_t e) const {
     for (const std::int64_t document : batch) most = std::max(most, length(document));
     return most;
   };
-  const auto first = std::max_element(mixed.begin(), mixed.end(),
-                                      [&](const auto& a, const auto& b) { return longest(a) < longest(b); });
+  const auto first =
+      std::max_element(mixed.begin(), mixed.end(), [&](const auto& a, const auto& b) { return longest(a) < longest(b); });
   std::iter_swap(mixed.begin(), first);
   return mixed;
 }

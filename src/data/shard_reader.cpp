@@ -90,6 +90,7 @@ Hdf5Handle ShardValidator::own(hid_t id, Hdf5Handle::Close closer, const std::st
 ShardValidator::ShardValidator(const RandomAccessFile& file) : bytes_(file), file_(open_file()) {}
 
 Hdf5Handle ShardValidator::open_file() const {
+  H5dont_atexit();                              // for the writer's sake: counts only before HDF5's first use
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // failures become exceptions, not lines on standard error
   // Only superblock version 2 carries checksums on all metadata, and it is the one that the writer makes.
   constexpr std::array<unsigned char, 9> kBegin = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n', 2};

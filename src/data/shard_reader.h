@@ -17,7 +17,8 @@ namespace ulmfit::data {
 class ShardSet {
  public:
   // Opens FOLDER/SPLIT-*.h5 in number order. Throws DataError naming file and defect: none found, a gap in the numbers,
-  // shards that disagree about vocabulary or text rules, or anything that shard_format.h does not allow.
+  // shards that disagree about vocabulary or text rules, or anything that shard_format.h does not allow. HDF5 is used here
+  // only, and is not thread-safe: open sets on one thread at a time.
   ShardSet(const std::filesystem::path& folder, const std::string& split);
   ~ShardSet();
   ShardSet(ShardSet&&) noexcept;

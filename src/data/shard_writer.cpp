@@ -196,6 +196,8 @@ ShardWriter::ShardWriter(fs::path folder, std::string split, ShardHeader header,
   impl_->split = std::move(split);
   impl_->header = std::move(header);
   impl_->shard_tokens = shard_tokens;
+  H5dont_atexit();  // we close all; its own clean-up at exit crashes over a file whose closing failed (HDF5 1.10, full
+                    // disk)
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // failures become exceptions, not lines on standard error
 }
 

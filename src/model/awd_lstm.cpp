@@ -1,6 +1,7 @@
 #include "model/awd_lstm.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 

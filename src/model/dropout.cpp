@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
 #include <vector>
 
 namespace ulmfit::model {
@@ -24,12 +25,13 @@ struct DropWeights : Function<DropWeights> {
 
 struct Embed : Function<Embed> {
   // `scale` holds one factor a token ([T, B]) or is undefined.
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids, const at::Tensor& scale) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids,
+                            const std::optional<at::Tensor>& scale) {
     ctx->saved_data["weight"] = weight;
     ctx->saved_data["ids"] = ids;
-    ctx->saved_data["scale"] = scale;
+    ctx->saved_data["scale"] = scale.value_or(at::Tensor());
     at::Tensor rows = at::embedding(weight, ids);
-    if (scale.defined()) rows.mul_(scale.unsqueeze(-1));
+    if (scale) rows.mul_(scale->unsqueeze(-1));
     return rows;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -71,20 +73,20 @@ at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer,
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { return DropWeights::apply(weight, mask); }
 
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key) {
-  at::Tensor scale;
+  std::optional<at::Tensor> scale;
   if (key != nullptr && drop > 0) {
     // Drawn for the words that occur, not for the whole vocabulary.
     const at::Tensor ids_cpu = ids.cpu().contiguous();
-    scale = at::empty(ids.sizes(), at::kFloat);
+    at::Tensor factors = at::empty(ids.sizes(), at::kFloat);
     const auto* id = ids_cpu.const_data_ptr<std::int64_t>();
-    auto* out = scale.mutable_data_ptr<float>();
+    auto* out = factors.mutable_data_ptr<float>();
     const RandomKey draws = draw_key(*key, Purpose::kEmbeddingDropout, 0, 0);
     const std::uint64_t threshold = keep_threshold(drop);
     const auto kept = static_cast<float>(1.0 / (1.0 - drop));
     for (std::int64_t i = 0; i < ids_cpu.numel(); ++i) {
       out[i] = random_word(draws, static_cast<std::uint64_t>(id[i])) < threshold ? kept : 0.0F;
     }
-    scale = scale.to(ids.device());
+    scale = factors.to(ids.device());
   }
   return Embed::apply(weight, ids, scale);
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -44,6 +45,8 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   auto* loss = losses.mutable_data_ptr<float>();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   const auto* b = bias.const_data_ptr<float>();
+  TORCH_CHECK(*std::max_element(target, target + losses.numel()) < cols, "linear_cross_entropy: a target lies outside the ", cols,
+              " words of the vocabulary");
   at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
     softmax_rows(out + begin * cols, end - begin, cols, cols, b, target + begin, loss + begin, static_cast<float>(scale),
                  gradient);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "model/dropout.h"
 
@@ -37,6 +38,10 @@ PoolingHead::PoolingHead(std::vector<std::int64_t> widths, std::uint64_t seed, a
 at::Tensor PoolingHead::forward(const at::Tensor& features, const std::vector<double>& drops, const MaskKey* key,
                                 bool update_statistics) {
   const bool training = key != nullptr;
+  if (training && features.size(0) < 2) {
+    throw ConfigError(str("cannot train the head on a batch of ", features.size(0), " documents: batch norm needs at least 2; "
+                          "choose larger batches"));
+  }
   at::Tensor x = features;
   for (std::size_t k = 0; k < blocks_.size(); ++k) {
     Block& block = blocks_[k];

@@ -21,7 +21,7 @@ class PoolingHead {
 
   // features [B, widths.front()] of the whole global batch -> logits [B, classes]. drops[k] is the dropout of block k.
   // key == nullptr: evaluation, with the running batch-norm statistics; else batch statistics, and the running ones move
-  // (momentum 0.1, as PyTorch) when `update_statistics`. Training needs B >= 2.
+  // (momentum 0.1, as PyTorch) when `update_statistics`. Training needs B >= 2: ConfigError.
   at::Tensor forward(const at::Tensor& features, const std::vector<double>& drops, const MaskKey* key,
                      bool update_statistics = true);
 

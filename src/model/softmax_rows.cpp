@@ -5,12 +5,7 @@
 #include <cmath>
 #include <limits>
 
-// Built for several instruction sets and chosen when the program is loaded.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ULMFIT_CPU_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ULMFIT_CPU_CLONES
-#endif
+#include "base/cpu_clones.h"
 
 namespace ulmfit::model {
 namespace {

@@ -140,6 +140,7 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   optim.factor = 2.6;
   optim.unfreeze = "paper";
   optim.epochs = 10;
+  optim.clip = 25;  // the released scripts': far above ordinary norms, only outliers are cut
   set.add("data", data, "the labelled folder of prepare-labelled", config::OnResume::kMayChange);
   set.require("data");
   set.add("from", from, "stage of the language model to start from, or none (from scratch)", config::OnResume::kMayChange);

@@ -24,7 +24,8 @@ constexpr auto kMayBeSpace = [] {
 }();
 
 bool is_space_at(std::string_view text, std::size_t at) {
-  return kMayBeSpace[static_cast<unsigned char>(text[at])] && (is_ascii(text[at]) || is_space(code_point_at(text, at)));
+  return kMayBeSpace[static_cast<unsigned char>(text[at])] &&
+         (is_ascii(text[at]) || is_space(wide_code_point_at(text, at)));
 }
 
 std::size_t last_code_point(std::string_view text) {
@@ -54,11 +55,9 @@ std::string to_lower_beyond_ascii(std::string_view text) {
 
 }  // namespace
 
-char32_t code_point_at(std::string_view text, std::size_t at) {
+char32_t wide_code_point_at(std::string_view text, std::size_t at) {
   const char32_t first = static_cast<unsigned char>(text[at]);
   switch (code_point_bytes(text[at])) {
-    case 1:
-      return first;
     case 2:
       return (first & 0x1FU) << 6 | tail_bits(text, at + 1);
     case 3:

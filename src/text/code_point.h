@@ -16,7 +16,10 @@ constexpr std::size_t code_point_bytes(char first) noexcept {
 
 constexpr bool is_ascii(char byte) noexcept { return static_cast<unsigned char>(byte) < 0x80; }
 
-char32_t code_point_at(std::string_view text, std::size_t at);
+char32_t wide_code_point_at(std::string_view text, std::size_t at);  // one that is not ASCII
+inline char32_t code_point_at(std::string_view text, std::size_t at) {
+  return is_ascii(text[at]) ? static_cast<unsigned char>(text[at]) : wide_code_point_at(text, at);
+}
 void append_code_point(std::string& text, char32_t code_point);  // a Unicode scalar value
 
 // What Python's str.isspace() and \s in its regular expressions take for white space: Unicode's White_Space and U+001C to

@@ -20,8 +20,8 @@ constexpr std::string_view kBos = "xxbos";
 constexpr std::string_view kFastaiRules = "fastai 2.8.12";
 constexpr std::string_view kNoRules = "none";
 
-// ICU counts bytes in 31 bits, and the rules may make a text three times as long.
-constexpr std::size_t kLongestDocument = std::size_t{1} << 29;
+// ICU counts bytes in 31 bits, and the rules may make a text about four times as long ("aaa": " xxrep 3 a ").
+constexpr std::size_t kLongestDocument = std::size_t{1} << 28;
 
 // One for each thing that another library version might do otherwise: apostrophes, numbers, addresses, marks, scripts that
 // need a dictionary, emoji, cases.

@@ -21,7 +21,7 @@ class TextPipeline {
  public:
   explicit TextPipeline(TextOptions options);
 
-  // Tokens of one document (any bytes: cleaned first), the first being xxbos. Thread-safe.
+  // Tokens of one document (any bytes: cleaned first), the first being xxbos. Thread-safe. Throws DataError beyond 256 MiB.
   std::vector<std::string> tokenize(std::string_view document) const;
 
   const TextOptions& options() const { return options_; }

@@ -62,31 +62,34 @@ bool is_ending(std::string_view letters) {
 
 // Where the last ending with an apostrophe begins; 0 if the word has none, or is one.
 std::size_t ending_begin(std::string_view word) {
-  std::size_t mark = word.rfind(kApostrophe);
-  std::size_t letters = mark + kApostrophe.size();
-  if (mark == std::string_view::npos) {
-    mark = word.rfind(kCurlyApostrophe);
-    if (mark == std::string_view::npos) return 0;
-    letters = mark + kCurlyApostrophe.size();
+  constexpr std::size_t kLongest = kCurlyApostrophe.size() + 2;
+  const std::size_t tail = word.size() - std::min(word.size(), kLongest);
+  for (const std::string_view apostrophe : {kApostrophe, kCurlyApostrophe}) {
+    const std::size_t found = word.substr(tail).rfind(apostrophe);
+    if (found == std::string_view::npos) continue;
+    const std::size_t mark = tail + found;
+    const std::string_view behind = word.substr(mark + apostrophe.size());
+    if (is_ending(behind)) return mark;
+    if ((behind == "t" || behind == "T") && mark > 0 && (word[mark - 1] | 0x20) == 'n') return mark - 1;
   }
-  const std::string_view behind = word.substr(letters);
-  if (is_ending(behind)) return mark;
-  const bool negation = (behind == "t" || behind == "T") && mark > 0 && (word[mark - 1] == 'n' || word[mark - 1] == 'N');
-  return negation ? mark - 1 : 0;
+  return 0;
 }
 
 void push_word(std::string_view word, std::vector<std::string>& tokens) {
-  const std::size_t cut = ending_begin(word);
-  if (cut > 0) push_word(word.substr(0, cut), tokens);  // "shouldn't've" has two
-  tokens.emplace_back(word.substr(cut));
+  const std::size_t first = tokens.size();
+  for (std::size_t cut = 0; (cut = ending_begin(word)) > 0; word = word.substr(0, cut)) {  // "shouldn't've" has two
+    tokens.emplace_back(word.substr(cut));
+  }
+  tokens.emplace_back(word);
+  std::reverse(tokens.begin() + static_cast<std::ptrdiff_t>(first), tokens.end());
 }
 
 // Soft hyphens, zero-width spaces and the like alone make no token.
 bool is_visible(std::string_view text) {
   for (std::size_t at = 0; at < text.size(); at += code_point_bytes(text[at])) {
     if (is_ascii(text[at])) return true;
-    if (!u_hasBinaryProperty(static_cast<UChar32>(code_point_at(text, at)), UCHAR_DEFAULT_IGNORABLE_CODE_POINT))
-      return true;
+    const auto code = static_cast<UChar32>(code_point_at(text, at));
+    if (!u_hasBinaryProperty(code, UCHAR_DEFAULT_IGNORABLE_CODE_POINT)) return true;
   }
   return false;
 }

@@ -87,7 +87,7 @@ std::vector<std::string> tick_labels(const std::vector<double>& ticks) {
   const bool logarithmic = largest / smallest > 50;  // round_ticks gives no such ticks
   std::vector<std::string> labels;
   for (const double t : ticks) {
-    if (largest < 1e-3 || (logarithmic && t < 1e-2)) {
+    if (largest < 1e-3 || (logarithmic && t < 0.999e-3)) {
       labels.push_back(power_label(t));
     } else if (logarithmic) {
       labels.push_back(t < 1 ? significant(t, 1) : t < 1e4 ? grouped(std::llround(t)) : power_label(t));

@@ -125,8 +125,9 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
     return group.parameters.front().tensor.requires_grad();
   });
   // With one shard the graph of the features is kept; with several a first pass without graph collects them and each shard is
-  // computed again, with the same masks, when its gradient is known. Memory is then that of one shard.
-  const bool keep_graph = encoder_trains && plan_.count == 1;
+  // computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree the second
+  // way serves every number of ranks: the kernels of inference and of training differ in their last bits.
+  const bool keep_graph = encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
   std::vector<at::Tensor> features(batch->shards.size());
   std::vector<std::int64_t> labels(static_cast<std::size_t>(n), 0);
   for (std::size_t k = 0; k < features.size(); ++k) {

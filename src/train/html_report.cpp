@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <stdexcept>
 
@@ -44,6 +43,7 @@ std::vector<Series> evaluations(const MetricsHistory& history, const std::string
     }
   }
   std::vector<Series> series;
+  series.reserve(by_split.size());
   for (const auto& [split, points] : by_split) {
     series.push_back({split == "valid" ? "validation" : split, points, LineStyle::kMarked, first_color++});
   }

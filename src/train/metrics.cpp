@@ -1,7 +1,6 @@
 #include "train/metrics.h"
 
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 

@@ -50,7 +50,7 @@ std::string duration(double seconds) {
   if (s < 60) return std::to_string(s) + "s";
   const std::int64_t m = (s + 30) / 60;
   if (m < 60) return std::to_string(m) + "m";
-  if (m < 24 * 60) return std::to_string(m / 60) + "h " + two_digits(m % 60) + "m";
+  if (m < std::int64_t{24} * 60) return std::to_string(m / 60) + "h " + two_digits(m % 60) + "m";
   const std::int64_t h = (m + 30) / 60;
   return std::to_string(h / 24) + "d " + two_digits(h % 24) + "h";
 }

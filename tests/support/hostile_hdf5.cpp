@@ -126,6 +126,7 @@ class Builder {
 }  // namespace
 
 void HandMadeShard::write(const fs::path& path) const {
+  H5dont_atexit();  // as the shard writer: counts only before HDF5's first use
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const std::vector<std::uint64_t> sums = checksums.value_or(std::vector{hash64(tokens.data(), tokens.size() * 2)});
   Builder file(*this, path);

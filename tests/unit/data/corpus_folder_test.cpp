@@ -107,16 +107,16 @@ TEST_F(CorpusFolder, RefusesABadDescription) {
     return refusal();
   };
   EXPECT_EQ(after([](json&) {}), "accepted");
-  EXPECT_THAT(after([](json& c) { c["format"] = "other"; }), HasSubstr("format is not ulmfit-corpus"));
+  EXPECT_THAT(after([](json& c) { c["format"] = "other"; }), HasSubstr("its format is not ulmfit-corpus"));
   EXPECT_THAT(after([](json& c) { c["version"] = 9; }), HasSubstr("version 9, this program knows version 1"));
   EXPECT_THAT(after([](json& c) { c["kind"] = "sound"; }), HasSubstr("kind is \"sound\""));
   EXPECT_THAT(after([](json& c) { c["kind"] = "lm"; }), HasSubstr("kind is \"lm\", but it has class names"));
   EXPECT_THAT(after([](json& c) { c["labels"] = nullptr; }), HasSubstr("it has 0 classes"));
   EXPECT_THAT(after([](json& c) { c["labels"] = "/etc/passwd"; }), HasSubstr("\"labels\" is not labels.txt"));
   EXPECT_THAT(after([](json& c) { c["splits"] = json::object(); }), HasSubstr("it has no splits"));
-  EXPECT_THAT(after([](json& c) { c["splits"] = json::array({1}); }), HasSubstr("not a valid corpus description"));
+  EXPECT_THAT(after([](json& c) { c["splits"] = json::array({1}); }), HasSubstr("is not a valid corpus description"));
   EXPECT_THAT(after([](json& c) { c["splits"]["train"]["tokens"] = -5; }), HasSubstr("documents of -5 tokens"));
-  EXPECT_THAT(after([](json& c) { c["splits"]["train"]["tokens"] = "5"; }), HasSubstr("not a valid corpus description"));
+  EXPECT_THAT(after([](json& c) { c["splits"]["train"]["tokens"] = "5"; }), HasSubstr("is not a valid corpus description"));
   EXPECT_THAT(after([](json& c) { c["splits"]["../x"] = c["splits"]["train"]; }), HasSubstr("a split is named \"../x\""));
   EXPECT_THAT(after([](json& c) { c["vocabulary_fingerprint"] = "0"; }), HasSubstr("vocab.txt has fingerprint"));
   for (const std::string key :
@@ -125,7 +125,7 @@ TEST_F(CorpusFolder, RefusesABadDescription) {
   }
   write_file_atomic(dir_ / "corpus.json", "{\"format\": ");
   write_manifest(dir_.path());
-  EXPECT_THAT(refusal(), HasSubstr("not a valid corpus description"));
+  EXPECT_THAT(refusal(), HasSubstr("is not a valid corpus description"));
 }
 
 TEST_F(CorpusFolder, RefusesMissingParts) {
@@ -180,6 +180,20 @@ TEST_F(CorpusFolder, OpensOnlySplitsThatMatchTheDescription) {
   EXPECT_THAT(open([](I& i) { i.vocabulary_fingerprint = "v"; }), HasSubstr("corpus.json says v"));
   EXPECT_THAT(open([](I& i) { i.text_fingerprint = "t"; }), HasSubstr("corpus.json says t"));
   EXPECT_THAT(open([](I& i) { i.kind = "labelled"; }), HasSubstr("having labels (0 or 1) 0, corpus.json says 1"));
+}
+
+TEST_F(CorpusFolder, RefusesLabelsWithoutAClass) {
+  prepare("labelled", {"a", "b"});
+  CorpusInfo info = open_corpus(dir_.path());
+  EXPECT_NO_THROW(open_split(dir_.path(), info, "train"));
+  info.labels.pop_back();
+  try {
+    open_split(dir_.path(), info, "train");
+    ADD_FAILURE();
+  } catch (const DataError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("document 1 of train"));
+    EXPECT_THAT(e.what(), HasSubstr("has label 1, but there are 1 classes"));
+  }
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ TEST(HtmlText, DecodesEntities) { EXPECT_EQ(visible("<p>a &amp; b &lt;c&gt; &eac
 
 TEST(HtmlText, LeavesOutNavigation) {
   EXPECT_EQ(visible("<body><nav>menu</nav><div class=\"navheader\">prev</div><div role=\"navigation\">next</div><p>text</p>"
-                    "<div class='navfooter'>up</div></body>"),
+                    "<div class='navfooter'>up</div><p hidden>secret</p></body>"),
             "text");
 }
 

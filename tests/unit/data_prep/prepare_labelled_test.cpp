@@ -177,5 +177,18 @@ TEST_F(PrepareLabelled, RealTrec) {
   EXPECT_LT(bayes, 0.35);
 }
 
+// The set is known to repeat 8 reviews in train and 10 in test to the byte, one more in each but for white space.
+TEST_F(PrepareLabelled, RealImdbRepeatsAreFound) {
+  ULMFIT_REAL_DATA(data);
+  PrepareLabelledOptions o;
+  o.train = data / "imdb/train.csv.xz";
+  o.test = data / "imdb/test.csv.xz";
+  o.output = dir_ / "imdb";
+  std::map<std::string, std::int64_t> exact;
+  for (const auto& pair : prepare_labelled(o).report.repeats) exact[pair.repeats + " of " + pair.of] = pair.exact;
+  EXPECT_EQ(exact["train of train"] + exact["valid of train"] + exact["valid of valid"], 9);
+  EXPECT_EQ(exact["test of test"], 11);
+}
+
 }  // namespace
 }  // namespace ulmfit::data_prep

@@ -45,7 +45,8 @@ TEST(HoldOutByLabel, NeverPartsAGroup) {
   }
   const std::vector<bool> held_out = hold_out_by_label(labels, groups, 0.1, 7);
   for (std::size_t i = 1; i < labels.size(); ++i) {
-    if (groups[i] == groups[i - 1]) EXPECT_EQ(held_out[i], held_out[i - 1]);
+    if (groups[i] != groups[i - 1]) continue;
+    EXPECT_EQ(held_out[i], held_out[i - 1]);
   }
   EXPECT_GT(count(held_out), 40);
   EXPECT_LE(count(held_out), 60);

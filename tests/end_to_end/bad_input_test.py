@@ -1,0 +1,92 @@
+"""Bad input: a clear message, the exit code of the table in the README, nothing written or lost."""
+import os
+import unittest
+
+from tests.support.ulmfit import TestCase, labelled_rows, sentences, write_csv
+
+MODEL = ["--model.embedding=8", "--model.hidden=8", "--model.layers=1", "--train.threads=1"]
+TRAIN = ["pretrain", "--corpus=corpus", *MODEL, "--train.streams=4", "--train.bptt=5", "--train.steps=3"]
+
+
+class BadInput(TestCase):
+    def setUp(self):
+        super().setUp()
+        (self.dir / "text").write_text("\n".join(sentences(200)))
+        write_csv(self.dir / "train.csv", labelled_rows(80))
+        self.ulmfit("prepare-corpus", "--input=text", "--output=corpus", "--valid-share=0.1")
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--vocab.min-count=1")
+
+    def refuse(self, code, message, *arguments, output=None):
+        result = self.ulmfit(*arguments, expect=code)
+        self.assertIn(message, result.stderr)
+        if output:
+            self.assertFalse((self.dir / output).exists(), f"{output} was left behind")
+
+    def test_usage(self):
+        self.refuse(2, "did you mean pretrain?", "pretain")
+        self.refuse(2, "did you mean --train.bptt?", *TRAIN, "--output=x", "--train.btpt=3", output="x")
+        self.refuse(2, "--train.bptt=0: expected at least 1", *[a for a in TRAIN if "bptt" not in a], "--train.bptt=0", "--output=x")
+        self.refuse(2, "expected a number", *TRAIN, "--optim.lr=nan", "--output=x", output="x")
+        self.refuse(2, "expected at least 0", *TRAIN, "--optim.clip=-1", "--output=x", output="x")
+        self.refuse(2, "needs --output", *TRAIN)
+        self.refuse(2, "makes a dropout of", *TRAIN, "--drop-mult=9", "--output=x", output="x")
+
+    def test_corpus(self):
+        (self.dir / "empty").write_text("")
+        self.refuse(3, "empty", "prepare-corpus", "--input=empty", "--output=e", output="e")
+        self.refuse(3, "no/such/file", "prepare-corpus", "--input=no/such/file", "--output=e", output="e")
+        self.refuse(3, "prepare-corpus", "pretrain", "--corpus=nowhere", "--output=x", *MODEL, output="x")
+        short = [a for a in TRAIN if "streams" not in a]
+        result = self.ulmfit(*short, "--train.streams=16000", "--output=x", expect=3)
+        self.assertIn("16000", result.stderr)
+        self.assertFalse((self.dir / "x").exists())
+        self.refuse(3, "lm folder", "pretrain", "--corpus=data/labelled", "--output=x", *MODEL, output="x")
+
+    def test_labels(self):
+        write_csv(self.dir / "one.csv", [("red", "a b"), ("red", "c d")])
+        self.refuse(3, "class", "prepare-labelled", "--train=one.csv", "--output=o", output="o")
+        self.refuse(3, "colour", "prepare-labelled", "--train=train.csv", "--label-column=colour", "--output=o", output="o")
+        write_csv(self.dir / "unknown.csv", [("purple", "a b")])
+        self.refuse(3, "purple", "prepare-labelled", "--train=train.csv", "--test=unknown.csv", "--output=o", output="o")
+        (self.dir / "quotes.csv").write_text('label,text\nred,"never closed\n')
+        self.refuse(3, "quotes.csv", "prepare-labelled", "--train=quotes.csv", "--output=o", output="o")
+
+    def test_damaged_files(self):
+        shard = self.dir / "corpus/train-00000.h5"
+        whole = shard.read_bytes()
+        shard.write_bytes(whole[:-100])
+        self.refuse(3, "train-00000.h5", *TRAIN, "--output=x", output="x")
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 4
+        shard.write_bytes(flipped)
+        self.refuse(3, "train-00000.h5", *TRAIN, "--output=y")
+        shard.write_bytes(whole)
+
+    def test_stages(self):
+        self.ulmfit(*TRAIN, "--output=lm")
+        self.refuse(4, "not that of", "train-classifier", "--from=lm", "--data=data/labelled", "--output=c", output="c")
+        self.refuse(4, "no finished stage", "train-classifier", "--from=nowhere", "--data=data/labelled", "--output=c", output="c")
+        self.refuse(4, "is a language model", "predict", "--model=lm")
+        weights = self.dir / "lm/stage/model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+        self.refuse(4, "model.safetensors", "inspect", "lm")
+        description = self.dir / "lm/stage/stage.json"
+        description.write_text(description.read_text().replace('"version": 1', '"version": 9'))
+        self.refuse(4, "stage", "inspect", "lm")
+
+    def test_output_that_cannot_be_used(self):
+        (self.dir / "full").mkdir()
+        (self.dir / "full/thesis.tex").write_text("precious")
+        self.refuse(2, "not a run folder", *TRAIN, "--output=full")
+        self.assertEqual((self.dir / "full/thesis.tex").read_text(), "precious")
+        (self.dir / "file").write_text("x")
+        self.refuse(3, "file", *TRAIN, "--output=file/run")
+        if os.geteuid() != 0:
+            (self.dir / "locked").mkdir(mode=0o500)
+            self.refuse(3, "locked", *TRAIN, "--output=locked/run")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,112 @@
+"""The three stages from raw text to predictions, on 1 and 2 ranks, forward and backward, by one pipeline file."""
+import json
+import unittest
+
+from tests.support.ulmfit import TestCase, labelled_rows, sentences, write_csv
+
+MODEL = "model.embedding = 24\nmodel.hidden = 32\nmodel.layers = 2\n"
+PIPELINE = f"""
+[prepare-corpus]
+input = general
+output = corpus
+valid-share = 0.05
+
+[pretrain]
+corpus = corpus
+output = general-lm
+{MODEL}train.streams = 16
+train.bptt = 20
+epochs = 2
+lr = 0.02
+
+[prepare-labelled]
+train = train.csv
+test = test.csv
+unlabelled = more
+output = data
+vocab.min-count = 1
+
+[finetune-lm]
+from = general-lm
+corpus = data/lm
+output = target-lm
+train.streams = 8
+train.bptt = 20
+epochs = 4
+lr = 0.02
+
+[train-classifier]
+from = target-lm
+data = data/labelled
+output = classifier
+epochs = 12
+lr = 0.02
+batch-size = 32
+
+[evaluate]
+model = classifier
+data = data/labelled
+report = evaluation
+baselines = true
+"""
+
+
+class Pipeline(TestCase):
+    def setUp(self):
+        super().setUp()
+        (self.dir / "general").write_text("\n".join(sentences(1500)))
+        (self.dir / "more").write_text("\n".join(sentences(500, seed=2)))
+        write_csv(self.dir / "train.csv", labelled_rows(600))
+        write_csv(self.dir / "test.csv", labelled_rows(150, seed=2)[:150])
+
+    def test_from_text_to_predictions(self):
+        (self.dir / "pipeline.cfg").write_text(PIPELINE)
+        first = self.ulmfit("run", "--config", "pipeline.cfg")
+        result = json.loads(first.stdout.splitlines()[-1])
+        majority = next(b for b in result["baselines"] if b["name"] == "majority class")
+        self.assertLess(result["error"], 0.1, "a marker word decides the class")
+        self.assertGreater(majority["error"], 0.4)
+        for file in ("model.safetensors", "vocab.txt", "text.json", "stage.json", "CARD.md", "MANIFEST.json"):
+            self.assertTrue((self.dir / "classifier/stage" / file).exists(), file)
+        self.assertIn("</html>", (self.dir / "evaluation/report.html").read_text())
+        self.assertIn("</html>", (self.dir / "general-lm/report.html").read_text())
+        # The whole way from text to classifier is on the card.
+        stage = json.loads((self.dir / "classifier/stage/stage.json").read_text())
+        self.assertEqual([a["command"] for a in stage["lineage"]], ["pretrain", "finetune-lm", "train-classifier"])
+        # Tuning the language model helped it: its perplexity is below that of the untuned one on the same text.
+        again = self.ulmfit("run", "--config", "pipeline.cfg")
+        self.assertEqual(again.stderr.count("nothing to do"), 3, "finished stages are skipped")
+        self.assertEqual(json.loads(again.stdout.splitlines()[-1])["error"], result["error"])
+
+        self.check_predictions()
+        self.check_backward_and_ensemble(result)
+
+    def check_predictions(self):
+        texts = ["the crimson one", "an azure thing", "emerald", "", "\x00\ufeffodd \ud83d\ude00 bytes".replace("\x00", "")]
+        lines = [json.loads(l) for l in self.ulmfit("predict", "--model=classifier", "--top=2", stdin="\n".join(texts) + "\n").stdout.splitlines()]
+        self.assertEqual(len(lines), len(texts))
+        self.assertEqual([l["label"] for l in lines[:3]], ["red", "blue", "green"])
+        self.assertTrue(all(len(l["probabilities"]) == 2 for l in lines))
+        objects = [{"id": 1, "text": "crimson"}, {"id": 2}, {"id": 3, "text": "azure"}]
+        stdin = "\n".join(map(json.dumps, objects)) + "\nnot json\n"
+        lines = [json.loads(l) for l in self.ulmfit("predict", "--model=classifier", "--input-format=jsonl", stdin=stdin).stdout.splitlines()]
+        self.assertEqual([l.get("id") for l in lines], [1, 2, 3, None])
+        self.assertEqual([l.get("label") for l in lines], ["red", None, "blue", None])
+        self.assertIn("no text field", lines[1]["error"])
+        self.assertIn("not a JSON object", lines[3]["error"])
+
+    def check_backward_and_ensemble(self, forward):
+        common = ["--train.streams=8", "--train.bptt=20", "--lr=0.02"]
+        self.ulmfit("pretrain", "--corpus=data/lm", "--output=backward-lm", "--direction=backward", *common, "--epochs=2",
+                    "--model.embedding=24", "--model.hidden=32", "--model.layers=2", ranks=2)
+        self.ulmfit("train-classifier", "--from=backward-lm", "--data=data/labelled", "--output=backward", "--epochs=12", "--lr=0.02",
+                    "--batch-size=32", ranks=2)
+        self.assertEqual(json.loads((self.dir / "backward/stage/stage.json").read_text())["direction"], "backward")
+        both = json.loads(self.ulmfit("evaluate", "--model", "classifier", "backward", "--data=data/labelled").stdout)
+        self.assertLess(both["error"], 0.1)
+        on_two = json.loads(self.ulmfit("evaluate", "--model=classifier", "--data=data/labelled", ranks=2).stdout)
+        self.assertEqual(on_two["confusion"], forward["confusion"], "every document is counted once on any number of ranks")
+
+
+if __name__ == "__main__":
+    unittest.main()

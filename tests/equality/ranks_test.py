@@ -1,0 +1,87 @@
+"""N ranks are one rank: losses agree to rounding in normal mode, every bit in reproducible mode."""
+import unittest
+
+from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, sentences, write_csv
+
+MODEL = ["--model.embedding=16", "--model.hidden=24", "--model.layers=3"]
+LM = [*MODEL, "--train.streams=16", "--train.bptt=15", "--train.steps=60", "--log.every=1", "--train.threads=1",
+      "--checkpoint.every=0", "--drop-mult=1", "--lr=0.01"]
+
+
+class LanguageModelRanks(TestCase):
+    def setUp(self):
+        super().setUp()
+        (self.dir / "text").write_text("\n".join(sentences(1500)))
+        self.ulmfit("prepare-corpus", "--input=text", "--output=corpus", "--valid-share=0.05")
+
+    def pretrain(self, output, ranks, *more):
+        self.ulmfit("pretrain", "--corpus=corpus", f"--output={output}", *LM, *more, ranks=ranks)
+        return [(m["step"], m["loss"]) for m in self.metrics(output)], self.metrics(output, "valid")[-1]["loss"]
+
+    def assert_close(self, one, other, tolerance=1e-4):
+        (losses, valid), (other_losses, other_valid) = one, other
+        self.assertEqual([s for s, _ in losses], [s for s, _ in other_losses])
+        worst = max(abs(a - b) for (_, a), (_, b) in zip(losses, other_losses))
+        self.assertLess(worst, tolerance)
+        self.assertLess(abs(valid - other_valid), tolerance)
+
+    def test_losses_agree_on_1_2_and_4_ranks_with_all_dropouts(self):
+        one = self.pretrain("one", 1)
+        self.assert_close(one, self.pretrain("two", 2))
+        self.assert_close(one, self.pretrain("four", 4))
+        self.assertLess(one[0][-1][1], one[0][0][1], "the model learned nothing: agreement would prove little")
+
+    def test_passes_of_fewer_streams_are_one_batch(self):
+        self.assert_close(self.pretrain("one", 1), self.pretrain("passes", 1, "--train.max-streams-per-pass=4"))
+
+    def test_reproducible_mode_gives_the_same_bits(self):
+        for ranks in (1, 2, 4, 8):
+            self.pretrain(f"r{ranks}", ranks, "--reproducible")
+            self.assert_same_weights(f"r{ranks}/stage/model.safetensors", "r1/stage/model.safetensors")
+            self.assert_same_weights(f"r{ranks}/checkpoints/step-000000060/training.safetensors",
+                                     "r1/checkpoints/step-000000060/training.safetensors")
+
+    def test_ranks_that_do_not_divide_are_refused_before_any_file_is_touched(self):
+        result = self.ulmfit("pretrain", "--corpus=corpus", "--output=no", *LM, ranks=3, expect=2)
+        self.assertIn("16 streams cannot be divided among 3 ranks", result.stderr)
+        self.assertFalse((self.dir / "no").exists())
+
+
+class ClassifierRanks(TestCase):
+    COMMON = [*MODEL, "--from=none", "--data=data/labelled", "--epochs=5", "--log.every=1", "--train.threads=1",
+              "--batch-size=23", "--bpt3c.window=7", "--bpt3c.length=14", "--checkpoint.every=0"]
+
+    def setUp(self):
+        super().setUp()
+        write_csv(self.dir / "train.csv", labelled_rows(300))
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--vocab.min-count=1")
+
+    def train(self, output, ranks, *more):
+        self.ulmfit("train-classifier", f"--output={output}", *self.COMMON, *more, ranks=ranks)
+        return [m["loss"] for m in self.metrics(output)], self.metrics(output, "valid")[-1]
+
+    def test_losses_agree_through_every_unfreezing_phase(self):
+        losses, valid = self.train("one", 1)
+        for name, ranks, more in (("two", 2, ()), ("four", 4, ()), ("passes", 1, ("--train.max-streams-per-pass=5",))):
+            other, other_valid = self.train(name, ranks, *more)
+            self.assertEqual(len(losses), len(other))
+            # Batch norm over batches of 23 amplifies rounding; 65 steps of Adam stay well below this.
+            self.assertLess(max(abs(a - b) for a, b in zip(losses, other)), 1e-3, name)
+            self.assertLess(abs(valid["loss"] - other_valid["loss"]), 1e-3, name)
+
+    def test_reproducible_mode_gives_the_same_bits(self):
+        for ranks in (1, 2, 8):
+            self.train(f"r{ranks}", ranks, "--reproducible")
+            self.assert_same_weights(f"r{ranks}/stage/model.safetensors", "r1/stage/model.safetensors")
+
+    def test_weights_moved_in_every_group(self):
+        self.train("one", 1)
+        first = read_safetensors(self.dir / "one/stage/model.safetensors")
+        self.ulmfit("train-classifier", "--output=other", *self.COMMON, "--optim.unfreeze=last")
+        frozen = read_safetensors(self.dir / "other/stage/model.safetensors")
+        for name in ("embedding.weight", "rnn.0.weight_hh", "rnn.2.weight_ih", "head.0.linear.weight"):
+            self.assertNotEqual(first[name], frozen[name], name)
+
+
+if __name__ == "__main__":
+    unittest.main()

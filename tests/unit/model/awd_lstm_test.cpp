@@ -1,0 +1,279 @@
+#include "model/awd_lstm.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/support/model_checks.h"
+
+namespace ulmfit::model {
+namespace {
+
+using test::closed_form;
+using test::relative_difference;
+using test::same_bits;
+using test::tiny_model;
+using test::tiny_tokens;
+using ::testing::ElementsAre;
+
+LstmState some_state(const AwdLstm& model, std::int64_t columns) {
+  LstmState state = model.zero_state(columns);
+  for (std::size_t l = 0; l < state.h.size(); ++l) {
+    state.h[l] = closed_form(static_cast<std::int64_t>(100 + l), state.h[l].sizes(), 0.5);
+    state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
+  }
+  return state;
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// One LSTM layer in plain loops and double: Hochreiter & Schmidhuber with forget gates, gates in the order i, f, g, o.
+// x [T, B, I] -> [T, B, W]; h and c [B, W] are carried.
+at::Tensor plain_layer(const at::Tensor& x, at::Tensor& h, at::Tensor& c, const std::vector<at::Tensor>& weights) {
+  const std::int64_t T = x.size(0), B = x.size(1), I = x.size(2), W = h.size(1);
+  const auto w_ih = weights[0].accessor<double, 2>();
+  const auto w_hh = weights[1].accessor<double, 2>();
+  const auto b_ih = weights[2].accessor<double, 1>();
+  const auto b_hh = weights[3].accessor<double, 1>();
+  at::Tensor out = at::empty({T, B, W}, at::kDouble);
+  for (std::int64_t t = 0; t < T; ++t) {
+    const at::Tensor before = h.clone();
+    for (std::int64_t b = 0; b < B; ++b) {
+      for (std::int64_t j = 0; j < W; ++j) {
+        double gate[4];
+        for (std::int64_t g = 0; g < 4; ++g) {
+          gate[g] = b_ih[g * W + j] + b_hh[g * W + j];
+          for (std::int64_t i = 0; i < I; ++i) gate[g] += w_ih[g * W + j][i] * x.accessor<double, 3>()[t][b][i];
+          for (std::int64_t i = 0; i < W; ++i) gate[g] += w_hh[g * W + j][i] * before.accessor<double, 2>()[b][i];
+        }
+        double& cell = c.accessor<double, 2>()[b][j];
+        cell = sigmoid(gate[1]) * cell + sigmoid(gate[0]) * std::tanh(gate[2]);
+        h.accessor<double, 2>()[b][j] = sigmoid(gate[3]) * std::tanh(cell);
+      }
+    }
+    out[t].copy_(h);
+  }
+  return out;
+}
+
+TEST(AwdLstm, ForwardIsAPlainLstmInLoops) {
+  const AwdLstm model = tiny_model();
+  at::NoGradGuard no_grad;
+  const at::Tensor x = tiny_tokens(5, 3);
+  const LstmState state = some_state(model, 3);
+  const auto recurrent = model.recurrent_weights(0, nullptr);
+  const EncoderOutput out = model.forward(x, state, recurrent, {}, nullptr);
+
+  at::Tensor activations = at::embedding(model.embedding(), x).to(at::kDouble);
+  const auto groups = model.encoder_groups();
+  for (std::size_t l = 0; l < 3; ++l) {
+    std::vector<at::Tensor> weights;
+    for (const auto& p : groups[l + 1].parameters) weights.push_back(p.tensor.detach().to(at::kDouble));
+    at::Tensor h = state.h[l].to(at::kDouble).clone();
+    at::Tensor c = state.c[l].to(at::kDouble).clone();
+    activations = plain_layer(activations, h, c, weights);
+    EXPECT_LT(relative_difference(out.next.h[l], h), 1e-5);
+    EXPECT_LT(relative_difference(out.next.c[l], c), 1e-5);
+  }
+  EXPECT_LT(relative_difference(out.top, activations), 1e-5);
+}
+
+TEST(AwdLstm, TwoWindowsWithTheStateCarriedAreOneLongOne) {
+  const AwdLstm model = tiny_model();
+  for (const bool dropped : {false, true}) {
+    const MaskKey key{1, 2, {4, 9, 1}};
+    const MaskKey* masks = dropped ? &key : nullptr;
+    const DropoutRates rates{0.4, 0.3, 0.4, 0.2, 0.5};
+    const auto recurrent = model.recurrent_weights(rates.weight, masks);
+    const at::Tensor x = tiny_tokens(9, 3);
+    const EncoderOutput whole = model.forward(x, some_state(model, 3), recurrent, rates, masks);
+    const EncoderOutput first = model.forward(x.narrow(0, 0, 4), some_state(model, 3), recurrent, rates, masks);
+    const EncoderOutput second = model.forward(x.narrow(0, 4, 5), first.next, recurrent, rates, masks);
+    EXPECT_LT(relative_difference(at::cat({first.top, second.top}), whole.top), 1e-6);
+    for (std::size_t l = 0; l < 3; ++l) {
+      EXPECT_LT(relative_difference(second.next.h[l], whole.next.h[l]), 1e-6);
+      EXPECT_LT(relative_difference(second.next.c[l], whole.next.c[l]), 1e-6);
+    }
+  }
+}
+
+TEST(AwdLstm, AStateCarriesGradientsUntilItIsDetached) {
+  const AwdLstm model = tiny_model();
+  const auto recurrent = model.recurrent_weights(0, nullptr);
+  const auto last_window_gradient = [&](bool detach) {
+    test::zero_gradients(model.parameters());
+    const EncoderOutput first = model.forward(tiny_tokens(4, 2), model.zero_state(2), recurrent, {}, nullptr);
+    const LstmState state = detach ? first.next.detached() : first.next;
+    for (const auto& t : state.h) EXPECT_EQ(t.requires_grad(), !detach);
+    for (const auto& t : state.c) EXPECT_EQ(t.requires_grad(), !detach);
+    torch::autograd::backward({model.forward(at::full({1, 2}, 7, at::kLong), state, recurrent, {}, nullptr).top.sum()}, {});
+    return model.embedding().grad().clone();
+  };
+  // Only word 7 is in the second window.
+  const at::Tensor cut = last_window_gradient(true);
+  EXPECT_GT(cut[7].abs().max().item<float>(), 0);
+  EXPECT_EQ(cut.index_select(0, at::tensor({3, 10, 6, 2})).count_nonzero().item<std::int64_t>(), 0);
+  EXPECT_GT(last_window_gradient(false).index_select(0, at::tensor({3, 10, 6, 2})).count_nonzero().item<std::int64_t>(), 0);
+}
+
+TEST(AwdLstm, ColumnsDoNotSeeEachOther) {
+  const AwdLstm model = tiny_model();
+  at::NoGradGuard no_grad;
+  const MaskKey all{3, 4, {10, 11, 12, 13, 14, 15}};
+  const DropoutRates rates{0.4, 0.3, 0.4, 0.2, 0.5};
+  const at::Tensor x = tiny_tokens(7, 6);
+  const LstmState state = some_state(model, 6);
+  const EncoderOutput whole = model.forward(x, state, model.recurrent_weights(rates.weight, &all), rates, &all);
+  for (const auto& [first, count] : std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 2}, {2, 1}, {3, 3}}) {
+    const MaskKey part{3, 4, {all.streams.begin() + first, all.streams.begin() + first + count}};
+    const EncoderOutput slice = model.forward(x.narrow(1, first, count), state.narrow(first, count),
+                                              model.recurrent_weights(rates.weight, &part), rates, &part);
+    EXPECT_LT(relative_difference(slice.top, whole.top.narrow(1, first, count)), 1e-6);
+    for (std::size_t l = 0; l < 3; ++l) {
+      EXPECT_LT(relative_difference(slice.next.h[l], whole.next.h[l].narrow(0, first, count)), 1e-6);
+      EXPECT_LT(relative_difference(slice.next.c[l], whole.next.c[l].narrow(0, first, count)), 1e-6);
+    }
+  }
+}
+
+TEST(AwdLstm, NothingIsDroppedInEvaluation) {
+  const AwdLstm model = tiny_model();
+  at::NoGradGuard no_grad;
+  const DropoutRates high{0.9, 0.9, 0.9, 0.9, 0.9};
+  const at::Tensor x = tiny_tokens(5, 3);
+  const auto raw = model.recurrent_weights(0.9, nullptr);
+  for (std::size_t l = 0; l < 3; ++l) EXPECT_TRUE(raw[l].is_same(model.encoder_groups()[l + 1].parameters[1].tensor));
+  EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), raw, high, nullptr).top,
+                        model.forward(x, model.zero_state(3), raw, {0, 0, 0, 0, 0}, nullptr).top));
+  const MaskKey key{1, 1, {0, 1, 2}};
+  EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), model.recurrent_weights(0, &key), {0, 0, 0, 0, 0}, &key).top,
+                        model.forward(x, model.zero_state(3), raw, high, nullptr).top));
+}
+
+// fastai's test of its WeightDropout: from a zero state the recurrent weights first act in the second time step.
+TEST(AwdLstm, WeightDropLeavesTheFirstTimeStepAlone) {
+  const AwdLstm model = tiny_model();
+  at::NoGradGuard no_grad;
+  const auto top = [&](std::uint64_t step) {
+    const MaskKey key{1, step, {0, 1, 2}};
+    return model
+        .forward(tiny_tokens(5, 3), model.zero_state(3), model.recurrent_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
+        .top;
+  };
+  const at::Tensor a = top(1);
+  const at::Tensor b = top(2);
+  EXPECT_TRUE(same_bits(a[0], b[0]));
+  for (std::int64_t t = 1; t < 5; ++t) EXPECT_GT(relative_difference(a[t], b[t]), 1e-4) << t;
+  EXPECT_TRUE(same_bits(a, top(1)));
+}
+
+TEST(AwdLstm, WeightDropReachesTheRawWeightsThroughItsMask) {
+  const AwdLstm model = tiny_model();
+  test::zero_gradients(model.parameters());
+  const MaskKey key{1, 5, {0, 1}};
+  const at::Tensor x = tiny_tokens(4, 2);
+  const auto loss = [&] {
+    return model.forward(x, model.zero_state(2), model.recurrent_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
+        .top.square()
+        .sum();
+  };
+  torch::autograd::backward({loss()}, {});
+  for (std::size_t l = 0; l < 3; ++l) {
+    const at::Tensor raw = model.encoder_groups()[l + 1].parameters[1].tensor;
+    const at::Tensor dropped = model.recurrent_weights(0.5, &key)[l].detach().eq(0);
+    EXPECT_EQ(raw.grad().masked_select(dropped).count_nonzero().item<std::int64_t>(), 0);
+    const at::Tensor differences =
+        test::finite_differences(raw.detach(), 2e-2, [&] { return loss().to(at::kDouble).item<double>(); });
+    EXPECT_LT(relative_difference(raw.grad(), differences), 5e-3) << l;
+  }
+}
+
+TEST(AwdLstm, WithoutGradientModeThereIsNoGraph) {
+  const AwdLstm model = tiny_model();
+  at::NoGradGuard no_grad;
+  const EncoderOutput out =
+      model.forward(tiny_tokens(5, 3), model.zero_state(3), model.recurrent_weights(0, nullptr), {}, nullptr);
+  EXPECT_FALSE(out.top.requires_grad());
+  EXPECT_FALSE(out.next.h[0].requires_grad());
+}
+
+std::vector<std::string> names(const optim::LayerGroup& group) {
+  std::vector<std::string> all;
+  for (const auto& p : group.parameters) all.push_back(p.name);
+  return all;
+}
+
+TEST(AwdLstm, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
+  const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 2}, 1, at::kCPU);
+  const auto groups = model.lm_groups();
+  ASSERT_EQ(groups.size(), 3U);
+  EXPECT_EQ(groups[0].name, "rnn0");
+  EXPECT_EQ(groups[1].name, "rnn1");
+  EXPECT_EQ(groups[2].name, "embedding+decoder");
+  EXPECT_THAT(names(groups[1]), ElementsAre("rnn.1.weight_ih", "rnn.1.weight_hh", "rnn.1.bias_ih", "rnn.1.bias_hh"));
+  EXPECT_THAT(names(groups[2]), ElementsAre("embedding.weight", "decoder.bias"));
+  EXPECT_TRUE(groups[0].parameters[2].decay);  // fastai decays the biases of the LSTM
+  EXPECT_FALSE(groups[2].parameters[1].decay);
+  EXPECT_TRUE(groups[2].parameters[0].tensor.is_same(model.embedding()));
+}
+
+TEST(AwdLstm, GroupsOfTheEncoderBeginWithTheEmbedding) {
+  const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 3}, 1, at::kCPU);
+  const auto groups = model.encoder_groups();
+  ASSERT_EQ(groups.size(), 4U);
+  EXPECT_THAT(names(groups[0]), ElementsAre("embedding.weight"));
+  EXPECT_EQ(groups[3].name, "rnn2");
+  // Each parameter is in the list once, and the groups are that list without the decoder's bias.
+  std::set<std::string> all;
+  std::int64_t count = 0;
+  for (const auto& p : model.parameters()) {
+    EXPECT_TRUE(all.insert(p.name).second) << p.name;
+    EXPECT_TRUE(p.tensor.requires_grad() && p.tensor.is_leaf());
+    count += p.tensor.numel();
+  }
+  EXPECT_EQ(all.size(), 14U);
+  EXPECT_EQ(count - 20, model.shape().encoder_parameters());
+}
+
+TEST(AwdLstm, ShapesOfThePaperAndOfFastai) {
+  // 400-1150-1150-400: 4 * 1150 * (400 + 1150 + 2) + 4 * 1150 * (2 * 1150 + 2) + 4 * 400 * (1150 + 400 + 2).
+  const Shape paper{.vocabulary = 100, .embedding = 400, .hidden = 1150, .layers = 3};
+  EXPECT_EQ(paper.encoder_parameters(), 40000 + 7139200 + 10589200 + 2483200);
+  const Shape one{.vocabulary = 100, .embedding = 400, .hidden = 1152, .layers = 1};
+  EXPECT_EQ(one.output_width(0), 400);
+  EXPECT_EQ(one.input_width(0), 400);
+}
+
+TEST(AwdLstm, WeightsAreDrawnUniformlyAndBySeed) {
+  const Shape shape{.vocabulary = 500, .embedding = 20, .hidden = 30, .layers = 3};
+  const AwdLstm a(shape, 1, at::kCPU);
+  const auto again = AwdLstm(shape, 1, at::kCPU).parameters();
+  const auto other = AwdLstm(shape, 2, at::kCPU).parameters();
+  const auto parameters = a.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto& [name, tensor, decay] = parameters[i];
+    if (name == "decoder.bias") {
+      EXPECT_EQ(tensor.count_nonzero().item<std::int64_t>(), 0);
+      continue;
+    }
+    const double width = name.starts_with("rnn.2") ? 20 : 30;
+    const double bound = name == "embedding.weight" ? 0.1 : 1 / std::sqrt(width);
+    const auto n = static_cast<double>(tensor.numel());
+    EXPECT_LE(tensor.abs().max().item<double>(), bound + 1e-7) << name;
+    EXPECT_NEAR(tensor.mean().item<double>(), 0, 4 * bound / std::sqrt(3 * n)) << name;
+    // The variance of u^2 for u uniform in +-1 is 4 / 45.
+    EXPECT_NEAR(tensor.square().mean().item<double>(), bound * bound / 3, 4 * bound * bound * std::sqrt(4 / 45.0 / n))
+        << name;
+    EXPECT_FALSE(same_bits(tensor, other[i].tensor)) << name;
+    EXPECT_TRUE(same_bits(tensor, again[i].tensor)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace ulmfit::model

@@ -1,0 +1,159 @@
+// The whole tiny model against PyTorch in float64: tests/reference/awd_lstm.py makes the numbers and tells what each is.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "model/awd_lstm.h"
+#include "model/document_pooling.h"
+#include "model/dropout.h"
+#include "model/linear_cross_entropy.h"
+#include "model/pooling_head.h"
+#include "tests/support/model_checks.h"
+
+namespace ulmfit::model {
+namespace {
+
+using test::closed_form;
+using test::relative_difference;
+
+constexpr double kTolerance = 1e-5;  // of the largest value of a tensor
+constexpr DropoutRates kRates{.output = 0.4, .hidden = 0.3, .input = 0.4, .embedding = 0.3, .weight = 0.5};
+constexpr std::int64_t kT = 5, kB = 3, kV = 11, kE = 6;
+
+MaskKey key_of(std::vector<std::uint32_t> streams) {
+  return {0x0123456789ABCDEFULL, (3ULL << 32) + 17, std::move(streams)};
+}
+
+class ReferenceTest : public ::testing::Test {
+ protected:
+  ReferenceTest() : all_(nlohmann::json::parse(read_file("tests/reference/awd_lstm.json"))) {}
+
+  static void expect_same(const at::Tensor& found, const nlohmann::json& numbers, const std::string& what) {
+    const at::Tensor expected = at::tensor(numbers.get<std::vector<double>>(), at::kDouble);
+    ASSERT_EQ(found.numel(), expected.numel()) << what;
+    EXPECT_LT(relative_difference(found.reshape({-1}), expected), kTolerance) << what;
+  }
+
+  static void expect_gradients(const std::vector<optim::NamedParameter>& parameters, const nlohmann::json& numbers) {
+    std::size_t compared = 0;
+    for (const auto& p : parameters) {
+      if (!numbers.contains(p.name)) continue;
+      expect_same(p.tensor.grad(), numbers.at(p.name), "gradient of " + p.name);
+      ++compared;
+    }
+    EXPECT_EQ(compared, numbers.size());
+  }
+
+  nlohmann::json all_;
+};
+
+TEST_F(ReferenceTest, Masks) {
+  const auto& masks = all_.at("masks");
+  const MaskKey key = key_of({5, 2, 70000});
+  const at::Tensor types = embed(at::arange(kV, at::kLong).unsqueeze(1), at::ones({kV, 1}), kRates.embedding, &key);
+  expect_same(types, masks.at("embedding"), "embedding");
+  expect_same(locked_mask(key, Purpose::kInputDropout, 0, kRates.input, kE, at::kCPU), masks.at("input"), "input");
+  expect_same(locked_mask(key, Purpose::kOutputDropout, 0, kRates.output, kE, at::kCPU), masks.at("output"), "output");
+  for (std::uint32_t l = 0; l < 2; ++l) {
+    expect_same(locked_mask(key, Purpose::kHiddenDropout, l, kRates.hidden, 8, at::kCPU), masks.at("hidden")[l], "hidden");
+  }
+  for (std::uint32_t l = 0; l < 3; ++l) {
+    const std::int64_t width = l == 2 ? kE : 8;
+    expect_same(shared_mask(key, Purpose::kWeightDropout, l, kRates.weight, 4 * width, width, at::kCPU),
+                masks.at("weight")[l], "weight");
+  }
+}
+
+TEST_F(ReferenceTest, LanguageModel) {
+  for (const bool dropped : {false, true}) {
+    SCOPED_TRACE(dropped ? "with dropout" : "without dropout");
+    const auto& expected = all_.at(dropped ? "lm_dropped" : "lm");
+    const AwdLstm model = test::tiny_model();
+    test::zero_gradients(model.parameters());
+    const MaskKey key = key_of({5, 2, 70000});
+    const MaskKey* masks = dropped ? &key : nullptr;
+    LstmState state = model.zero_state(kB);
+    for (std::size_t l = 0; l < 3; ++l) {
+      state.h[l] = closed_form(static_cast<std::int64_t>(100 + l), state.h[l].sizes(), 0.5);
+      state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
+    }
+    const EncoderOutput out =
+        model.forward(test::tiny_tokens(kT, kB), state, model.recurrent_weights(kRates.weight, masks), kRates, masks);
+    at::Tensor top = out.top;
+    if (dropped) top = top * locked_mask(key, Purpose::kOutputDropout, 0, kRates.output, kE, at::kCPU);
+    const CrossEntropy ce = linear_cross_entropy(top.reshape({kT * kB, kE}), model.embedding(), model.decoder_bias(),
+                                                 test::tiny_tokens(kT, kB, 5).reshape({-1}), 1.0 / (kT * kB));
+    const at::Tensor ar = 2 * top.square().mean();
+    const at::Tensor tar = (out.top.narrow(0, 1, kT - 1) - out.top.narrow(0, 0, kT - 1)).square().mean();
+    torch::autograd::backward({ce.loss + ar + tar}, {});
+
+    expect_same(ce.loss, nlohmann::json::array({expected.at("cross_entropy")}), "cross-entropy");
+    expect_same(ar, nlohmann::json::array({expected.at("ar")}), "AR");
+    expect_same(tar, nlohmann::json::array({expected.at("tar")}), "TAR");
+    expect_same(out.top, expected.at("top"), "top");
+    for (std::size_t l = 0; l < 3; ++l) {
+      expect_same(out.next.h[l], expected.at("h")[l], "h");
+      expect_same(out.next.c[l], expected.at("c")[l], "c");
+    }
+    expect_gradients(model.parameters(), expected.at("gradients"));
+  }
+}
+
+TEST_F(ReferenceTest, Classifier) {
+  std::vector<std::vector<std::int64_t>> documents;
+  for (const std::int64_t n : {7, 3, 12, 5, 1, 9, 4, 6}) {
+    const auto d = static_cast<std::int64_t>(documents.size());
+    auto& tokens = documents.emplace_back();
+    for (std::int64_t i = 0; i < n; ++i) tokens.push_back(test::tiny_token(i + 13 * d));
+  }
+  std::vector<const std::vector<std::int64_t>*> lists;
+  for (const auto& tokens : documents) lists.push_back(&tokens);
+  const Bpt3cOptions options{.window = 4, .length = 1000, .detach = false, .pool_all = true};
+
+  for (const bool dropped : {false, true}) {
+    SCOPED_TRACE(dropped ? "with dropout" : "without dropout");
+    const auto& expected = all_.at(dropped ? "classifier_dropped" : "classifier");
+    const AwdLstm model = test::tiny_model();
+    PoolingHead head({3 * kE, 5, 3}, 1, at::kCPU);
+    std::vector<optim::NamedParameter> parameters = model.parameters();
+    const optim::LayerGroup group = head.group();
+    for (std::size_t i = 0; i < group.parameters.size(); ++i) {
+      at::NoGradGuard no_grad;
+      const auto& p = group.parameters[i];
+      const std::array<double, 3> scales{0.25, 0.5, 0.6};  // batch norm's weight and bias, linear weight
+      const auto number = static_cast<std::int64_t>(300 + 10 * (i % 3) + i / 3);
+      at::Tensor(p.tensor).copy_(closed_form(number, p.tensor.sizes(), scales[i % 3]) + (i % 3 == 0 ? 1 : 0));
+      parameters.push_back(p);
+    }
+    test::zero_gradients(parameters);
+
+    const MaskKey key = key_of({9, 0, 4, 1, 30, 12, 7, 2});
+    const MaskKey* masks = dropped ? &key : nullptr;
+    const at::Tensor features =
+        pool_documents(model, lists, model.recurrent_weights(kRates.weight, masks), options, kRates, masks);
+    const std::vector<double> drops = dropped ? std::vector<double>{0.4, 0.2} : std::vector<double>{0, 0};
+    const at::Tensor logits = head.forward(features, drops, &key);
+    const at::Tensor loss = at::cross_entropy_loss(logits, at::tensor({2, 0, 1, 2, 1, 0, 0, 2}, at::kLong));
+    torch::autograd::backward({loss}, {});
+
+    expect_same(features, expected.at("features"), "features");
+    expect_same(logits, expected.at("logits"), "logits");
+    expect_same(loss, nlohmann::json::array({expected.at("loss")}), "loss");
+    for (std::size_t k = 0; k < 2; ++k) {
+      expect_same(head.buffers()[2 * k].second, expected.at("running_mean")[k], "running mean");
+      expect_same(head.buffers()[2 * k + 1].second, expected.at("running_var")[k], "running variance");
+    }
+    expect_gradients(parameters, expected.at("gradients"));
+    at::NoGradGuard no_grad;
+    const at::Tensor plain = pool_documents(model, lists, model.recurrent_weights(0, nullptr), options, {}, nullptr);
+    expect_same(head.forward(plain, {}, nullptr), expected.at("evaluation_logits"), "logits in evaluation");
+  }
+}
+
+}  // namespace
+}  // namespace ulmfit::model
