@@ -1,5 +1,5 @@
-// ULMFIT_CPU_CLONES before a function: built for several instruction sets, the best one chosen when the program is loaded. For
-// the few inner loops of our own that vector units speed up; sanitizers cannot run before the choice is made.
+// ULMFIT_CPU_CLONES before a function: built for several instruction sets, the best one chosen when the program is loaded.
+// For the few inner loops of our own that vector units speed up; sanitizers cannot run before the choice is made.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

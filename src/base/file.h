@@ -31,12 +31,12 @@ class OutputFile {
   int fd_;
 };
 
-std::string read_file(const fs::path& path);                        // throws FileError
-std::vector<std::string> read_lines(const fs::path& path);         // without line ends; a last empty line is not counted
+std::string read_file(const fs::path& path);                // throws FileError
+std::vector<std::string> read_lines(const fs::path& path);  // without line ends; a last empty line is not counted
 void write_file_atomic(const fs::path& path, std::string_view content);  // temporary name, fsync, rename, fsync parent
 void sync_directory(const fs::path& folder);
-void rename_synced(const fs::path& from, const fs::path& to);       // rename, then fsync the parent of `to`
-void make_directories(const fs::path& folder);                      // throws FileError naming the folder and the reason
+void rename_synced(const fs::path& from, const fs::path& to);  // rename, then fsync the parent of `to`
+void make_directories(const fs::path& folder);                 // throws FileError naming the folder and the reason
 
 // Cuts the file to `bytes`; a shorter or missing file is left alone.
 void truncate_file(const fs::path& path, std::size_t bytes);

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -17,10 +18,15 @@ std::string pattern(int rank, int size) {
   return size > 1 ? "%H:%M:%S [" + padded + "] %^%v%$" : std::string("%H:%M:%S %^%v%$");
 }
 
+// On a terminal the line of a progress bar may stand there: it is wiped first.
+std::string screen_pattern(int rank, int size) {
+  return (::isatty(STDERR_FILENO) != 0 ? "\r\x1b[K" : "") + pattern(rank, size);
+}
+
 struct State {
   std::shared_ptr<spdlog::logger> logger = [] {
     auto made = std::make_shared<spdlog::logger>("ulmfit", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-    made->set_pattern(pattern(0, 1));
+    made->set_pattern(screen_pattern(0, 1));
     made->flush_on(spdlog::level::info);
     return made;
   }();
@@ -40,7 +46,7 @@ void write(spdlog::level::level_enum level, std::string_view room, std::string_v
 
 void set_rank(int rank, int size) {
   state().line_pattern = pattern(rank, size);
-  state().logger->set_pattern(state().line_pattern);
+  state().logger->set_pattern(screen_pattern(rank, size));
   if (rank != 0) state().logger->set_level(spdlog::level::warn);
 }
 

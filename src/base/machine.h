@@ -7,9 +7,9 @@
 namespace ulmfit {
 
 std::string host_name();
-std::string cpu_model();             // as /proc/cpuinfo names it, "unknown CPU" if it does not
-int available_cores();               // that this process may run on (its affinity mask)
-std::uint64_t resident_bytes();      // memory of this process now
-std::uint64_t peak_resident_bytes(); // and at most so far
+std::string cpu_model();              // as /proc/cpuinfo names it, "unknown CPU" if it does not
+int available_cores();                // that this process may run on (its affinity mask)
+std::uint64_t resident_bytes();       // memory of this process now
+std::uint64_t peak_resident_bytes();  // and at most so far
 
 }  // namespace ulmfit

@@ -16,9 +16,7 @@ double random_normal(const RandomKey& key, std::uint64_t index) {
   return std::sqrt(-2.0 * std::log(u1)) * std::cos(2.0 * std::numbers::pi * u2);
 }
 
-std::uint64_t keep_threshold(double drop) {
-  return static_cast<std::uint64_t>(std::llround((1.0 - drop) * 4294967296.0));
-}
+std::uint64_t keep_threshold(double drop) { return static_cast<std::uint64_t>(std::llround((1.0 - drop) * 4294967296.0)); }
 
 ULMFIT_CPU_CLONES
 void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_t n) {
@@ -26,9 +24,9 @@ void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_
   const auto scale = static_cast<float>(1.0 / (1.0 - drop));
   // Sixteen blocks at once in structure-of-arrays form, so that the compiler turns a round into vector instructions.
   constexpr std::size_t kLanes = 16;
-  const PhiloxBlock first = {0, key.stream, static_cast<std::uint32_t>(key.step),
-                             (static_cast<std::uint32_t>(key.step >> 32) & 0xFFFFU) |
-                                 (static_cast<std::uint32_t>(key.purpose) << 16)};
+  const PhiloxBlock first = {
+      0, key.stream, static_cast<std::uint32_t>(key.step),
+      (static_cast<std::uint32_t>(key.step >> 32) & 0xFFFFU) | (static_cast<std::uint32_t>(key.purpose) << 16)};
   std::size_t i = 0;
   std::uint32_t block = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes, block += kLanes) {

@@ -12,20 +12,20 @@ namespace ulmfit {
 
 // What a draw is for. The numbers are part of the checkpoint contract: never reuse or renumber one.
 enum class Purpose : std::uint32_t {
-  kInit = 1,              // weight initialisation; stream = parameter number
-  kDocumentOrder = 2,     // permutation of documents; step = epoch
-  kBpttLength = 3,        // window lengths; step = global step
-  kEmbeddingDropout = 4,  // index = word id
-  kInputDropout = 5,      // stream = global stream
-  kHiddenDropout = 6,     // stream = global stream, + layer * kLayerStride
-  kOutputDropout = 7,     // stream = global stream
-  kWeightDropout = 8,     // stream = layer
-  kHeadDropout = 9,       // stream = document slot in the global batch, + head layer * kLayerStride
-  kBatchOrder = 10,       // order of classifier batches; step = epoch
-  kSplit = 11,            // train/validation split
-  kVocabularySample = 12, // reserved: sampled softmax
-  kGenerate = 13,         // sampling of text
-  kBench = 14,            // synthetic data
+  kInit = 1,               // weight initialisation; stream = parameter number
+  kDocumentOrder = 2,      // permutation of documents; step = epoch
+  kBpttLength = 3,         // window lengths; step = global step
+  kEmbeddingDropout = 4,   // index = word id
+  kInputDropout = 5,       // stream = global stream
+  kHiddenDropout = 6,      // stream = global stream, + layer * kLayerStride
+  kOutputDropout = 7,      // stream = global stream
+  kWeightDropout = 8,      // stream = layer
+  kHeadDropout = 9,        // stream = document slot in the global batch, + head layer * kLayerStride
+  kBatchOrder = 10,        // order of classifier batches; step = epoch
+  kSplit = 11,             // train/validation split
+  kVocabularySample = 12,  // reserved: sampled softmax
+  kGenerate = 13,          // sampling of text
+  kBench = 14,             // synthetic data
 };
 
 struct RandomKey {
@@ -55,9 +55,10 @@ constexpr PhiloxBlock philox4x32(PhiloxBlock c, std::uint32_t k0, std::uint32_t 
 
 // How a RandomKey becomes Philox words: counter {block, stream, step lo, step hi (16) + purpose (16)}, key = seed.
 constexpr PhiloxBlock random_block(const RandomKey& key, std::uint32_t block) noexcept {
-  return philox4x32({block, key.stream, static_cast<std::uint32_t>(key.step),
-                     (static_cast<std::uint32_t>(key.step >> 32) & 0xFFFFU) | (static_cast<std::uint32_t>(key.purpose) << 16)},
-                    static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32));
+  return philox4x32(
+      {block, key.stream, static_cast<std::uint32_t>(key.step),
+       (static_cast<std::uint32_t>(key.step >> 32) & 0xFFFFU) | (static_cast<std::uint32_t>(key.purpose) << 16)},
+      static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32));
 }
 
 // The 32-bit word at `index` (word index % 4 of block index / 4; index below 2^34).

@@ -43,7 +43,7 @@ function(ulmfit_nccl comm)
   add_library(ulmfit_nccl OBJECT ${sources})
   target_include_directories(ulmfit_nccl PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_include_directories(ulmfit_nccl SYSTEM PRIVATE ${ULMFIT_NCCL_INCLUDE} ${ULMFIT_CUDA_INCLUDE})
-  target_link_libraries(ulmfit_nccl PRIVATE ulmfit_${comm} ulmfit_warnings)
+  target_link_libraries(ulmfit_nccl PRIVATE ulmfit_base ulmfit::torch ulmfit_warnings)  # not the comm library: it holds these objects
   if(ULMFIT_WITH_CUDA AND ULMFIT_NCCL_LIBRARY)
     message(STATUS "NCCL: ${ULMFIT_NCCL_LIBRARY}")
     target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_nccl>)

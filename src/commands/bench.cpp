@@ -14,8 +14,9 @@ ExitCode bench(const Arguments& arguments) {
   config::OptionSet set("bench lm");
   options.declare(set);
   if (set.parse({arguments.begin() + 1, arguments.end()}).help) {
-    std::cout << set.help("Trains a language model of the given size on random tokens and prints tokens a second, model FLOP/s against the\n"
-                          "matrix-product peak measured in the same run, and memory, as a JSON line.");
+    std::cout << set.help(
+        "Trains a language model of the given size on random tokens and prints tokens a second, model FLOP/s against the\n"
+        "matrix-product peak measured in the same run, and memory, as a JSON line.");
     return ExitCode::kDone;
   }
   return stages::bench_lm(options);

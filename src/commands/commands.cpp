@@ -58,14 +58,17 @@ int dispatch(const Arguments& arguments) {
     if (found == all().end()) {
       std::vector<std::string> names;
       for (const auto& command : all()) names.emplace_back(command.name);
-      throw ConfigError(str("there is no command '", name, "'; did you mean ", config::nearest(name, names), "? (ulmfit --help lists all)"));
+      throw ConfigError(str("there is no command '", name, "'; did you mean ", config::nearest(name, names),
+                            "? (ulmfit --help lists all)"));
     }
     return static_cast<int>(found->run({arguments.begin() + 1, arguments.end()}));
   } catch (const Error& e) {
     return fail(name, e, e.code());
   } catch (const std::bad_alloc& e) {
-    return fail(name, std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
-                ExitCode::kConfig);
+    return fail(
+        name,
+        std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
+        ExitCode::kConfig);
   } catch (const c10::Error& e) {
     return fail(name, std::runtime_error(e.what_without_backtrace()), static_cast<ExitCode>(1));
   } catch (const std::exception& e) {

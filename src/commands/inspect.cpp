@@ -18,7 +18,11 @@ using nlohmann::json;
 json describe_corpus(const fs::path& folder, bool verify) {
   const data::CorpusInfo info = data::open_corpus(folder);
   const text::Vocabulary vocabulary = text::Vocabulary::load(folder / "vocab.txt");
-  json out = {{"what", "corpus"}, {"kind", info.kind}, {"vocabulary", vocabulary.size()}, {"labels", info.labels}, {"provenance", data::corpus_provenance(folder)}};
+  json out = {{"what", "corpus"},
+              {"kind", info.kind},
+              {"vocabulary", vocabulary.size()},
+              {"labels", info.labels},
+              {"provenance", data::corpus_provenance(folder)}};
   for (const auto& [split, summary] : info.splits) {
     const data::ShardSet shards = data::open_split(folder, info, split);
     if (verify) shards.verify();
@@ -27,18 +31,23 @@ json describe_corpus(const fs::path& folder, bool verify) {
     shards.read(0, ids);
     std::string sample;
     for (const auto id : ids) sample += (sample.empty() ? "" : " ") + vocabulary.token(id);
-    out["splits"][split] = {{"tokens", summary.tokens}, {"documents", summary.documents}, {"fingerprint", summary.fingerprint}, {"first_document", sample}};
+    out["splits"][split] = {{"tokens", summary.tokens},
+                            {"documents", summary.documents},
+                            {"fingerprint", summary.fingerprint},
+                            {"first_document", sample}};
   }
   return out;
 }
 
 json describe_run(const fs::path& folder) {
-  json out = {{"what", "run folder"}, {"finished", fs::exists(folder / "stage" / kManifestName)}, {"checkpoints", json::array()}};
+  json out = {
+      {"what", "run folder"}, {"finished", fs::exists(folder / "stage" / kManifestName)}, {"checkpoints", json::array()}};
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder / "checkpoints", error)) {
     if (!fs::exists(entry.path() / kManifestName)) continue;
     const auto defect = manifest_defect(entry.path(), /*checksums=*/true);
-    out["checkpoints"].push_back({{"name", entry.path().filename().string()}, {"whole", !defect}, {"defect", defect.value_or("")}});
+    out["checkpoints"].push_back(
+        {{"name", entry.path().filename().string()}, {"whole", !defect}, {"defect", defect.value_or("")}});
   }
   return out;
 }
@@ -57,8 +66,10 @@ ExitCode inspect(const Arguments& arguments) {
   set.add("path", path, "the folder; also as first argument: ulmfit inspect FOLDER");
   set.add("verify", verify, "check every block of every shard too");
   if (set.parse(rest).help || path.empty()) {
-    std::cout << set.help("Says what a prepared corpus, a run folder, a checkpoint or a stage holds, checks its manifest, and shows lineage and\n"
-                          "a decoded sample. Prints JSON.");
+    std::cout << set.help(
+        "Says what a prepared corpus, a run folder, a checkpoint or a stage holds, checks its manifest, and shows lineage "
+        "and\n"
+        "a decoded sample. Prints JSON.");
     return path.empty() && !rest.empty() ? ExitCode::kDone : (path.empty() ? ExitCode::kConfig : ExitCode::kDone);
   }
   const fs::path folder = path;
@@ -76,7 +87,9 @@ ExitCode inspect(const Arguments& arguments) {
   } else if (fs::exists(folder / "config.cfg")) {
     out = describe_run(folder);
   } else {
-    throw DataError(str(path, " is no corpus, run folder, checkpoint or stage of ulmfit (no corpus.json, config.cfg, state.json or stage.json)"));
+    throw DataError(str(
+        path,
+        " is no corpus, run folder, checkpoint or stage of ulmfit (no corpus.json, config.cfg, state.json or stage.json)"));
   }
   std::cout << out.dump(1) << std::endl;
   return ExitCode::kDone;

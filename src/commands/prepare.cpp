@@ -16,14 +16,16 @@ std::optional<bool> header_of(const std::string& choice) {
 }
 
 void declare_header(config::OptionSet& set, std::string& choice) {
-  set.add_choice("header", choice, {"auto", "yes", "no"}, "CSV, TSV: whether the first row holds column names; auto: if a column is given by name");
+  set.add_choice("header", choice, {"auto", "yes", "no"},
+                 "CSV, TSV: whether the first row holds column names; auto: if a column is given by name");
 }
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
 nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& splits) {
   nlohmann::json json = nlohmann::json::object();
-  for (const auto& [name, s] : splits) json[name] = {{"documents", s.documents}, {"tokens", s.tokens}, {"unknown_share", s.unknown_share()}};
+  for (const auto& [name, s] : splits)
+    json[name] = {{"documents", s.documents}, {"tokens", s.tokens}, {"unknown_share", s.unknown_share()}};
   return json;
 }
 
@@ -46,16 +48,19 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   set.add("valid-input", valid_inputs, "validation text; without it documents are held out");
   set.add("output", output, "folder to make");
   set.require("output");
-  set.add_choice("format", format, {"lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"}, "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
+  set.add_choice("format", format, {"lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"},
+                 "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
   set.add("text-column", options.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
   declare_header(set, header);
-  set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none", {.min = 0, .max = 0.9});
+  set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none",
+          {.min = 0, .max = 0.9});
   set.add("seed", seed, "of the documents held out", {.min = 0});
   set.add("threads", threads, "0: all cores; the bytes written do not depend on it", {.min = 0, .max = 4096});
   text_arguments.declare(set);
   vocabulary.declare(set);
   if (set.parse(arguments).help) {
-    std::cout << set.help("Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line.");
+    std::cout << set.help(
+        "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line.");
     return ExitCode::kDone;
   }
   options.inputs = paths(inputs);
@@ -102,20 +107,28 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   set.add("output", output, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
   set.require("output");
   set.add_choice("format", format, {"auto", "csv", "tsv", "jsonl", "trec"}, "of the labelled files; auto: by their ending");
-  set.add_choice("unlabelled-format", unlabelled_format, {"auto", "lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"}, "of the unlabelled files; auto: by their ending");
-  set.add("text-column", options.columns.text, "columns of the text, by name or number; several are joined with xxfld marks");
+  set.add_choice("unlabelled-format", unlabelled_format,
+                 {"auto", "lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"},
+                 "of the unlabelled files; auto: by their ending");
+  set.add("text-column", options.columns.text,
+          "columns of the text, by name or number; several are joined with xxfld marks");
   set.add("unlabelled-text-column", options.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
   set.add("label-column", options.columns.label, "column of the label");
-  set.add("group-column", options.columns.group, "column of a group (author, source ...) that is never split between training and validation");
+  set.add("group-column", options.columns.group,
+          "column of a group (author, source ...) that is never split between training and validation");
   declare_header(set, header);
-  set.add("valid-share", options.valid_share, "share of the training texts held out for validation", {.min = 0.001, .max = 0.9});
-  set.add("include-test-text", options.include_test_text, "let the language model read the test texts (without labels); the lineage records it");
+  set.add("valid-share", options.valid_share, "share of the training texts held out for validation",
+          {.min = 0.001, .max = 0.9});
+  set.add("include-test-text", options.include_test_text,
+          "let the language model read the test texts (without labels); the lineage records it");
   set.add("seed", seed, "of the texts held out", {.min = 0});
   set.add("threads", threads, "0: all cores", {.min = 0, .max = 4096});
   text_arguments.declare(set);
   vocabulary.declare(set);
   if (set.parse(arguments).help) {
-    std::cout << set.help("Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks (OUTPUT/report.json).");
+    std::cout << set.help(
+        "Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks "
+        "(OUTPUT/report.json).");
     return ExitCode::kDone;
   }
   options.train = train;

@@ -6,8 +6,9 @@
 namespace ulmfit::commands {
 
 void TextArguments::declare(config::OptionSet& set) {
-  set.add_choice("tokenizer", tokenizer, {"words", "whitespace", "sentencepiece"},
-                 "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
+  set.add_choice(
+      "tokenizer", tokenizer, {"words", "whitespace", "sentencepiece"},
+      "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
   set.add_choice("rules", rules, {"fastai", "none"}, "fastai v2's text rules (xxmaj, xxup, xxrep ...), or none");
   set.add("sentencepiece-model", sentencepiece_model, "the .model file of --tokenizer=sentencepiece");
 }
@@ -26,7 +27,8 @@ text::TextOptions TextArguments::resolved() const {
 }
 
 void VocabularyArguments::declare(config::OptionSet& set) {
-  set.add("vocab.size", options.max_words, "most words of the vocabulary, special tokens included", {.min = 16, .max = 1 << 24});
+  set.add("vocab.size", options.max_words, "most words of the vocabulary, special tokens included",
+          {.min = 16, .max = 1 << 24});
   set.add("vocab.min-count", options.min_count, "words seen less often are unknown", {.min = 1});
   set.add("vocab", from, "take the vocabulary, and with a folder the text rules, from this stage, corpus or vocab.txt");
 }

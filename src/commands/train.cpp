@@ -26,7 +26,8 @@ ExitCode finetune_lm(const Arguments& arguments) {
   options.declare_finetune(set);
   if (set.parse(arguments).help) {
     std::cout << set.help(
-        "Tunes a language model on the target text: words that it knows keep their embedding, new ones start as the mean; each\n"
+        "Tunes a language model on the target text: words that it knows keep their embedding, new ones start as the mean; "
+        "each\n"
         "layer group trains with its own rate (discriminative), which follows a slanted triangle.");
     return ExitCode::kDone;
   }
@@ -39,7 +40,8 @@ ExitCode train_classifier(const Arguments& arguments) {
   options.declare(set);
   if (set.parse(arguments).help) {
     std::cout << set.help(
-        "Trains a classifier on the encoder of a tuned language model: concat pooling over whole documents, gradual unfreezing,\n"
+        "Trains a classifier on the encoder of a tuned language model: concat pooling over whole documents, gradual "
+        "unfreezing,\n"
         "discriminative rates, slanted triangular schedule.");
     return ExitCode::kDone;
   }

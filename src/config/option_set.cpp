@@ -98,7 +98,8 @@ void OptionSet::add_choice(const std::string& key, std::string& variable, std::v
   e.unit = unit;
   e.assign = [&variable, key, unit, choices = std::move(choices)](const auto& v) {
     if (std::find(choices.begin(), choices.end(), v.back()) == choices.end()) {
-      throw ConfigError(str("--", key, "=", v.back(), ": expected ", unit, " (did you mean ", nearest(v.back(), choices), "?)"));
+      throw ConfigError(
+          str("--", key, "=", v.back(), ": expected ", unit, " (did you mean ", nearest(v.back(), choices), "?)"));
     }
     variable = v.back();
   };
@@ -131,9 +132,7 @@ std::string OptionSet::resolve(const std::string& name) const {
                         "? (ulmfit ", command_, " --help lists all)"));
 }
 
-bool OptionSet::given(const std::string& key) const {
-  return std::find(given_.begin(), given_.end(), key) != given_.end();
-}
+bool OptionSet::given(const std::string& key) const { return std::find(given_.begin(), given_.end(), key) != given_.end(); }
 
 std::string OptionSet::help(std::string_view introduction) const {
   std::ostringstream out;
@@ -144,7 +143,8 @@ std::string OptionSet::help(std::string_view introduction) const {
       if (key == e.key) head += ", --" + alias;
     }
     out << head << '\n';
-    std::istringstream words(e.help + (e.default_text.empty() || e.default_text == "false" ? "" : " [" + e.default_text + "]"));
+    std::istringstream words(e.help +
+                             (e.default_text.empty() || e.default_text == "false" ? "" : " [" + e.default_text + "]"));
     std::string line = "     ";
     for (std::string word; words >> word;) {
       if (line.size() + word.size() > 98) {
@@ -161,9 +161,12 @@ std::string OptionSet::help(std::string_view introduction) const {
 std::string OptionSet::to_config() const {
   // Keys without a section come first: after a section header they would belong to it.
   std::vector<std::string> sections;
-  const auto section_of = [](const std::string& key) { return key.substr(0, key.find('.') == key.npos ? 0 : key.find('.')); };
+  const auto section_of = [](const std::string& key) {
+    return key.substr(0, key.find('.') == key.npos ? 0 : key.find('.'));
+  };
   for (const auto& e : entries_) {
-    if (std::find(sections.begin(), sections.end(), section_of(e.key)) == sections.end()) sections.push_back(section_of(e.key));
+    if (std::find(sections.begin(), sections.end(), section_of(e.key)) == sections.end())
+      sections.push_back(section_of(e.key));
   }
   std::stable_sort(sections.begin(), sections.end(), [](const auto& a, const auto& b) { return a.empty() && !b.empty(); });
   std::ostringstream out;
@@ -205,7 +208,8 @@ Length parse_length(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
   const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
   const auto fail = [&] {
-    return ConfigError(str("'", text, "' is not a length: expected a number with e (epochs), s (steps), t, kt or Mt (tokens)"));
+    return ConfigError(
+        str("'", text, "' is not a length: expected a number with e (epochs), s (steps), t, kt or Mt (tokens)"));
   };
   if (error != std::errc{} || !std::isfinite(amount) || amount < 0) throw fail();
   if (suffix.empty()) return {Length::Unit::kNone, amount};

@@ -124,7 +124,8 @@ std::vector<std::string> OptionSet::differences(const std::string& saved) const 
   for (const auto& e : entries_) {
     const auto old = joined(before.contains(e.key) ? before.at(e.key) : std::vector<std::string>{});
     const auto now = joined(e.values());
-    if (e.resume == OnResume::kMustMatch && old != now) lines.push_back(str(e.key, ": ", old, " in the run folder, ", now, " now"));
+    if (e.resume == OnResume::kMustMatch && old != now)
+      lines.push_back(str(e.key, ": ", old, " in the run folder, ", now, " now"));
   }
   return lines;
 }

@@ -76,8 +76,8 @@ std::vector<at::Tensor> AwdLstm::recurrent_weights(double weight_drop, const Mas
       weights.push_back(raw);
       continue;
     }
-    weights.push_back(drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l), weight_drop,
-                                                    raw.size(0), raw.size(1), device())));
+    weights.push_back(drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l),
+                                                    weight_drop, raw.size(0), raw.size(1), device())));
   }
   return weights;
 }

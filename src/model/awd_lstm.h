@@ -1,6 +1,6 @@
-// AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM layers, five dropouts,
-// a softmax head tied to the embedding. Shapes: T time, B columns (streams or documents), E embedding, H hidden, V vocabulary.
-// Gates are in the order input, forget, cell, output, with two biases, as cuDNN and PyTorch have them.
+// AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM layers, five
+// dropouts, a softmax head tied to the embedding. Shapes: T time, B columns (streams or documents), E embedding, H hidden,
+// V vocabulary. Gates are in the order input, forget, cell, output, with two biases, as cuDNN and PyTorch have them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,15 +37,15 @@ class AwdLstm {
 
   LstmState zero_state(std::int64_t columns) const;
 
-  // The recurrent matrices of one batch with their DropConnect mask applied; key == nullptr: the raw ones. Made once a batch
-  // and used by all its windows.
+  // The recurrent matrices of one batch with their DropConnect mask applied; key == nullptr: the raw ones. Made once a
+  // batch and used by all its windows.
   std::vector<at::Tensor> recurrent_weights(double weight_drop, const MaskKey* key) const;
 
   // x [T, B] int64. key == nullptr: evaluation, nothing is dropped. Gradients flow into `state` if its tensors want them.
   EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
                         const DropoutRates& rates, const MaskKey* key) const;
 
-  const at::Tensor& embedding() const { return embedding_; }      // [V, E], also the head's matrix
+  const at::Tensor& embedding() const { return embedding_; }        // [V, E], also the head's matrix
   const at::Tensor& decoder_bias() const { return decoder_bias_; }  // [V]
 
   // Every parameter by its name in model.safetensors, the decoder bias last.

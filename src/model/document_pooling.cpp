@@ -46,8 +46,8 @@ LstmState grown(const AwdLstm& encoder, const LstmState& state, std::int64_t col
 }
 
 struct Columns {
-  std::vector<std::size_t> order;        // documents by decreasing number of windows
-  std::vector<std::int64_t> windows;     // of each, in that order
+  std::vector<std::size_t> order;     // documents by decreasing number of windows
+  std::vector<std::int64_t> windows;  // of each, in that order
 };
 
 Columns sort_columns(std::span<const std::vector<std::int64_t>* const> documents, std::int64_t window) {
@@ -60,9 +60,10 @@ Columns sort_columns(std::span<const std::vector<std::int64_t>* const> documents
   return columns;
 }
 
-// Tokens of window `back` counted from the end (1: the last) of the first `active` columns, [T, active]; padded with 0 behind.
-at::Tensor window_tokens(std::span<const std::vector<std::int64_t>* const> documents, const Columns& columns, std::int64_t back,
-                         std::int64_t active, std::int64_t window, std::vector<std::int64_t>& lengths) {
+// Tokens of window `back` counted from the end (1: the last) of the first `active` columns, [T, active]; padded with 0
+// behind.
+at::Tensor window_tokens(std::span<const std::vector<std::int64_t>* const> documents, const Columns& columns,
+                         std::int64_t back, std::int64_t active, std::int64_t window, std::vector<std::int64_t>& lengths) {
   lengths.assign(static_cast<std::size_t>(active), window);
   for (std::size_t b = 0; back == 1 && b < lengths.size(); ++b) {
     lengths[b] = static_cast<std::int64_t>(documents[columns.order[b]]->size()) - (columns.windows[b] - 1) * window;
@@ -105,7 +106,8 @@ at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<st
     }
     const at::AutoGradMode mode(wanted && back <= gradient_windows);
     if (options.detach) state = state.detached();
-    const EncoderOutput out = encoder.forward(x, grown(encoder, state, active), recurrent, rates, window_key ? &*window_key : nullptr);
+    const EncoderOutput out =
+        encoder.forward(x, grown(encoder, state, active), recurrent, rates, window_key ? &*window_key : nullptr);
     state = out.next;
     const bool pooled = options.pool_all || back <= gradient_windows;
     if (back > 1) {

@@ -1,9 +1,9 @@
 // BPTT for text classification (BPT3C, Howard & Ruder 2018): documents of any length run through the encoder window by
 // window, each window starting from the last one's final state, and [last state, max, mean] are pooled over time.
 //
-// A document of n tokens takes ceil(n / window) windows; all documents of a batch end in its last window, so shorter ones join
-// later and no padding is computed but in the last window, where it is masked. What a document yields does not depend on the
-// other documents of its batch. Memory is bounded by the window and the back-propagated length, not by the document.
+// A document of n tokens takes ceil(n / window) windows; all documents of a batch end in its last window, so shorter ones
+// join later and no padding is computed but in the last window, where it is masked. What a document yields does not depend
+// on the other documents of its batch. Memory is bounded by the window and the back-propagated length, not by the document.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,10 +17,10 @@
 namespace ulmfit::model {
 
 struct Bpt3cOptions {
-  std::int64_t window = 70;          // tokens
-  std::int64_t length = 1400;        // gradients reach this far back from the end of a document, in whole windows
-  bool detach = true;                // cut the gradient of the state between windows (fastai); else it flows through
-  bool pool_all = true;              // pool over the whole document; else over the last `length` tokens (fastai)
+  std::int64_t window = 70;    // tokens
+  std::int64_t length = 1400;  // gradients reach this far back from the end of a document, in whole windows
+  bool detach = true;          // cut the gradient of the state between windows (fastai); else it flows through
+  bool pool_all = true;        // pool over the whole document; else over the last `length` tokens (fastai)
 };
 
 // documents[i]: its token ids, at least one. `key.streams[i]` keys document i's masks; key == nullptr: evaluation.

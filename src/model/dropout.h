@@ -10,8 +10,8 @@
 
 namespace ulmfit::model {
 
-// [B, width] float32: row b is the inverted-dropout mask of stream key.streams[b], constant over time. `layer` tells several
-// masks of one purpose apart.
+// [B, width] float32: row b is the inverted-dropout mask of stream key.streams[b], constant over time. `layer` tells
+// several masks of one purpose apart.
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device);
 
@@ -22,9 +22,9 @@ at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer,
 // weight * mask, differentiable in weight. The mask is not.
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask);
 
-// Rows `ids` ([T, B] int64) of `weight` [V, E] as [T, B, E], each word type dropped whole with probability `drop` and scaled by
-// 1 / (1 - drop) else; key == nullptr: no dropout. The backward pass adds into weight.grad() directly, which must be defined
-// (the tied head adds to the same buffer): no dense [V, E] temporary is made.
+// Rows `ids` ([T, B] int64) of `weight` [V, E] as [T, B, E], each word type dropped whole with probability `drop` and
+// scaled by 1 / (1 - drop) else; key == nullptr: no dropout. The backward pass adds into weight.grad() directly, which must
+// be defined (the tied head adds to the same buffer): no dense [V, E] temporary is made.
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key);
 
 }  // namespace ulmfit::model

@@ -25,7 +25,8 @@ std::int64_t block_rows(std::int64_t rows, std::int64_t vocabulary) {
 }
 
 // Losses of a block of logits (in place: becomes the gradient), [n] float32.
-at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale, bool gradient) {
+at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
+                        bool gradient) {
   if (!logits.is_cpu()) {
     const at::Tensor valid = targets.ge(0);
     const at::Tensor index = targets.clamp_min(0).unsqueeze(1);
@@ -45,8 +46,8 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   auto* loss = losses.mutable_data_ptr<float>();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   const auto* b = bias.const_data_ptr<float>();
-  TORCH_CHECK(*std::max_element(target, target + losses.numel()) < cols, "linear_cross_entropy: a target lies outside the ", cols,
-              " words of the vocabulary");
+  TORCH_CHECK(*std::max_element(target, target + losses.numel()) < cols, "linear_cross_entropy: a target lies outside the ",
+              cols, " words of the vocabulary");
   at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
     softmax_rows(out + begin * cols, end - begin, cols, cols, b, target + begin, loss + begin, static_cast<float>(scale),
                  gradient);
@@ -96,14 +97,16 @@ CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& we
                                   const at::Tensor& targets, double scale) {
   CrossEntropy result;
   const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
-  result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, gradient, &result.nats);
+  result.loss =
+      LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, gradient, &result.nats);
   return result;
 }
 
 at::Tensor plain_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                       const at::Tensor& targets, double scale) {
-  const at::Tensor losses = at::nll_loss(at::log_softmax(at::addmm(bias, hidden, weight.t()), 1), targets, {}, at::Reduction::Sum,
-                                         /*ignore_index=*/-1);
+  const at::Tensor losses =
+      at::nll_loss(at::log_softmax(at::addmm(bias, hidden, weight.t()), 1), targets, {}, at::Reduction::Sum,
+                   /*ignore_index=*/-1);
   return losses * scale;
 }
 

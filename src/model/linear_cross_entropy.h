@@ -14,8 +14,8 @@ struct CrossEntropy {
 
 // hidden [N, E], weight [V, E], bias [V], targets [N] int64 (-1: ignored). The gradient is made in the forward pass (when
 // gradients are wanted at all): backward only multiplies. Gradients of weight and bias are ADDED to weight.grad() and
-// bias.grad() directly during the forward pass, scaled by `scale`; both must be defined if they require gradients, and the caller
-// must call backward on the loss with gradient 1. Rows with target -1 count for nothing.
+// bias.grad() directly during the forward pass, scaled by `scale`; both must be defined if they require gradients, and the
+// caller must call backward on the loss with gradient 1. Rows with target -1 count for nothing.
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale);
 

@@ -18,7 +18,8 @@ constexpr std::uint32_t kFirstParameter = 1000;  // of the initial draws: apart 
 
 }  // namespace
 
-PoolingHead::PoolingHead(std::vector<std::int64_t> widths, std::uint64_t seed, at::Device device) : widths_(std::move(widths)) {
+PoolingHead::PoolingHead(std::vector<std::int64_t> widths, std::uint64_t seed, at::Device device)
+    : widths_(std::move(widths)) {
   for (std::size_t k = 0; k + 1 < widths_.size(); ++k) {
     const std::int64_t in = widths_[k];
     const std::int64_t out = widths_[k + 1];
@@ -39,7 +40,8 @@ at::Tensor PoolingHead::forward(const at::Tensor& features, const std::vector<do
                                 bool update_statistics) {
   const bool training = key != nullptr;
   if (training && features.size(0) < 2) {
-    throw ConfigError(str("cannot train the head on a batch of ", features.size(0), " documents: batch norm needs at least 2; "
+    throw ConfigError(str("cannot train the head on a batch of ", features.size(0),
+                          " documents: batch norm needs at least 2; "
                           "choose larger batches"));
   }
   at::Tensor x = features;

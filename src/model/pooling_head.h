@@ -26,8 +26,8 @@ class PoolingHead {
                      bool update_statistics = true);
 
   const std::vector<std::int64_t>& widths() const { return widths_; }
-  optim::LayerGroup group() const;                                       // trained
-  std::vector<std::pair<std::string, at::Tensor>> buffers() const;       // running statistics, saved with the weights
+  optim::LayerGroup group() const;                                  // trained
+  std::vector<std::pair<std::string, at::Tensor>> buffers() const;  // running statistics, saved with the weights
 
  private:
   struct Block {

@@ -1,5 +1,5 @@
-// A language model moves to another vocabulary: rows of words that both know are copied, new rows start as the mean of all old
-// rows (and biases as the mean bias), as fastai's match_embeds does.
+// A language model moves to another vocabulary: rows of words that both know are copied, new rows start as the mean of all
+// old rows (and biases as the mean bias), as fastai's match_embeds does.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -39,7 +39,9 @@ class RandomCorpus {
     std::vector<std::int32_t> document(1000);
     std::uint64_t index = 0;
     for (std::int64_t written = 0; written < tokens; written += 1000) {
-      for (auto& id : document) id = static_cast<std::int32_t>(random_below({0, Purpose::kBench, 0, 0}, index++, static_cast<std::uint64_t>(vocabulary)));
+      for (auto& id : document)
+        id = static_cast<std::int32_t>(
+            random_below({0, Purpose::kBench, 0, 0}, index++, static_cast<std::uint64_t>(vocabulary)));
       writer.add(document);
     }
     writer.finish();
@@ -114,7 +116,8 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     const data::ShardSet shards(corpus.folder(), "train");
     model::AwdLstm model(shape, 1, comm.device());
     train::LmTaskOptions task_options;
-    task_options.streams = {options.streams, options.bptt, /*variable_bptt=*/false, /*shuffle=*/true, /*backward=*/false, 1};
+    task_options.streams = {options.streams,  options.bptt,       /*variable_bptt=*/false,
+                            /*shuffle=*/true, /*backward=*/false, 1};
     task_options.dropout = options.dropout.resolved();
     const train::ShardPlan plan = shard_plan(options.run, options.streams, /*exact=*/true, comm);
     train::LmTask task(model, shards, nullptr, task_options, plan, comm);
@@ -145,11 +148,25 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     std::sort(counted.begin(), counted.end());
     const double median = counted[counted.size() / 2];
     const double flops = median * training_flop(shape) / comm.size();
-    const nlohmann::json line = {{"bench", "lm"}, {"tokens_per_s", median}, {"lowest", counted.front()}, {"highest", counted.back()}, {"steps", options.steps},
-                                 {"vocab", options.vocabulary}, {"streams", options.streams}, {"bptt", options.bptt}, {"embedding", shape.embedding},
-                                 {"hidden", shape.hidden}, {"layers", shape.layers}, {"ranks", comm.size()}, {"threads", at::get_num_threads()},
-                                 {"reproducible", options.run.reproducible}, {"model_gflops_per_rank", flops / 1e9}, {"product_peak_gflops", peak / 1e9},
-                                 {"share_of_peak", flops / peak}, {"peak_memory_mb", static_cast<double>(peak_resident_bytes()) / 1e6}, {"cpu", cpu_model()}};
+    const nlohmann::json line = {{"bench", "lm"},
+                                 {"tokens_per_s", median},
+                                 {"lowest", counted.front()},
+                                 {"highest", counted.back()},
+                                 {"steps", options.steps},
+                                 {"vocab", options.vocabulary},
+                                 {"streams", options.streams},
+                                 {"bptt", options.bptt},
+                                 {"embedding", shape.embedding},
+                                 {"hidden", shape.hidden},
+                                 {"layers", shape.layers},
+                                 {"ranks", comm.size()},
+                                 {"threads", at::get_num_threads()},
+                                 {"reproducible", options.run.reproducible},
+                                 {"model_gflops_per_rank", flops / 1e9},
+                                 {"product_peak_gflops", peak / 1e9},
+                                 {"share_of_peak", flops / peak},
+                                 {"peak_memory_mb", static_cast<double>(peak_resident_bytes()) / 1e6},
+                                 {"cpu", cpu_model()}};
     std::cout << line.dump() << std::endl;
     return ExitCode::kDone;
   });

@@ -17,7 +17,8 @@ namespace {
 at::DeviceType device_of(const std::string& name) {
   const bool available = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
   if (name == "cuda" && !available) {
-    throw ConfigError("--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
+    throw ConfigError(
+        "--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
   }
   return name == "cuda" || (name == "auto" && available) ? at::kCUDA : at::kCPU;
 }
@@ -27,9 +28,12 @@ at::DeviceType device_of(const std::string& name) {
 ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
   const at::DeviceType device = device_of(options.device);
   if (options.reproducible && options.threads > 1) {
-    throw ConfigError(str("--reproducible computes with one thread a rank; --train.threads=", options.threads, " contradicts it"));
+    throw ConfigError(
+        str("--reproducible computes with one thread a rank; --train.threads=", options.threads, " contradicts it"));
   }
-  at::set_num_interop_threads(1);
+  // Once a process: a pipeline runs several stages in one.
+  static const bool one_interop_thread = (at::set_num_interop_threads(1), true);
+  static_cast<void>(one_interop_thread);
   install_stop_signal(comm::read_launch_environment().under_launcher);
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
     std::int64_t threads = options.threads;
@@ -48,14 +52,15 @@ train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, boo
       throw ConfigError(str("--reproducible runs on 1, 2, 4 or 8 ranks, not on ", ranks));
     }
     if (exact && streams % kReproducibleShards != 0) {
-      throw ConfigError(str("--reproducible splits the streams into ", kReproducibleShards, " shards; --train.streams=", streams,
-                            " is not a multiple of it"));
+      throw ConfigError(str("--reproducible splits the streams into ", kReproducibleShards,
+                            " shards; --train.streams=", streams, " is not a multiple of it"));
     }
     return {kReproducibleShards, comm.rank() * kReproducibleShards / ranks, kReproducibleShards / ranks};
   }
   if (exact && streams % ranks != 0) {
-    throw ConfigError(str(streams, " streams cannot be divided among ", ranks, " ranks; choose --train.streams as a multiple of ",
-                          ranks, ", such as ", (streams + ranks - 1) / ranks * ranks));
+    throw ConfigError(str(streams, " streams cannot be divided among ", ranks,
+                          " ranks; choose --train.streams as a multiple of ", ranks, ", such as ",
+                          (streams + ranks - 1) / ranks * ranks));
   }
   const std::int64_t mine = (streams + ranks - 1) / ranks;
   std::int64_t passes = 1;
@@ -67,8 +72,8 @@ train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, boo
 }
 
 std::string describe_compute(const comm::Communicator& comm) {
-  return str(comm.size(), comm.size() == 1 ? " rank on " : " ranks, each on ", comm.device().str(), " with ", at::get_num_threads(),
-             at::get_num_threads() == 1 ? " thread" : " threads", " (", cpu_model(), ")");
+  return str(comm.size(), comm.size() == 1 ? " rank on " : " ranks, each on ", comm.device().str(), " with ",
+             at::get_num_threads(), at::get_num_threads() == 1 ? " thread" : " threads", " (", cpu_model(), ")");
 }
 
 }  // namespace ulmfit::stages

@@ -29,7 +29,9 @@ std::vector<Stage> read_models(const std::vector<std::string>& paths, at::Device
     models.push_back(read_stage(path, device));
     const Stage& first = models.front();
     const Stage& last = models.back();
-    if (last.info.kind != first.info.kind) throw CheckpointError(str(path, " is a ", name(last.info.kind), ", ", paths.front(), " is a ", name(first.info.kind)));
+    if (last.info.kind != first.info.kind)
+      throw CheckpointError(
+          str(path, " is a ", name(last.info.kind), ", ", paths.front(), " is a ", name(first.info.kind)));
     if (last.info.classifier && last.info.classifier->labels != first.info.classifier->labels) {
       throw CheckpointError(str(path, " and ", paths.front(), " have different classes and cannot be averaged"));
     }
@@ -37,8 +39,8 @@ std::vector<Stage> read_models(const std::vector<std::string>& paths, at::Device
   return models;
 }
 
-json evaluate_language_models(const std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
-                              comm::Communicator& comm) {
+json evaluate_language_models(const std::vector<Stage>& models, const data::ShardSet& shards,
+                              const EvaluateOptions& options, comm::Communicator& comm) {
   json results = json::array();
   for (const auto& model : models) {
     data::LmStreamOptions streams;
@@ -47,14 +49,19 @@ json evaluate_language_models(const std::vector<Stage>& models, const data::Shar
     const train::ShardPlan plan{comm.size(), comm.rank(), 1};
     const train::LmScore score = train::evaluate_lm(*model.encoder, shards, streams, plan, comm);
     const double loss = score.nats / score.targets;
-    results.push_back({{"model", model.folder.string()}, {"split", options.split}, {"tokens", score.targets}, {"loss", loss}, {"perplexity", std::exp(loss)}});
-    log::info("evaluate", str(model.folder.string(), ": perplexity ", std::exp(loss), " (", loss, " nats a token, ", score.targets, " tokens)"));
+    results.push_back({{"model", model.folder.string()},
+                       {"split", options.split},
+                       {"tokens", score.targets},
+                       {"loss", loss},
+                       {"perplexity", std::exp(loss)}});
+    log::info("evaluate", str(model.folder.string(), ": perplexity ", std::exp(loss), " (", loss, " nats a token, ",
+                              score.targets, " tokens)"));
   }
   return results;
 }
 
-train::Classification classify(const std::vector<Stage>& models, const at::Tensor& probabilities, const data::ShardSet& shards,
-                               const std::string& split) {
+train::Classification classify(const std::vector<Stage>& models, const at::Tensor& probabilities,
+                               const data::ShardSet& shards, const std::string& split) {
   train::Classification result{models.front().info.classifier->labels, {}, split};
   const std::size_t classes = result.labels.size();
   result.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
@@ -62,7 +69,8 @@ train::Classification classify(const std::vector<Stage>& models, const at::Tenso
   const auto* predicted = best.const_data_ptr<std::int64_t>();
   for (std::int64_t d = 0; d < shards.document_count(); ++d) {
     const std::int32_t given = shards.label(d);
-    if (given < 0 || given >= static_cast<std::int32_t>(classes)) throw DataError(str("document ", d, " has label ", given, "; the model has ", classes, " classes"));
+    if (given < 0 || given >= static_cast<std::int32_t>(classes))
+      throw DataError(str("document ", d, " has label ", given, "; the model has ", classes, " classes"));
     ++result.confusion[static_cast<std::size_t>(given)][static_cast<std::size_t>(predicted[d])];
   }
   return result;
@@ -75,7 +83,8 @@ void print_table(const train::Classification& c, const train::ClassificationFigu
   out << '\n' << row;
   for (std::size_t k = 0; k < c.labels.size(); ++k) {
     const auto& f = figures.classes[k];
-    std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1, static_cast<long long>(f.support));
+    std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1,
+                  static_cast<long long>(f.support));
     out << row;
   }
   out << "\nconfusion (row: given, column: predicted)\n";
@@ -88,8 +97,10 @@ void print_table(const train::Classification& c, const train::ClassificationFigu
     }
     out << '\n';
   }
-  std::snprintf(row, sizeof row, "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n", 100 * figures.error,
-                100 * figures.accuracy_interval.low, 100 * figures.accuracy_interval.high, figures.macro_f1, static_cast<long long>(figures.texts));
+  std::snprintf(row, sizeof row,
+                "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
+                100 * figures.error, 100 * figures.accuracy_interval.low, 100 * figures.accuracy_interval.high,
+                figures.macro_f1, static_cast<long long>(figures.texts));
   std::cerr << out.str() << row;
 }
 
@@ -99,7 +110,8 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
   json results = json::array();
   for (const auto& b : {data_prep::majority_baseline(train, test), data_prep::naive_bayes_baseline(train, valid, test)}) {
     const train::Interval interval = train::wilson_interval(b.correct, b.total);
-    results.push_back({{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
+    results.push_back(
+        {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
     log::info("evaluate", str("baseline ", b.name, ": error ", 100 * b.error, " %"));
   }
   return results;
@@ -114,22 +126,32 @@ json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shar
   for (auto& model : models) {
     const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0, 0};
     const train::ShardPlan plan{comm.size(), comm.rank(), 1};
-    const at::Tensor p = train::predict_probabilities(*model.encoder, *model.head, shards, batches, model.info.classifier->bpt3c, plan, comm);
+    const at::Tensor p = train::predict_probabilities(*model.encoder, *model.head, shards, batches,
+                                                      model.info.classifier->bpt3c, plan, comm);
     probabilities = probabilities.defined() ? probabilities + p : p;
   }
   probabilities = probabilities / static_cast<double>(models.size());
   const train::Classification c = classify(models, probabilities, shards, options.split);
   const train::ClassificationFigures figures = train::classification_figures(c.confusion);
-  json result = {{"models", options.models}, {"split", options.split}, {"texts", figures.texts}, {"error", figures.error}, {"accuracy", figures.accuracy},
-                 {"error_low", 1 - figures.accuracy_interval.high}, {"error_high", 1 - figures.accuracy_interval.low}, {"macro_f1", figures.macro_f1},
-                 {"labels", c.labels}, {"confusion", c.confusion}};
+  json result = {{"models", options.models},
+                 {"split", options.split},
+                 {"texts", figures.texts},
+                 {"error", figures.error},
+                 {"accuracy", figures.accuracy},
+                 {"error_low", 1 - figures.accuracy_interval.high},
+                 {"error_high", 1 - figures.accuracy_interval.low},
+                 {"macro_f1", figures.macro_f1},
+                 {"labels", c.labels},
+                 {"confusion", c.confusion}};
   if (comm.rank() != 0) return result;
   print_table(c, figures);
   if (!options.report.empty()) {
     make_directories(options.report);
     std::string config;
     for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
-    train::write_html_report(options.report, {"evaluate: " + options.data, "evaluate", {{"data", options.data}, {"split", options.split}}, c, config});
+    train::write_html_report(
+        options.report,
+        {"evaluate: " + options.data, "evaluate", {{"data", options.data}, {"split", options.split}}, c, config});
     log::info("evaluate", str("report: ", (fs::path(options.report) / "report.html").string()));
   }
   return result;
@@ -161,15 +183,16 @@ ExitCode evaluate(const EvaluateOptions& options) {
     const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
     for (const auto& model : models) {
       if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {
-        throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(), "; prepare the data with --vocab ",
-                            model.folder.string()));
+        throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(),
+                            "; prepare the data with --vocab ", model.folder.string()));
       }
     }
     json result;
     if (models.front().info.kind == StageKind::kLanguageModel) {
       result = evaluate_language_models(models, shards, options, comm);
     } else {
-      if (corpus.kind != "labelled") throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
+      if (corpus.kind != "labelled")
+        throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
       result = evaluate_classifiers(models, shards, options, corpus, comm);
       if (options.baselines) result["baselines"] = baselines(options, corpus, shards);
     }

@@ -1,5 +1,5 @@
-// Figures of one or more finished stages on a split, and predictions for new text. Several models are averaged: language models
-// in perplexity each for itself, classifiers by their probabilities (forward + backward).
+// Figures of one or more finished stages on a split, and predictions for new text. Several models are averaged: language
+// models in perplexity each for itself, classifiers by their probabilities (forward + backward).
 #pragma once
 
 #include <cstdint>

@@ -16,37 +16,44 @@ constexpr double kAlmostOne = 0.999;
 }
 
 void RunOptions::declare(config::OptionSet& set) {
-  set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage", OnResume::kMayChange);
-  set.require("output");
-  set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute; auto takes a GPU if this build and machine have one",
-                 OnResume::kMayChange);
-  set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks", {.min = 0, .max = 4096},
+  set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage",
           OnResume::kMayChange);
+  set.require("output");
+  set.add_choice("device", device, {"auto", "cpu", "cuda"},
+                 "where to compute; auto takes a GPU if this build and machine have one", OnResume::kMayChange);
+  set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
+          {.min = 0, .max = 4096}, OnResume::kMayChange);
   set.add("reproducible", reproducible,
-          "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 fixed shards summed in one fixed tree (slower)");
+          "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 fixed shards summed in one fixed tree "
+          "(slower)");
   set.add("dry-run", dry_run, "print the plan and stop", OnResume::kMayChange);
   set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kMayChange);
   set.add("train.seed", seed, "of weights, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");
   set.add("train.max-streams-per-pass", max_streams_per_pass,
-          "most streams (or documents) a rank computes at once; more are split into passes whose gradients add up; 0: all at once",
+          "most streams (or documents) a rank computes at once; more are split into passes whose gradients add up; 0: all "
+          "at once",
           {.min = 0}, OnResume::kMayChange);
-  set.add("comm.deadline", deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1}, OnResume::kMayChange);
-  set.add("checkpoint.every", checkpoint_every, "steps between checkpoints, besides the end of each epoch; 0: only those", {.min = 0},
+  set.add("comm.deadline", deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
           OnResume::kMayChange);
-  set.add("checkpoint.keep", checkpoint_keep, "newest checkpoints to keep, besides the best", {.min = 1}, OnResume::kMayChange);
+  set.add("checkpoint.every", checkpoint_every, "steps between checkpoints, besides the end of each epoch; 0: only those",
+          {.min = 0}, OnResume::kMayChange);
+  set.add("checkpoint.keep", checkpoint_keep, "newest checkpoints to keep, besides the best", {.min = 1},
+          OnResume::kMayChange);
   set.add("log.every", log_every, "steps between reports", {.min = 1}, OnResume::kMayChange);
 }
 
 void ModelOptions::declare(config::OptionSet& set) {
   set.add("model.embedding", shape.embedding, "width of the embedding, and of the last layer", {.min = 1, .max = 65536});
-  set.add("model.hidden", shape.hidden, "width of the other LSTM layers (paper 1150, fastai 1152)", {.min = 1, .max = 65536});
+  set.add("model.hidden", shape.hidden, "width of the other LSTM layers (paper 1150, fastai 1152)",
+          {.min = 1, .max = 65536});
   set.add("model.layers", shape.layers, "LSTM layers", {.min = 1, .max = 32});
 }
 
 void DropoutOptions::declare(config::OptionSet& set) {
   const config::Limits share{.min = 0, .max = kAlmostOne};
-  set.add("dropout.output", rates.output, "share dropped from the last layer's output (classifier: from the pooled features)", share);
+  set.add("dropout.output", rates.output,
+          "share dropped from the last layer's output (classifier: from the pooled features)", share);
   set.add("dropout.hidden", rates.hidden, "share dropped between layers", share);
   set.add("dropout.input", rates.input, "share dropped after the embedding", share);
   set.add("dropout.embedding", rates.embedding, "share of word types dropped", share);
@@ -57,7 +64,8 @@ void DropoutOptions::declare(config::OptionSet& set) {
 model::DropoutRates DropoutOptions::resolved() const {
   const model::DropoutRates scaled = rates.scaled(multiplier);
   for (const double rate : {scaled.output, scaled.hidden, scaled.input, scaled.embedding, scaled.weight}) {
-    if (rate > kAlmostOne) throw ConfigError(str("--drop-mult=", multiplier, " makes a dropout of ", rate, "; expected below 1"));
+    if (rate > kAlmostOne)
+      throw ConfigError(str("--drop-mult=", multiplier, " makes a dropout of ", rate, "; expected below 1"));
   }
   return scaled;
 }
@@ -69,10 +77,14 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("optim.lr", lr, "highest learning rate, of the last layer group", {.min = 0, .max = 1e6});
   set.add_alias("lr", "optim.lr");
   set.add("optim.phase-lr", phase_lr, "highest rate by unfreezing phase, one value each, instead of --optim.lr in all");
-  set.add("optim.factor", factor, "discriminative rates: each layer group trains with the next deeper one's rate divided by this (paper 2.6)",
+  set.add("optim.factor", factor,
+          "discriminative rates: each layer group trains with the next deeper one's rate divided by this (paper 2.6)",
           {.min = 1e-3, .max = 1e6});
-  set.add("optim.group-factors", group_factors, "explicit factors of the rate by layer group, shallow to deep, such as 1/6,1/3,1,1/2");
-  set.add("optim.unfreeze", unfreeze, "which groups train when: full, last, paper (one more each epoch), released (head, two, all), or epochs by phase: 1,1,1,3");
+  set.add("optim.group-factors", group_factors,
+          "explicit factors of the rate by layer group, shallow to deep, such as 1/6,1/3,1,1/2");
+  set.add("optim.unfreeze", unfreeze,
+          "which groups train when: full, last, paper (one more each epoch), released (head, two, all), or epochs by "
+          "phase: 1,1,1,3");
   set.add_choice("optim.kind", kind, {"adam", "sgd"}, "Adam with decoupled weight decay, or plain SGD");
   set.add("optim.beta1", beta1, "Adam's momentum where the schedule does not cycle it", {.min = 0, .max = kAlmostOne});
   set.add("optim.beta2", beta2, "Adam's second moment", {.min = 0, .max = 0.99999});
@@ -80,16 +92,22 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("optim.weight-decay", weight_decay, "not on batch norm and the decoder's bias", {.min = 0, .max = 1});
   set.add("optim.clip", clip, "highest gradient norm; 0: no clipping", {.min = 0});
   set.add_choice("schedule.kind", schedule, {"slanted-triangular", "one-cycle", "constant"}, "course of the learning rate");
-  set.add_choice("schedule.span", span, {"phase", "stage"}, "one schedule for each unfreezing phase, or one over the stage");
-  set.add("schedule.cut-frac", shape.cut_frac, "slanted triangular: share of the steps in which the rate rises", {.min = 0, .max = 1});
+  set.add_choice("schedule.span", span, {"phase", "stage"},
+                 "one schedule for each unfreezing phase, or one over the stage");
+  set.add("schedule.cut-frac", shape.cut_frac, "slanted triangular: share of the steps in which the rate rises",
+          {.min = 0, .max = 1});
   set.add("schedule.ratio", shape.ratio, "slanted triangular: highest over lowest rate", {.min = 1});
-  set.add("schedule.pct-start", shape.pct_start, "one-cycle: share of the steps in which the rate rises", {.min = 0, .max = 1});
+  set.add("schedule.pct-start", shape.pct_start, "one-cycle: share of the steps in which the rate rises",
+          {.min = 0, .max = 1});
   set.add("schedule.div", shape.div, "one-cycle: highest over first rate", {.min = 1});
   set.add("schedule.div-final", shape.div_final, "one-cycle: highest over last rate", {.min = 1});
   set.add("schedule.momentum-high", shape.momentum_high, "one-cycle: beta1 at both ends", {.min = 0, .max = kAlmostOne});
-  set.add("schedule.momentum-low", shape.momentum_low, "one-cycle: beta1 at the highest rate", {.min = 0, .max = kAlmostOne});
-  set.add("train.patience", patience, "early stopping: end after that many validations without improvement; 0: never", {.min = 0});
-  set.add_choice("train.select", select, {"last", "best"}, "weights of the finished stage: the last ones, or those that validated best");
+  set.add("schedule.momentum-low", shape.momentum_low, "one-cycle: beta1 at the highest rate",
+          {.min = 0, .max = kAlmostOne});
+  set.add("train.patience", patience, "early stopping: end after that many validations without improvement; 0: never",
+          {.min = 0});
+  set.add_choice("train.select", select, {"last", "best"},
+                 "weights of the finished stage: the last ones, or those that validated best");
 }
 
 train::PlanOptions OptimOptions::plan(std::size_t groups) const {
@@ -99,7 +117,8 @@ train::PlanOptions OptimOptions::plan(std::size_t groups) const {
   plan.schedule.kind = optim::parse_schedule_kind(schedule);
   plan.one_schedule = span == "stage";
   plan.lr = lr;
-  plan.group_factors = group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
+  plan.group_factors =
+      group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
   plan.max_steps = max_steps;
   for (const auto& text : phase_lr) {
     double value = 0;
@@ -117,7 +136,8 @@ optim::OptimizerOptions OptimOptions::optimizer() const {
 }
 
 void StreamOptions::declare(config::OptionSet& set) {
-  set.add("train.streams", streams.streams, "streams of the global batch (batch size); the ranks divide them", {.min = 1, .max = 1 << 24});
+  set.add("train.streams", streams.streams, "streams of the global batch (batch size); the ranks divide them",
+          {.min = 1, .max = 1 << 24});
   set.add_alias("batch-size", "train.streams");
   set.add("train.bptt", streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
   set.add("train.variable-bptt", streams.variable_bptt, "draw each window's length around --train.bptt, as AWD-LSTM does");
@@ -130,7 +150,8 @@ void Bpt3cDeclaration::declare(config::OptionSet& set) {
   set.add("bpt3c.window", bpt3c.window, "tokens of a window", {.min = 1, .max = 100000});
   set.add("bpt3c.length", bpt3c.length, "tokens from the end of a document that gradients reach", {.min = 1, .max = 1e9});
   set.add_choice("bpt3c.detach", detach, {"window", "none"}, "cut the state's gradient between windows, or let it flow");
-  set.add_choice("bpt3c.pool", pool, {"all", "length"}, "pool over the whole document, or over its last bpt3c.length tokens");
+  set.add_choice("bpt3c.pool", pool, {"all", "length"},
+                 "pool over the whole document, or over its last bpt3c.length tokens");
 }
 
 model::Bpt3cOptions Bpt3cDeclaration::resolved() const {

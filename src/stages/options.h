@@ -19,12 +19,12 @@ namespace ulmfit::stages {
 struct RunOptions {
   std::string output;
   std::string device = "auto";
-  std::int64_t threads = 0;       // 0: cores / ranks
+  std::int64_t threads = 0;  // 0: cores / ranks
   bool reproducible = false;
   bool dry_run = false;
   bool restart = false;
   std::int64_t seed = 1;
-  double deadline = 600;          // seconds a rank waits for the others
+  double deadline = 600;  // seconds a rank waits for the others
   std::int64_t checkpoint_every = 1000;
   std::int64_t checkpoint_keep = 2;
   std::int64_t log_every = 50;
@@ -48,8 +48,8 @@ struct DropoutOptions {
 struct OptimOptions {
   double lr = 0.004;
   std::vector<std::string> phase_lr;
-  std::string group_factors;      // "": discriminative by `factor`
-  double factor = 1;              // each group's rate over the one below it
+  std::string group_factors;  // "": discriminative by `factor`
+  double factor = 1;          // each group's rate over the one below it
   double weight_decay = 0.01;
   double clip = 0.25;
   std::int64_t epochs = 1;

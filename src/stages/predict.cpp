@@ -58,7 +58,8 @@ std::vector<std::int64_t> encode(const Stage& model, const std::string& text, do
   return ids;
 }
 
-at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Request>& requests, std::vector<double>& unknown) {
+at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Request>& requests,
+                            std::vector<double>& unknown) {
   at::Tensor sum;
   for (auto& model : models) {
     std::vector<std::vector<std::int64_t>> ids;
@@ -66,14 +67,16 @@ at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Reques
     for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
     for (const auto& document : ids) documents.push_back(&document);
     const auto recurrent = model.encoder->recurrent_weights(0, nullptr);
-    const at::Tensor features = model::pool_documents(*model.encoder, documents, recurrent, model.info.classifier->bpt3c, {}, nullptr);
+    const at::Tensor features =
+        model::pool_documents(*model.encoder, documents, recurrent, model.info.classifier->bpt3c, {}, nullptr);
     const at::Tensor p = at::softmax(model.head->forward(features, {}, nullptr), 1).cpu();
     sum = sum.defined() ? sum + p : p;
   }
   return sum / static_cast<double>(models.size());
 }
 
-json answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown, std::int64_t top) {
+json answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown,
+            std::int64_t top) {
   json line = request.fields;
   if (!request.error.empty()) {
     line["error"] = request.error;
@@ -96,7 +99,8 @@ json answer(const Request& request, const float* p, const std::vector<std::strin
 void PredictOptions::declare(config::OptionSet& set) {
   set.add("model", models, "finished classifiers; several are averaged (forward + backward)");
   set.require("model");
-  set.add_choice("input-format", input_format, {"lines", "jsonl"}, "one text a line, or one JSON object a line whose other fields are passed through");
+  set.add_choice("input-format", input_format, {"lines", "jsonl"},
+                 "one text a line, or one JSON object a line whose other fields are passed through");
   set.add("text-field", text_field, "the field of a JSON object that holds the text");
   set.add("top", top, "probabilities of that many classes; 0: all", {.min = 0});
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
@@ -113,7 +117,8 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
     std::vector<Stage> models;
     for (const auto& path : options.models) {
       models.push_back(read_stage(path, comm.device()));
-      if (!models.back().info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
+      if (!models.back().info.classifier)
+        throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
       if (models.back().info.classifier->labels != models.front().info.classifier->labels) {
         throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
       }
@@ -123,14 +128,17 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
     while (!stop_requested() && std::getline(in, line)) {
       // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
       std::vector<Request> requests{read_request(line, options)};
-      while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 && std::getline(in, line)) {
+      while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 &&
+             std::getline(in, line)) {
         requests.push_back(read_request(line, options));
       }
       std::vector<double> unknown(requests.size());
       const at::Tensor p = probabilities_of(models, requests, unknown);
       const auto* row = p.const_data_ptr<float>();
       for (std::size_t i = 0; i < requests.size(); ++i, row += labels.size()) {
-        out << answer(requests[i], row, labels, unknown[i], options.top).dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+        out << answer(requests[i], row, labels, unknown[i], options.top)
+                   .dump(-1, ' ', false, json::error_handler_t::replace)
+            << '\n';
       }
       out.flush();
     }

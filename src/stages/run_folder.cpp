@@ -38,7 +38,8 @@ RunFolder::RunFolder(fs::path folder, const config::OptionSet& set, bool restart
     bool only_lock = true;
     for (const auto& entry : fs::directory_iterator(folder_)) only_lock = only_lock && entry.path().filename() == ".lock";
     if (!only_lock) {
-      throw ConfigError(str("--output ", folder_.string(), " has files but is not a run folder (no config.cfg); give another folder"));
+      throw ConfigError(
+          str("--output ", folder_.string(), " has files but is not a run folder (no config.cfg); give another folder"));
     }
   }
   make_directories(folder_);

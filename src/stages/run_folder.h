@@ -14,7 +14,8 @@ namespace ulmfit::stages {
 class RunFolder {
  public:
   // Rank 0 creates the folder (or moves an old one aside if `restart`), locks it, and compares the saved configuration with
-  // `set`: ConfigError lists the keys that differ. The other ranks touch nothing. Collective only through the errors it throws.
+  // `set`: ConfigError lists the keys that differ. The other ranks touch nothing. Collective only through the errors it
+  // throws.
   RunFolder(std::filesystem::path folder, const config::OptionSet& set, bool restart, const comm::Communicator& comm);
 
   const std::filesystem::path& path() const { return folder_; }

@@ -10,7 +10,9 @@
 namespace ulmfit::stages {
 namespace {
 
-std::int64_t saved_bytes(const nlohmann::json& saved, const char* key) { return saved.is_object() ? saved.value(key, std::int64_t{0}) : 0; }
+std::int64_t saved_bytes(const nlohmann::json& saved, const char* key) {
+  return saved.is_object() ? saved.value(key, std::int64_t{0}) : 0;
+}
 
 fs::path events_file(const fs::path& folder) {
   make_directories(folder / "tensorboard");
@@ -22,9 +24,13 @@ fs::path events_file(const fs::path& folder) {
 RunObserver::RunObserver(fs::path folder, std::string title, std::int64_t total_steps,
                          std::vector<std::pair<std::string, std::string>> facts, std::string config_text,
                          const nlohmann::json& saved)
-    : folder_(std::move(folder)), title_(std::move(title)), facts_(std::move(facts)), config_text_(std::move(config_text)),
+    : folder_(std::move(folder)),
+      title_(std::move(title)),
+      facts_(std::move(facts)),
+      config_text_(std::move(config_text)),
       metrics_(folder_ / "metrics.jsonl", saved_bytes(saved, "metrics_bytes")),
-      events_(events_file(folder_), static_cast<std::uint64_t>(saved_bytes(saved, "event_bytes"))), progress_(total_steps, title_) {}
+      events_(events_file(folder_), static_cast<std::uint64_t>(saved_bytes(saved, "event_bytes"))),
+      progress_(total_steps, title_) {}
 
 void RunObserver::on_step_report(const train::StepReport& report) {
   metrics_.write(report);
@@ -32,7 +38,8 @@ void RunObserver::on_step_report(const train::StepReport& report) {
   events_.add_scalar("train/loss", report.loss, report.step);
   events_.add_scalar("train/gradient_norm", report.grad_norm, report.step);
   events_.add_scalar("train/" + report.rate_unit, report.rate, report.step);
-  for (std::size_t g = 0; g < report.lr.size(); ++g) events_.add_scalar("lr/" + report.groups[g], report.lr[g], report.step);
+  for (std::size_t g = 0; g < report.lr.size(); ++g)
+    events_.add_scalar("lr/" + report.groups[g], report.lr[g], report.step);
 }
 
 void RunObserver::on_evaluation(const train::EvaluationReport& report) {
@@ -54,7 +61,8 @@ nlohmann::json RunObserver::state() {
 void RunObserver::write_report() {
   try {
     events_.flush();
-    train::write_html_report(folder_, {title_ + ": " + folder_.filename().string(), title_, facts_, std::nullopt, config_text_});
+    train::write_html_report(folder_,
+                             {title_ + ": " + folder_.filename().string(), title_, facts_, std::nullopt, config_text_});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

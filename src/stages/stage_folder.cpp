@@ -34,7 +34,8 @@ double probe(const model::AwdLstm& encoder, model::PoolingHead* head, const std:
     return at::log_softmax(head->forward(features, {}, nullptr), 1)[0][0].item<double>();
   }
   const at::Tensor ids = at::tensor(tokens, at::kLong).to(encoder.device());
-  const auto out = encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), recurrent, {}, nullptr);
+  const auto out =
+      encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), recurrent, {}, nullptr);
   return model::linear_cross_entropy(out.top.squeeze(1), encoder.embedding(), encoder.decoder_bias(),
                                      ids.narrow(0, 1, kProbeTokens), 1.0)
              .nats /
@@ -53,21 +54,23 @@ interop::NamedTensors tensors_of(const model::AwdLstm& encoder, const model::Poo
 StageInfo from_json(const json& j, const fs::path& file) {
   if (j.at("format") != "ulmfit-stage") throw CheckpointError(str(file.string(), " is not a stage description"));
   if (j.at("version") != kStageVersion) {
-    throw CheckpointError(str("cannot read stage ", file.string(), ": version ", j.at("version").dump(), ", this program reads ",
-                              kStageVersion, "; use the program that wrote it, or train again"));
+    throw CheckpointError(str("cannot read stage ", file.string(), ": version ", j.at("version").dump(),
+                              ", this program reads ", kStageVersion, "; use the program that wrote it, or train again"));
   }
   StageInfo info;
   const auto kind = j.at("kind").get<std::string>();
   if (kind != "lm" && kind != "classifier") throw CheckpointError(str(file.string(), ": unknown stage kind '", kind, "'"));
   info.kind = kind == "lm" ? StageKind::kLanguageModel : StageKind::kClassifier;
   const json& shape = j.at("shape");
-  info.shape = {shape.at("vocabulary").get<std::int64_t>(), shape.at("embedding").get<std::int64_t>(), shape.at("hidden").get<std::int64_t>(),
-                shape.at("layers").get<std::int64_t>()};
+  info.shape = {shape.at("vocabulary").get<std::int64_t>(), shape.at("embedding").get<std::int64_t>(),
+                shape.at("hidden").get<std::int64_t>(), shape.at("layers").get<std::int64_t>()};
   info.backward = j.at("direction") == "backward";
   if (info.kind == StageKind::kClassifier) {
     const json& c = j.at("classifier");
-    info.classifier = ClassifierInfo{c.at("labels").get<std::vector<std::string>>(), c.at("head_widths").get<std::vector<std::int64_t>>(),
-                                     {c.at("window").get<std::int64_t>(), c.at("length").get<std::int64_t>(), c.at("detach").get<bool>(), c.at("pool_all").get<bool>()}};
+    info.classifier = ClassifierInfo{c.at("labels").get<std::vector<std::string>>(),
+                                     c.at("head_widths").get<std::vector<std::int64_t>>(),
+                                     {c.at("window").get<std::int64_t>(), c.at("length").get<std::int64_t>(),
+                                      c.at("detach").get<bool>(), c.at("pool_all").get<bool>()}};
     if (info.classifier->head_widths.size() < 2 ||
         info.classifier->head_widths.back() != static_cast<std::int64_t>(info.classifier->labels.size())) {
       throw CheckpointError(str(file.string(), ": the head does not fit ", info.classifier->labels.size(), " labels"));
@@ -84,7 +87,8 @@ void load_weights(const interop::NamedTensors& targets, const fs::path& file) {
   for (auto [name, tensor] : targets) {
     const at::Tensor stored = weights.read(name);
     if (stored.sizes() != tensor.sizes() || stored.scalar_type() != tensor.scalar_type()) {
-      throw CheckpointError(str("cannot read ", file.string(), ": ", name, " does not have the shape that stage.json tells"));
+      throw CheckpointError(
+          str("cannot read ", file.string(), ": ", name, " does not have the shape that stage.json tells"));
     }
     tensor.copy_(stored);
   }
@@ -95,7 +99,8 @@ void check_shape(const model::Shape& shape, const fs::path& file) {
   for (const std::int64_t n : {shape.vocabulary, shape.embedding, shape.hidden, shape.layers}) {
     if (n < 1 || n > 16 * kMost) throw CheckpointError(str(file.string(), ": impossible model shape"));
   }
-  if (shape.layers > 64 || shape.embedding > kMost || shape.hidden > kMost) throw CheckpointError(str(file.string(), ": impossible model shape"));
+  if (shape.layers > 64 || shape.embedding > kMost || shape.hidden > kMost)
+    throw CheckpointError(str(file.string(), ": impossible model shape"));
 }
 
 }  // namespace
@@ -106,15 +111,20 @@ json to_json(const StageInfo& info) {
   json j = {{"format", "ulmfit-stage"},
             {"version", kStageVersion},
             {"kind", name(info.kind)},
-            {"shape", {{"vocabulary", info.shape.vocabulary}, {"embedding", info.shape.embedding}, {"hidden", info.shape.hidden}, {"layers", info.shape.layers}}},
+            {"shape",
+             {{"vocabulary", info.shape.vocabulary},
+              {"embedding", info.shape.embedding},
+              {"hidden", info.shape.hidden},
+              {"layers", info.shape.layers}}},
             {"direction", info.backward ? "backward" : "forward"},
             {"figures", info.figures},
             {"lineage", json::array()}};
-  for (const auto& a : info.lineage) j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
+  for (const auto& a : info.lineage)
+    j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
   if (info.classifier) {
     const auto& c = *info.classifier;
-    j["classifier"] = {{"labels", c.labels}, {"head_widths", c.head_widths}, {"window", c.bpt3c.window}, {"length", c.bpt3c.length},
-                       {"detach", c.bpt3c.detach}, {"pool_all", c.bpt3c.pool_all}};
+    j["classifier"] = {{"labels", c.labels},       {"head_widths", c.head_widths}, {"window", c.bpt3c.window},
+                       {"length", c.bpt3c.length}, {"detach", c.bpt3c.detach},     {"pool_all", c.bpt3c.pool_all}};
   }
   return j;
 }
@@ -134,19 +144,22 @@ Stage read_stage(const fs::path& path, at::Device device) {
     check_shape(stage.info.shape, folder / "stage.json");
     stage.vocabulary = std::make_shared<text::Vocabulary>(text::Vocabulary::load(folder / "vocab.txt"));
     if (stage.vocabulary->size() != stage.info.shape.vocabulary) {
-      throw CheckpointError(str("stage ", folder.string(), ": vocab.txt has ", stage.vocabulary->size(), " words, the model ",
-                                stage.info.shape.vocabulary));
+      throw CheckpointError(str("stage ", folder.string(), ": vocab.txt has ", stage.vocabulary->size(),
+                                " words, the model ", stage.info.shape.vocabulary));
     }
-    stage.text = std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(json::parse(read_file(folder / "text.json"))));
+    stage.text =
+        std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(json::parse(read_file(folder / "text.json"))));
     stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
-    if (stage.info.classifier) stage.head = std::make_unique<model::PoolingHead>(stage.info.classifier->head_widths, 0, device);
+    if (stage.info.classifier)
+      stage.head = std::make_unique<model::PoolingHead>(stage.info.classifier->head_widths, 0, device);
     load_weights(tensors_of(*stage.encoder, stage.head.get()), folder / "model.safetensors");
     stage.model_fingerprint = file_fingerprint(folder / "model.safetensors");
     const double expected = j.at("probe").get<double>();
     const double found = probe(*stage.encoder, stage.head.get(), stage.info.classifier);
     if (!(std::abs(found - expected) <= kProbeTolerance * std::max(std::abs(expected), 1e-2))) {
-      throw CheckpointError(str("stage ", folder.string(), " does not compute what it did when it was written: its probe gives ", found,
-                                ", expected ", expected, " within 0.1 %; the files or this machine's libraries are at fault"));
+      throw CheckpointError(str("stage ", folder.string(),
+                                " does not compute what it did when it was written: its probe gives ", found, ", expected ",
+                                expected, " within 0.1 %; the files or this machine's libraries are at fault"));
     }
   } catch (const json::exception& e) {
     throw CheckpointError(str("cannot read stage ", folder.string(), ": ", e.what()));

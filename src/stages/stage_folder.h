@@ -59,9 +59,9 @@ struct Stage {
   std::string model_fingerprint;
 };
 
-// Reads and checks a stage: manifest with checksums, version, shapes against weights, vocabulary against shape, and the probe
-// (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder that holds it as
-// `stage`. Throws CheckpointError naming what is wrong.
+// Reads and checks a stage: manifest with checksums, version, shapes against weights, vocabulary against shape, and the
+// probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder that
+// holds it as `stage`. Throws CheckpointError naming what is wrong.
 Stage read_stage(const std::filesystem::path& path, at::Device device);
 
 // Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.

@@ -46,8 +46,8 @@ std::vector<std::pair<std::string, std::string>> plan_facts(const StageRun& stag
   facts.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
   facts.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   facts.emplace_back("ranks", describe_compute(comm));
-  facts.emplace_back("mode", str(stage.run.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
-                                 stage.shards.count, stage.shards.count == 1 ? " pass a step" : " passes a step"));
+  facts.emplace_back("mode", str(stage.run.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal",
+                                 ", ", stage.shards.count, stage.shards.count == 1 ? " pass a step" : " passes a step"));
   return facts;
 }
 
@@ -68,7 +68,8 @@ void check_world(const StageRun& stage, comm::Communicator& comm) {
 }
 
 // Puts the weights of the best validation back, on all ranks.
-void select_best(const StageRun& stage, const train::Trainer& trainer, train::CheckpointStore* store, comm::Communicator& comm) {
+void select_best(const StageRun& stage, const train::Trainer& trainer, train::CheckpointStore* store,
+                 comm::Communicator& comm) {
   if (stage.optim.select != "best" || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   at::NoGradGuard no_grad;
   interop::NamedTensors best;
@@ -119,7 +120,8 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
 
   if (trainer.run() == train::StopReason::kSignalled) {
     comm.barrier();
-    log::info(stage.title, str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));
+    log::info(stage.title,
+              str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));
     return ExitCode::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);

@@ -18,10 +18,10 @@
 namespace ulmfit::stages {
 
 struct StageRun {
-  std::string title;               // "pretrain", for screen and report
+  std::string title;  // "pretrain", for screen and report
   const RunOptions& run;
   const OptimOptions& optim;
-  const config::OptionSet& set;    // resolved configuration
+  const config::OptionSet& set;  // resolved configuration
   train::Task& task;
   std::vector<optim::NamedParameter> reduced;  // parameters whose gradients are summed over ranks
   train::ShardPlan shards;
@@ -36,8 +36,8 @@ struct StageResult {
   std::int64_t steps = 0;
 };
 
-// Trains to the end and then calls `finish` on every rank (which writes the stage on rank 0). Returns kStopped when a signal
-// ended it after saving. Collective.
+// Trains to the end and then calls `finish` on every rank (which writes the stage on rank 0). Returns kStopped when a
+// signal ended it after saving. Collective.
 ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
                    const std::function<void(const StageResult&, const std::filesystem::path& run_folder)>& finish);
 

@@ -48,9 +48,11 @@ void check_parent(const Stage& parent, const text::Vocabulary& vocabulary, const
   }
   if (parent.vocabulary->fingerprint() != vocabulary.fingerprint()) {
     throw CheckpointError(str("the vocabulary of ", options.from, " (", parent.vocabulary->size(), " words, ",
-                              parent.vocabulary->fingerprint(), ") is not that of ", options.data, " (", vocabulary.size(), " words, ",
-                              vocabulary.fingerprint(), "); tune the language model on the lm folder that lies beside it, or prepare "
-                              "the data with --vocab ", options.from));
+                              parent.vocabulary->fingerprint(), ") is not that of ", options.data, " (", vocabulary.size(),
+                              " words, ", vocabulary.fingerprint(),
+                              "); tune the language model on the lm folder that lies beside it, or prepare "
+                              "the data with --vocab ",
+                              options.from));
   }
 }
 
@@ -69,7 +71,8 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   }
   const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.data) / "vocab.txt");
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
-  if (train.document_count() < 2) throw DataError(str(options.data, " has ", train.document_count(), " training text; batch norm needs two"));
+  if (train.document_count() < 2)
+    throw DataError(str(options.data, " has ", train.document_count(), " training text; batch norm needs two"));
   std::optional<data::ShardSet> valid;
   if (corpus.splits.contains("valid")) valid = data::open_split(options.data, corpus, "valid");
 
@@ -86,7 +89,8 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model::AwdLstm encoder(shape, seed, comm.device());
   if (parent) copy_encoder(*parent, encoder);
-  const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()), options.bpt3c.resolved()};
+  const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()),
+                                  options.bpt3c.resolved()};
   model::PoolingHead head(classifier.head_widths, seed, comm.device());
 
   train::ClassifierTaskOptions task_options;
@@ -101,11 +105,13 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   for (const auto& group : encoder.encoder_groups()) {
     stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
   }
-  stage.facts = {{"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ", corpus.labels.size(), " classes")},
-                 {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "", ", ",
-                               vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
-                 {"batches", str(options.batch_size, " texts, windows of ", classifier.bpt3c.window, " tokens, gradients over ",
-                                 classifier.bpt3c.length)}};
+  stage.facts = {
+      {"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ",
+                   corpus.labels.size(), " classes")},
+      {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "",
+                    ", ", vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
+      {"batches", str(options.batch_size, " texts, windows of ", classifier.bpt3c.window, " tokens, gradients over ",
+                      classifier.bpt3c.length)}};
   stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training texts", train.fingerprint()}};
 
   return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
@@ -120,11 +126,19 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
       info.lineage = parent->info.lineage;
       info.lineage.back().fingerprint = parent->model_fingerprint;
     }
-    info.lineage.push_back({command, "",
-                            {{"data_fingerprint", train.fingerprint()}, {"data", data::corpus_provenance(options.data)},
-                             {"texts", train.document_count()}, {"steps", result.steps}, {"seed", seed}, {"figures", result.evaluation.values}}});
+    info.lineage.push_back({command,
+                            "",
+                            {{"data_fingerprint", train.fingerprint()},
+                             {"data", data::corpus_provenance(options.data)},
+                             {"texts", train.document_count()},
+                             {"steps", result.steps},
+                             {"seed", seed},
+                             {"figures", result.evaluation.values}}});
     write_stage(folder / "stage", info, encoder, &head, options.data, set.to_config());
-    nlohmann::json line = {{"stage", command}, {"output", folder.string()}, {"steps", result.steps}, {"seconds", result.seconds},
+    nlohmann::json line = {{"stage", command},
+                           {"output", folder.string()},
+                           {"steps", result.steps},
+                           {"seconds", result.seconds},
                            {"docs_per_s", result.items / std::max(result.seconds, 1e-9)}};
     for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
     std::cout << line.dump() << std::endl;
@@ -145,11 +159,13 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.require("data");
   set.add("from", from, "stage of the language model to start from, or none (from scratch)", config::OnResume::kMayChange);
   set.require("from");
-  set.add_choice("direction", direction, {"forward", "backward"}, "with --from none: read the texts forward or from their end");
+  set.add_choice("direction", direction, {"forward", "backward"},
+                 "with --from none: read the texts forward or from their end");
   set.add("train.batch-size", batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});
   set.add_alias("batch-size", "train.batch-size");
   set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none");
-  set.add("head.dropout", head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)", {.min = 0, .max = 0.999});
+  set.add("head.dropout", head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)",
+          {.min = 0, .max = 0.999});
   model.declare(set);
   run.declare(set);
   dropout.declare(set);

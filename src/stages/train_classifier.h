@@ -12,7 +12,7 @@ namespace ulmfit::stages {
 
 struct TrainClassifierOptions {
   RunOptions run;
-  ModelOptions model;          // with --from none
+  ModelOptions model;  // with --from none
   DropoutOptions dropout;
   OptimOptions optim;
   Bpt3cDeclaration bpt3c;

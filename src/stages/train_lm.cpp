@@ -44,7 +44,10 @@ std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, m
 }
 
 void print_result(const std::string& command, const StageResult& result, const fs::path& folder) {
-  nlohmann::json line = {{"stage", command}, {"output", folder.string()}, {"steps", result.steps}, {"seconds", result.seconds},
+  nlohmann::json line = {{"stage", command},
+                         {"output", folder.string()},
+                         {"steps", result.steps},
+                         {"seconds", result.seconds},
                          {"tokens_per_s", result.items / std::max(result.seconds, 1e-9)}};
   for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
   std::cout << line.dump() << std::endl;
@@ -56,7 +59,8 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
   const model::DropoutRates dropout = options.dropout.resolved();
   const data::CorpusInfo corpus = data::open_corpus(options.corpus);
   if (corpus.kind != "lm") {
-    throw DataError(str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
+    throw DataError(
+        str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
   }
   if (!options.run.dry_run && !options.run.restart && RunFolder::finished(options.run.output)) {
     const RunFolder folder(options.run.output, set, false, comm);
@@ -77,8 +81,8 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
       throw CheckpointError(str("--from ", options.from, " is a classifier; finetune-lm starts from a language model"));
     }
     if (from.parent->text->fingerprint() != corpus.text_fingerprint) {
-      throw DataError(str("corpus ", options.corpus, " was made with other text rules or another tokenizer than the stage ", options.from,
-                          "; prepare it with --vocab or the same --tokenizer and --rules"));
+      throw DataError(str("corpus ", options.corpus, " was made with other text rules or another tokenizer than the stage ",
+                          options.from, "; prepare it with --vocab or the same --tokenizer and --rules"));
     }
     shape = from.parent->info.shape;
     backward = from.parent->info.backward;
@@ -88,7 +92,8 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
   model::AwdLstm model(shape, seed, comm.device());
   if (from.parent) {
     from.known = transfer(*from.parent, vocabulary, model);
-    log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from, "; the others start as the mean"));
+    log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from,
+                           "; the others start as the mean"));
   }
 
   train::LmTaskOptions task_options;
@@ -103,12 +108,15 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
-  for (const auto& group : task.groups()) stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
-  stage.facts = {{"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
-                                vocabulary.size(), " words")},
-                 {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "")},
-                 {"streams", str(options.streams.streams.streams, " of ", (train.token_count() - 1) / options.streams.streams.streams,
-                                 " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
+  for (const auto& group : task.groups())
+    stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
+  stage.facts = {
+      {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
+                     vocabulary.size(), " words")},
+      {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "")},
+      {"streams",
+       str(options.streams.streams.streams, " of ", (train.token_count() - 1) / options.streams.streams.streams,
+           " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
   stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training text", train.fingerprint()}};
 
   return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
@@ -121,8 +129,12 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
       info.lineage = from.parent->info.lineage;
       info.lineage.back().fingerprint = from.parent->model_fingerprint;
     }
-    nlohmann::json facts = {{"corpus_fingerprint", train.fingerprint()}, {"corpus", data::corpus_provenance(options.corpus)},
-                            {"tokens", train.token_count()}, {"steps", result.steps}, {"tokens_seen", result.items}, {"seed", seed},
+    nlohmann::json facts = {{"corpus_fingerprint", train.fingerprint()},
+                            {"corpus", data::corpus_provenance(options.corpus)},
+                            {"tokens", train.token_count()},
+                            {"steps", result.steps},
+                            {"tokens_seen", result.items},
+                            {"seed", seed},
                             {"figures", result.evaluation.values}};
     if (from.parent) facts["words_known_to_parent"] = from.known;
     info.lineage.push_back({command, "", facts});
@@ -134,7 +146,8 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
 }  // namespace
 
 void TrainLmOptions::declare_common(config::OptionSet& set) {
-  set.add("corpus", corpus, "prepared text: a folder of prepare-corpus, or the lm folder of prepare-labelled", config::OnResume::kMayChange);
+  set.add("corpus", corpus, "prepared text: a folder of prepare-corpus, or the lm folder of prepare-labelled",
+          config::OnResume::kMayChange);
   set.require("corpus");
   run.declare(set);
   dropout.declare(set);
@@ -152,7 +165,8 @@ void TrainLmOptions::declare_finetune(config::OptionSet& set) {
   optim.factor = 2.6;
   set.add("from", from, "stage of the language model to start from, or none", config::OnResume::kMayChange);
   set.require("from");
-  set.add_choice("direction", direction, {"forward", "backward"}, "with --from none: read the text forward, or each document from its end");
+  set.add_choice("direction", direction, {"forward", "backward"},
+                 "with --from none: read the text forward, or each document from its end");
   model.declare(set);
   declare_common(set);
 }

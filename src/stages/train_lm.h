@@ -16,8 +16,8 @@ struct TrainLmOptions {
   StreamOptions streams;
   OptimOptions optim;
   std::string corpus;
-  std::string from = "none";             // finetune-lm: the stage to start from
-  std::string direction = "forward";     // pretrain; finetune-lm takes it from the stage
+  std::string from = "none";          // finetune-lm: the stage to start from
+  std::string direction = "forward";  // pretrain; finetune-lm takes it from the stage
 
   void declare_pretrain(config::OptionSet& set);
   void declare_finetune(config::OptionSet& set);

@@ -72,7 +72,8 @@ struct CheckpointStore::Writer {
     interop::NamedTensors out;
     for (const auto& [name, tensor] : tensors) {
       at::Tensor& buffer = buffers[prefix + name];
-      if (!buffer.defined() || buffer.sizes() != tensor.sizes()) buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+      if (!buffer.defined() || buffer.sizes() != tensor.sizes())
+        buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
       buffer.copy_(tensor);
       out.emplace_back(name, buffer);
     }

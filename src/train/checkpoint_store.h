@@ -1,6 +1,6 @@
-// Checkpoints of a run: OUT/checkpoints/step-000004200/{model.safetensors, training.safetensors, state.json, MANIFEST.json}.
-// Order of a save: temporary folder, write, fsync, manifest, fsync, rename, fsync parent. A folder without a valid manifest does
-// not exist for the reader. Rank 0 alone has a store.
+// Checkpoints of a run: OUT/checkpoints/step-000004200/{model.safetensors, training.safetensors, state.json,
+// MANIFEST.json}. Order of a save: temporary folder, write, fsync, manifest, fsync, rename, fsync parent. A folder without
+// a valid manifest does not exist for the reader. Rank 0 alone has a store.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ class CheckpointStore {
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
-  // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save before.
-  // A save that fails is logged as a warning when the next one starts or finish() is called, and the run goes on.
+  // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save
+  // before. A save that fails is logged as a warning when the next one starts or finish() is called, and the run goes on.
   void save(const Snapshot& snapshot);
 
   // Waits for the running save. Returns false if it failed (logged).

@@ -51,9 +51,11 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
   for (std::size_t b = 0; b < order.size(); ++b) {
     std::vector<at::Tensor> mine(static_cast<std::size_t>(plan.count));
     for (std::int64_t k = 0; k < plan.count; ++k) {
-      const auto documents = batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(plan.first + k), static_cast<int>(plan.total));
+      const auto documents =
+          batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(plan.first + k), static_cast<int>(plan.total));
       if (documents.empty()) continue;
-      mine[static_cast<std::size_t>(k)] = model::pool_documents(encoder, token_lists(documents), recurrent, bpt3c, {}, nullptr);
+      mine[static_cast<std::size_t>(k)] =
+          model::pool_documents(encoder, token_lists(documents), recurrent, bpt3c, {}, nullptr);
     }
     const auto n = static_cast<std::int64_t>(order[b].size());
     const at::Tensor features = gather_by_slot(mine, n, width, plan, comm, at::TensorOptions(encoder.device()));
@@ -66,8 +68,15 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
 ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
                                const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan,
                                comm::Communicator& comm)
-    : encoder_(encoder), head_(head), options_(std::move(options)), plan_(plan), comm_(comm), valid_(valid),
-      batches_(train, options_.batches), steps_per_epoch_(batches_.batches_per_epoch()), groups_(encoder.encoder_groups()) {
+    : encoder_(encoder),
+      head_(head),
+      options_(std::move(options)),
+      plan_(plan),
+      comm_(comm),
+      valid_(valid),
+      batches_(train, options_.batches),
+      steps_per_epoch_(batches_.batches_per_epoch()),
+      groups_(encoder.encoder_groups()) {
   groups_.push_back(head.group());
 }
 
@@ -85,7 +94,8 @@ void ClassifierTask::seek(const Position& position) {
         }
         ShardBatch batch{{0, epoch, index}, static_cast<std::int64_t>(order[static_cast<std::size_t>(index)].size()), {}};
         for (std::int64_t k = 0; k < plan_.count; ++k) {
-          batch.shards.push_back(batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
+          batch.shards.push_back(
+              batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
         }
         ++index;
         return batch;
@@ -100,8 +110,8 @@ at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, 
                                options_.bpt3c, options_.dropout, &key);
 }
 
-// Runs the head on the features of the whole batch, back-propagates the mean loss into the head's parameters, and returns the
-// gradient of the features.
+// Runs the head on the features of the whole batch, back-propagates the mean loss into the head's parameters, and returns
+// the gradient of the features.
 at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position,
                                          double* nats) {
   const std::int64_t n = features.size(0);
@@ -124,9 +134,9 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
   const bool encoder_trains = std::any_of(groups_.begin(), groups_.end() - 1, [](const auto& group) {
     return group.parameters.front().tensor.requires_grad();
   });
-  // With one shard the graph of the features is kept; with several a first pass without graph collects them and each shard is
-  // computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree the second
-  // way serves every number of ranks: the kernels of inference and of training differ in their last bits.
+  // With one shard the graph of the features is kept; with several a first pass without graph collects them and each shard
+  // is computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree
+  // the second way serves every number of ranks: the kernels of inference and of training differ in their last bits.
   const bool keep_graph = encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
   std::vector<at::Tensor> features(batch->shards.size());
   std::vector<std::int64_t> labels(static_cast<std::size_t>(n), 0);

@@ -1,6 +1,6 @@
-// Classifier training over whole documents. The pooled features of the global batch are gathered and the head computed alike
-// on every rank, so that batch-norm statistics are global and the head's gradient is the same everywhere; only the encoder's
-// gradient is summed over ranks.
+// Classifier training over whole documents. The pooled features of the global batch are gathered and the head computed
+// alike on every rank, so that batch-norm statistics are global and the head's gradient is the same everywhere; only the
+// encoder's gradient is summed over ranks.
 #pragma once
 
 #include <memory>
@@ -19,22 +19,22 @@ namespace ulmfit::train {
 
 struct ClassifierTaskOptions {
   data::DocumentBatchOptions batches;
-  model::DropoutRates dropout;      // `output` is the first dropout of the head
-  double head_dropout = 0.1;        // of the head's other blocks
+  model::DropoutRates dropout;  // `output` is the first dropout of the head
+  double head_dropout = 0.1;    // of the head's other blocks
   model::Bpt3cOptions bpt3c;
   std::uint64_t seed = 1;
 };
 
-// Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks. Collective.
-// Each document is computed once, by one rank.
+// Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks.
+// Collective. Each document is computed once, by one rank.
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
                                  const data::DocumentBatchOptions& batches, const model::Bpt3cOptions& bpt3c,
                                  const ShardPlan& plan, comm::Communicator& comm);
 
 class ClassifierTask : public Task {
  public:
-  ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train, const data::ShardSet* valid,
-                 ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
+  ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
+                 const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
   ~ClassifierTask() override;
 
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }

@@ -66,8 +66,14 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
 
 LmTask::LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::ShardSet* valid, LmTaskOptions options,
                ShardPlan plan, comm::Communicator& comm)
-    : model_(model), options_(options), plan_(plan), comm_(comm), valid_(valid), streams_(train, options.streams),
-      lengths_(train, options.streams), groups_(model.lm_groups()) {
+    : model_(model),
+      options_(options),
+      plan_(plan),
+      comm_(comm),
+      valid_(valid),
+      streams_(train, options.streams),
+      lengths_(train, options.streams),
+      groups_(model.lm_groups()) {
   if (options.streams.streams % plan.total != 0) {
     throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", plan.total,
                           " equal shards; choose --train.streams as a multiple of ", plan.total));
@@ -92,8 +98,8 @@ double LmTask::lr_scale(const Position& position) const {
 void LmTask::seek(const Position& position) {
   const std::int64_t first = plan_.first * shard_columns_;
   prefetch_ = std::make_unique<data::Prefetch<data::LmBatch>>(
-      [this, first, epoch = position.epoch, window = position.index, windows = steps_in_epoch(position.epoch)]() mutable
-      -> std::optional<data::LmBatch> {
+      [this, first, epoch = position.epoch, window = position.index,
+       windows = steps_in_epoch(position.epoch)]() mutable -> std::optional<data::LmBatch> {
         if (window == windows) {
           window = 0;
           windows = static_cast<std::int64_t>(streams_.windows(++epoch).size());
@@ -121,7 +127,8 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
   const std::int64_t B = shard_columns_;
   const at::Tensor x = columns_of(batch.x, batch.T, batch.B, shard * B, B, model_.device());
   const at::Tensor y = columns_of(batch.y, batch.T, batch.B, shard * B, B, model_.device()).reshape({-1});
-  model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
+  model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step),
+                     std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
   std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((plan_.first + shard) * B));
 
   auto& state = states_[static_cast<std::size_t>(shard)];
@@ -186,9 +193,11 @@ void LmTask::load_carried(const interop::NamedTensors& tensors) {
         const bool cell = name == str("lstm.c.", l);
         if (!cell && name != str("lstm.h.", l)) continue;
         if (tensor.dim() != 2 || tensor.size(0) != options_.streams.streams || tensor.size(1) != state.h[l].size(1)) {
-          throw CheckpointError(str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
+          throw CheckpointError(
+              str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
         }
-        const at::Tensor rows = tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(model_.device());
+        const at::Tensor rows =
+            tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(model_.device());
         (cell ? state.c[l] : state.h[l]) = rows;
       }
     }

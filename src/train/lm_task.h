@@ -15,8 +15,8 @@ namespace ulmfit::train {
 struct LmTaskOptions {
   data::LmStreamOptions streams;
   model::DropoutRates dropout;
-  double ar = 2;    // activation regularisation: ar * mean of squares of the dropped top output
-  double tar = 1;   // temporal: tar * mean of squares of top[t + 1] - top[t]
+  double ar = 2;                  // activation regularisation: ar * mean of squares of the dropped top output
+  double tar = 1;                 // temporal: tar * mean of squares of top[t + 1] - top[t]
   bool scale_lr_by_bptt = false;  // learning rate times T / bptt (AWD-LSTM)
   std::uint64_t seed = 1;
 };
@@ -34,8 +34,8 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
 class LmTask : public Task {
  public:
   // `train` and `valid` must outlive the task. Throws ConfigError when plan.total does not divide the streams.
-  LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::ShardSet* valid, LmTaskOptions options, ShardPlan plan,
-         comm::Communicator& comm);
+  LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::ShardSet* valid, LmTaskOptions options,
+         ShardPlan plan, comm::Communicator& comm);
   ~LmTask() override;
 
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
@@ -58,10 +58,10 @@ class LmTask : public Task {
   ShardPlan plan_;
   comm::Communicator& comm_;
   const data::ShardSet* valid_;
-  data::LmStreams streams_;   // read by the prefetch thread once it runs
-  data::LmStreams lengths_;   // windows() for the trainer's thread
+  data::LmStreams streams_;  // read by the prefetch thread once it runs
+  data::LmStreams lengths_;  // windows() for the trainer's thread
   std::vector<optim::LayerGroup> groups_;
-  std::int64_t columns_;      // streams of this rank
+  std::int64_t columns_;  // streams of this rank
   std::int64_t shard_columns_;
   std::vector<model::LstmState> states_;  // by local shard
   std::unique_ptr<data::Prefetch<data::LmBatch>> prefetch_;

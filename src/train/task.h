@@ -15,13 +15,14 @@ namespace ulmfit::train {
 
 // Where in a run a step stands. All ranks hold the same values.
 struct Position {
-  std::int64_t step = 0;   // global: keys the masks
+  std::int64_t step = 0;  // global: keys the masks
   std::int64_t epoch = 0;
   std::int64_t index = 0;  // step within the epoch
 };
 
-// How a step's global batch is split: into `total` shards, of which this rank computes [first, first + count), one after the
-// other. In normal mode there are as many as ranks times passes; in reproducible mode a fixed number whatever the ranks.
+// How a step's global batch is split: into `total` shards, of which this rank computes [first, first + count), one after
+// the other. In normal mode there are as many as ranks times passes; in reproducible mode a fixed number whatever the
+// ranks.
 struct ShardPlan {
   std::int64_t total = 1;
   std::int64_t first = 0;

@@ -17,8 +17,15 @@ namespace ulmfit::train {
 Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
                  std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store,
                  Observer* observer, TrainerOptions options)
-    : task_(task), plan_(plan), optimizer_(optimizer), reducer_(reducer), reduced_(std::move(reduced)), comm_(comm),
-      store_(store), observer_(observer), options_(options) {
+    : task_(task),
+      plan_(plan),
+      optimizer_(optimizer),
+      reducer_(reducer),
+      reduced_(std::move(reduced)),
+      comm_(comm),
+      store_(store),
+      observer_(observer),
+      options_(options) {
   for (const auto& group : task.groups()) {
     for (const auto& p : group.parameters) {
       const bool summed = std::any_of(reduced_.begin(), reduced_.end(), [&](const auto& r) { return r.name == p.name; });
@@ -69,8 +76,8 @@ void Trainer::train_step() {
   } else {
     ++counters_.skipped;
     if (++counters_.skipped_in_a_row >= options_.max_skipped) {
-      throw DivergedError(str("training diverged: gradients were not finite in ", options_.max_skipped, " steps in a row (step ",
-                              step, ", gradient norm ", norm, ", loss sum ", sums.nats,
+      throw DivergedError(str("training diverged: gradients were not finite in ", options_.max_skipped,
+                              " steps in a row (step ", step, ", gradient norm ", norm, ", loss sum ", sums.nats,
                               "); lower --optim.lr, and run again with --restart or from the last checkpoint"));
     }
     log::warn("train", str("step ", step, ": gradients are not finite (norm ", norm, "); step skipped on all ranks"));
@@ -147,7 +154,8 @@ void Trainer::validate() {
     counters_.bad_validations = 0;
   } else if (++counters_.bad_validations >= options_.patience && options_.patience > 0) {
     stop_early_ = true;
-    log::info("train", str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
+    log::info("train",
+              str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
   }
   report_watch_ = Stopwatch();  // validation is not training time
 }
@@ -162,8 +170,11 @@ void Trainer::save() {
   const optim::OptimizerState state = optimizer_.state();
   snapshot.training = state.moments;
   snapshot.training.insert(snapshot.training.end(), carried.begin(), carried.end());
-  snapshot.state = {{"format", "ulmfit-checkpoint"}, {"version", 1}, {"counters", counters_to_json()},
-                    {"optimizer_steps", state.steps}, {"observer", observer_->state()}};
+  snapshot.state = {{"format", "ulmfit-checkpoint"},
+                    {"version", 1},
+                    {"counters", counters_to_json()},
+                    {"optimizer_steps", state.steps},
+                    {"observer", observer_->state()}};
   store_->save(snapshot);
 }
 

@@ -25,11 +25,11 @@ namespace ulmfit::train {
 enum class StopReason { kFinished, kSignalled, kEarlyStopped };
 
 struct TrainerOptions {
-  double clip = 0.25;                   // highest gradient norm; 0: no clipping
-  std::int64_t log_every = 50;          // steps between reports
-  std::int64_t checkpoint_every = 1000; // steps between checkpoints; the end of each epoch is one too; 0: only those
-  std::int64_t patience = 0;            // stop after that many validations without improvement; 0: never
-  std::int64_t max_skipped = 10;        // steps in a row with gradients that are not finite, then DivergedError
+  double clip = 0.25;                    // highest gradient norm; 0: no clipping
+  std::int64_t log_every = 50;           // steps between reports
+  std::int64_t checkpoint_every = 1000;  // steps between checkpoints; the end of each epoch is one too; 0: only those
+  std::int64_t patience = 0;             // stop after that many validations without improvement; 0: never
+  std::int64_t max_skipped = 10;         // steps in a row with gradients that are not finite, then DivergedError
 };
 
 // Watches a run from rank 0: screen, metrics file, plots.
@@ -50,7 +50,8 @@ class Trainer {
           std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store, Observer* observer,
           TrainerOptions options);
 
-  // Continues from a checkpoint; rank 0 passes it, the others nothing. Collective. Throws CheckpointError if it does not fit.
+  // Continues from a checkpoint; rank 0 passes it, the others nothing. Collective. Throws CheckpointError if it does not
+  // fit.
   void restore(const std::optional<Snapshot>& snapshot);
 
   // Trains to the end of the plan, or until a signal or early stopping; all ranks leave on the same step. Collective.
@@ -75,7 +76,7 @@ class Trainer {
     std::int64_t bad_validations = 0;  // in a row
     double report_nats = 0;            // since the last report
     double report_targets = 0;
-    double elapsed = 0;                // seconds, before this start
+    double elapsed = 0;  // seconds, before this start
   };
 
   void train_step();

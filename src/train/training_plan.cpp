@@ -43,7 +43,8 @@ double TrainingPlan::epoch_fraction(std::int64_t step) const {
   const Position at = position(std::min(step, total_steps() - 1));
   const auto epoch = static_cast<std::size_t>(at.epoch);
   const std::int64_t end = epoch + 1 < epoch_steps_.size() ? epoch_steps_[epoch + 1] : total_steps();
-  return static_cast<double>(at.epoch) + static_cast<double>(step - epoch_steps_[epoch]) / static_cast<double>(end - epoch_steps_[epoch]);
+  return static_cast<double>(at.epoch) +
+         static_cast<double>(step - epoch_steps_[epoch]) / static_cast<double>(end - epoch_steps_[epoch]);
 }
 
 bool TrainingPlan::ends_epoch(std::int64_t step) const {
@@ -70,7 +71,8 @@ std::vector<std::string> TrainingPlan::describe(const std::vector<optim::LayerGr
   std::vector<double> top;
   for (const double factor : options_.group_factors) top.push_back(options_.lr * factor);
   std::vector<std::string> lines = optim::describe(options_.phases, names, top);
-  for (std::size_t p = 0; p < options_.phase_lr.size(); ++p) lines.push_back(str("  phase ", p + 1, " highest rate ", options_.phase_lr[p]));
+  for (std::size_t p = 0; p < options_.phase_lr.size(); ++p)
+    lines.push_back(str("  phase ", p + 1, " highest rate ", options_.phase_lr[p]));
   return lines;
 }
 

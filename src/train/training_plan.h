@@ -15,11 +15,11 @@ namespace ulmfit::train {
 struct PlanOptions {
   std::vector<optim::Phase> phases;
   optim::ScheduleOptions schedule;
-  bool one_schedule = false;           // one schedule over the stage instead of one a phase
-  double lr = 0.004;                   // highest rate of the last group
-  std::vector<double> phase_lr;        // highest rate by phase; empty: `lr` in all
-  std::vector<double> group_factors;   // times lr, by group
-  std::int64_t max_steps = 0;          // ends the run (and its last schedule) there; 0: at the last epoch
+  bool one_schedule = false;          // one schedule over the stage instead of one a phase
+  double lr = 0.004;                  // highest rate of the last group
+  std::vector<double> phase_lr;       // highest rate by phase; empty: `lr` in all
+  std::vector<double> group_factors;  // times lr, by group
+  std::int64_t max_steps = 0;         // ends the run (and its last schedule) there; 0: at the last epoch
 };
 
 // What the optimizer does in one step.
@@ -37,10 +37,10 @@ class TrainingPlan {
   std::int64_t epochs() const { return static_cast<std::int64_t>(epoch_steps_.size()); }
   std::size_t phases() const { return options_.phases.size(); }
 
-  Position position(std::int64_t step) const;            // of global step `step`, also of total_steps() (past the end)
+  Position position(std::int64_t step) const;  // of global step `step`, also of total_steps() (past the end)
   std::size_t phase(std::int64_t step) const;
-  double epoch_fraction(std::int64_t step) const;        // epochs done before `step`
-  bool ends_epoch(std::int64_t step) const;              // the step after which an epoch, or the run, is over
+  double epoch_fraction(std::int64_t step) const;  // epochs done before `step`
+  bool ends_epoch(std::int64_t step) const;        // the step after which an epoch, or the run, is over
   const std::vector<bool>& trainable(std::size_t phase) const { return options_.phases[phase].trainable; }
   StepRates rates(std::int64_t step) const;
 
@@ -49,8 +49,8 @@ class TrainingPlan {
 
  private:
   PlanOptions options_;
-  std::vector<std::int64_t> epoch_steps_;   // first step of each epoch
-  std::vector<std::int64_t> first_steps_;   // first step of each phase, and the total
+  std::vector<std::int64_t> epoch_steps_;  // first step of each epoch
+  std::vector<std::int64_t> first_steps_;  // first step of each phase, and the total
 };
 
 }  // namespace ulmfit::train

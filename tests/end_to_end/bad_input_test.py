@@ -33,7 +33,7 @@ class BadInput(TestCase):
 
     def test_corpus(self):
         (self.dir / "empty").write_text("")
-        self.refuse(3, "empty", "prepare-corpus", "--input=empty", "--output=e", output="e")
+        self.refuse(3, "hold no text", "prepare-corpus", "--input=empty", "--output=e", output="e")
         self.refuse(3, "no/such/file", "prepare-corpus", "--input=no/such/file", "--output=e", output="e")
         self.refuse(3, "prepare-corpus", "pretrain", "--corpus=nowhere", "--output=x", *MODEL, output="x")
         short = [a for a in TRAIN if "streams" not in a]

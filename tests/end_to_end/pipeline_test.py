@@ -16,6 +16,7 @@ corpus = corpus
 output = general-lm
 {MODEL}train.streams = 16
 train.bptt = 20
+train.threads = 1
 epochs = 2
 lr = 0.02
 
@@ -32,6 +33,7 @@ corpus = data/lm
 output = target-lm
 train.streams = 8
 train.bptt = 20
+train.threads = 1
 epochs = 4
 lr = 0.02
 
@@ -42,6 +44,7 @@ output = classifier
 epochs = 12
 lr = 0.02
 batch-size = 32
+train.threads = 1
 
 [evaluate]
 model = classifier
@@ -55,9 +58,9 @@ class Pipeline(TestCase):
     def setUp(self):
         super().setUp()
         (self.dir / "general").write_text("\n".join(sentences(1500)))
-        (self.dir / "more").write_text("\n".join(sentences(500, seed=2)))
+        (self.dir / "more").write_text("\n".join(sentences(500, seed=4)))
         write_csv(self.dir / "train.csv", labelled_rows(600))
-        write_csv(self.dir / "test.csv", labelled_rows(150, seed=2)[:150])
+        write_csv(self.dir / "test.csv", labelled_rows(150, seed=5))
 
     def test_from_text_to_predictions(self):
         (self.dir / "pipeline.cfg").write_text(PIPELINE)
@@ -96,11 +99,11 @@ class Pipeline(TestCase):
         self.assertIn("not a JSON object", lines[3]["error"])
 
     def check_backward_and_ensemble(self, forward):
-        common = ["--train.streams=8", "--train.bptt=20", "--lr=0.02"]
+        common = ["--train.threads=1", "--train.streams=8", "--train.bptt=20", "--lr=0.02"]
         self.ulmfit("pretrain", "--corpus=data/lm", "--output=backward-lm", "--direction=backward", *common, "--epochs=2",
                     "--model.embedding=24", "--model.hidden=32", "--model.layers=2", ranks=2)
         self.ulmfit("train-classifier", "--from=backward-lm", "--data=data/labelled", "--output=backward", "--epochs=12", "--lr=0.02",
-                    "--batch-size=32", ranks=2)
+                    "--batch-size=32", "--train.threads=1", ranks=2)
         self.assertEqual(json.loads((self.dir / "backward/stage/stage.json").read_text())["direction"], "backward")
         both = json.loads(self.ulmfit("evaluate", "--model", "classifier", "backward", "--data=data/labelled").stdout)
         self.assertLess(both["error"], 0.1)

@@ -66,11 +66,13 @@ def kill_all(process):
 
 
 def sentences(count, seed=1, words=120):
-    """Made-up text that has something to learn: each word prefers a few followers. A list of sentences."""
-    rng = random.Random(seed)
+    """Made-up text that has something to learn: each word prefers a few followers. A list of sentences; the language is the
+    same for every seed."""
+    rng = random.Random(1)
     lexicon = ["".join(rng.choice("bdfgklmnprst") + rng.choice("aeiou") for _ in range(rng.randint(1, 3))) for _ in range(words)]
     lexicon = sorted(set(lexicon))
     followers = {word: rng.sample(lexicon, 4) for word in lexicon}
+    rng = random.Random(f"text {seed}")
     made = []
     for _ in range(count):
         word = rng.choice(lexicon)

@@ -40,9 +40,10 @@ TEST(DropoutMask, KeepsTheRightShareAndNothingIsDroppedAtZero) {
 
 TEST(RandomKey, EveryFieldChangesTheDraw) {
   const RandomKey key{1, Purpose::kInit, 2, 3};
-  for (const RandomKey& other : {RandomKey{9, Purpose::kInit, 2, 3}, RandomKey{1, Purpose::kBench, 2, 3},
-                                 RandomKey{1, Purpose::kInit, 9, 3}, RandomKey{1, Purpose::kInit, 2, 9},
-                                 RandomKey{1ULL << 40, Purpose::kInit, 2, 3}, RandomKey{1, Purpose::kInit, 1ULL << 40, 3}}) {
+  for (const RandomKey& other :
+       {RandomKey{9, Purpose::kInit, 2, 3}, RandomKey{1, Purpose::kBench, 2, 3}, RandomKey{1, Purpose::kInit, 9, 3},
+        RandomKey{1, Purpose::kInit, 2, 9}, RandomKey{1ULL << 40, Purpose::kInit, 2, 3},
+        RandomKey{1, Purpose::kInit, 1ULL << 40, 3}}) {
     EXPECT_NE(random_block(key, 0), random_block(other, 0));
   }
 }
