@@ -21,7 +21,10 @@ namespace {
 using test::closed_form;
 using test::relative_difference;
 
-constexpr double kTolerance = 1e-5;  // of the largest value of a tensor
+// Of the largest value of a tensor. The classifier's gradients end in a batch norm, which ignores a shift common to all
+// documents: what is left of them is a difference of nearly equal sums.
+constexpr double kTolerance = 1e-5;
+constexpr double kClassifierGradientTolerance = 3e-5;
 constexpr DropoutRates kRates{.output = 0.4, .hidden = 0.3, .input = 0.4, .embedding = 0.3, .weight = 0.5};
 constexpr std::int64_t kT = 5, kB = 3, kV = 11, kE = 6;
 
@@ -33,17 +36,19 @@ class ReferenceTest : public ::testing::Test {
  protected:
   ReferenceTest() : all_(nlohmann::json::parse(read_file("tests/reference/awd_lstm.json"))) {}
 
-  static void expect_same(const at::Tensor& found, const nlohmann::json& numbers, const std::string& what) {
+  static void expect_same(const at::Tensor& found, const nlohmann::json& numbers, const std::string& what,
+                          double tolerance = kTolerance) {
     const at::Tensor expected = at::tensor(numbers.get<std::vector<double>>(), at::kDouble);
     ASSERT_EQ(found.numel(), expected.numel()) << what;
-    EXPECT_LT(relative_difference(found.reshape({-1}), expected), kTolerance) << what;
+    EXPECT_LT(relative_difference(found.reshape({-1}), expected), tolerance) << what;
   }
 
-  static void expect_gradients(const std::vector<optim::NamedParameter>& parameters, const nlohmann::json& numbers) {
+  static void expect_gradients(const std::vector<optim::NamedParameter>& parameters, const nlohmann::json& numbers,
+                               double tolerance = kTolerance) {
     std::size_t compared = 0;
     for (const auto& p : parameters) {
       if (!numbers.contains(p.name)) continue;
-      expect_same(p.tensor.grad(), numbers.at(p.name), "gradient of " + p.name);
+      expect_same(p.tensor.grad(), numbers.at(p.name), "gradient of " + p.name, tolerance);
       ++compared;
     }
     EXPECT_EQ(compared, numbers.size());
@@ -148,7 +153,7 @@ TEST_F(ReferenceTest, Classifier) {
       expect_same(head.buffers()[2 * k].second, expected.at("running_mean")[k], "running mean");
       expect_same(head.buffers()[2 * k + 1].second, expected.at("running_var")[k], "running variance");
     }
-    expect_gradients(parameters, expected.at("gradients"));
+    expect_gradients(parameters, expected.at("gradients"), kClassifierGradientTolerance);
     at::NoGradGuard no_grad;
     const at::Tensor plain = pool_documents(model, lists, model.recurrent_weights(0, nullptr), options, {}, nullptr);
     expect_same(head.forward(plain, {}, nullptr), expected.at("evaluation_logits"), "logits in evaluation");
