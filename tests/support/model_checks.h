@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -36,6 +37,18 @@ inline double relative_difference(const at::Tensor& found, const at::Tensor& exp
   const double difference = (a - b).abs().max().item<double>();
   return std::isnan(difference) ? HUGE_VAL : difference / largest;
 }
+
+// One thread while alive: the kernels of a tiny model take less time than waking a second one.
+class OneThread {
+ public:
+  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
 
 inline bool same_bits(const at::Tensor& a, const at::Tensor& b) { return a.detach().equal(b.detach()); }
 

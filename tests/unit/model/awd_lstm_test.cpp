@@ -22,6 +22,10 @@ using test::tiny_model;
 using test::tiny_tokens;
 using ::testing::ElementsAre;
 
+class AwdLstmTest : public ::testing::Test {
+  test::OneThread one_thread_;
+};
+
 LstmState some_state(const AwdLstm& model, std::int64_t columns) {
   LstmState state = model.zero_state(columns);
   for (std::size_t l = 0; l < state.h.size(); ++l) {
@@ -62,7 +66,7 @@ at::Tensor plain_layer(const at::Tensor& x, at::Tensor& h, at::Tensor& c, const 
   return out;
 }
 
-TEST(AwdLstm, ForwardIsAPlainLstmInLoops) {
+TEST_F(AwdLstmTest, ForwardIsAPlainLstmInLoops) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const at::Tensor x = tiny_tokens(5, 3);
@@ -84,7 +88,7 @@ TEST(AwdLstm, ForwardIsAPlainLstmInLoops) {
   EXPECT_LT(relative_difference(out.top, activations), 1e-5);
 }
 
-TEST(AwdLstm, TwoWindowsWithTheStateCarriedAreOneLongOne) {
+TEST_F(AwdLstmTest, TwoWindowsWithTheStateCarriedAreOneLongOne) {
   const AwdLstm model = tiny_model();
   for (const bool dropped : {false, true}) {
     const MaskKey key{1, 2, {4, 9, 1}};
@@ -103,7 +107,7 @@ TEST(AwdLstm, TwoWindowsWithTheStateCarriedAreOneLongOne) {
   }
 }
 
-TEST(AwdLstm, AStateCarriesGradientsUntilItIsDetached) {
+TEST_F(AwdLstmTest, AStateCarriesGradientsUntilItIsDetached) {
   const AwdLstm model = tiny_model();
   const auto recurrent = model.recurrent_weights(0, nullptr);
   const auto last_window_gradient = [&](bool detach) {
@@ -122,7 +126,7 @@ TEST(AwdLstm, AStateCarriesGradientsUntilItIsDetached) {
   EXPECT_GT(last_window_gradient(false).index_select(0, at::tensor({3, 10, 6, 2})).count_nonzero().item<std::int64_t>(), 0);
 }
 
-TEST(AwdLstm, ColumnsDoNotSeeEachOther) {
+TEST_F(AwdLstmTest, ColumnsDoNotSeeEachOther) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const MaskKey all{3, 4, {10, 11, 12, 13, 14, 15}};
@@ -142,7 +146,7 @@ TEST(AwdLstm, ColumnsDoNotSeeEachOther) {
   }
 }
 
-TEST(AwdLstm, NothingIsDroppedInEvaluation) {
+TEST_F(AwdLstmTest, NothingIsDroppedInEvaluation) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const DropoutRates high{0.9, 0.9, 0.9, 0.9, 0.9};
@@ -157,7 +161,7 @@ TEST(AwdLstm, NothingIsDroppedInEvaluation) {
 }
 
 // fastai's test of its WeightDropout: from a zero state the recurrent weights first act in the second time step.
-TEST(AwdLstm, WeightDropLeavesTheFirstTimeStepAlone) {
+TEST_F(AwdLstmTest, WeightDropLeavesTheFirstTimeStepAlone) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const auto top = [&](std::uint64_t step) {
@@ -173,7 +177,7 @@ TEST(AwdLstm, WeightDropLeavesTheFirstTimeStepAlone) {
   EXPECT_TRUE(same_bits(a, top(1)));
 }
 
-TEST(AwdLstm, WeightDropReachesTheRawWeightsThroughItsMask) {
+TEST_F(AwdLstmTest, WeightDropReachesTheRawWeightsThroughItsMask) {
   const AwdLstm model = tiny_model();
   test::zero_gradients(model.parameters());
   const MaskKey key{1, 5, {0, 1}};
@@ -194,7 +198,7 @@ TEST(AwdLstm, WeightDropReachesTheRawWeightsThroughItsMask) {
   }
 }
 
-TEST(AwdLstm, WithoutGradientModeThereIsNoGraph) {
+TEST_F(AwdLstmTest, WithoutGradientModeThereIsNoGraph) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const EncoderOutput out =
@@ -209,7 +213,7 @@ std::vector<std::string> names(const optim::LayerGroup& group) {
   return all;
 }
 
-TEST(AwdLstm, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
+TEST_F(AwdLstmTest, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
   const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 2}, 1, at::kCPU);
   const auto groups = model.lm_groups();
   ASSERT_EQ(groups.size(), 3U);
@@ -223,7 +227,7 @@ TEST(AwdLstm, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
   EXPECT_TRUE(groups[2].parameters[0].tensor.is_same(model.embedding()));
 }
 
-TEST(AwdLstm, GroupsOfTheEncoderBeginWithTheEmbedding) {
+TEST_F(AwdLstmTest, GroupsOfTheEncoderBeginWithTheEmbedding) {
   const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 3}, 1, at::kCPU);
   const auto groups = model.encoder_groups();
   ASSERT_EQ(groups.size(), 4U);
@@ -241,7 +245,7 @@ TEST(AwdLstm, GroupsOfTheEncoderBeginWithTheEmbedding) {
   EXPECT_EQ(count - 20, model.shape().encoder_parameters());
 }
 
-TEST(AwdLstm, ShapesOfThePaperAndOfFastai) {
+TEST_F(AwdLstmTest, ShapesOfThePaperAndOfFastai) {
   // 400-1150-1150-400: 4 * 1150 * (400 + 1150 + 2) + 4 * 1150 * (2 * 1150 + 2) + 4 * 400 * (1150 + 400 + 2).
   const Shape paper{.vocabulary = 100, .embedding = 400, .hidden = 1150, .layers = 3};
   EXPECT_EQ(paper.encoder_parameters(), 40000 + 7139200 + 10589200 + 2483200);
@@ -250,7 +254,7 @@ TEST(AwdLstm, ShapesOfThePaperAndOfFastai) {
   EXPECT_EQ(one.input_width(0), 400);
 }
 
-TEST(AwdLstm, WeightsAreDrawnUniformlyAndBySeed) {
+TEST_F(AwdLstmTest, WeightsAreDrawnUniformlyAndBySeed) {
   const Shape shape{.vocabulary = 500, .embedding = 20, .hidden = 30, .layers = 3};
   const AwdLstm a(shape, 1, at::kCPU);
   const auto again = AwdLstm(shape, 1, at::kCPU).parameters();
