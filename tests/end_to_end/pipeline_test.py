@@ -41,8 +41,10 @@ lr = 0.02
 from = target-lm
 data = data/labelled
 output = classifier
-epochs = 12
+epochs = 20
 lr = 0.02
+optim.factor = 1.3
+drop-mult = 0.2
 batch-size = 32
 train.threads = 1
 
@@ -85,7 +87,7 @@ class Pipeline(TestCase):
         self.check_backward_and_ensemble(result)
 
     def check_predictions(self):
-        texts = ["the crimson one", "an azure thing", "emerald", "", "\x00\ufeffodd \ud83d\ude00 bytes".replace("\x00", "")]
+        texts = ["the crimson one", "an azure thing", "emerald", "", "\ufeffodd \x00 \U0001f600 bytes"]
         lines = [json.loads(l) for l in self.ulmfit("predict", "--model=classifier", "--top=2", stdin="\n".join(texts) + "\n").stdout.splitlines()]
         self.assertEqual(len(lines), len(texts))
         self.assertEqual([l["label"] for l in lines[:3]], ["red", "blue", "green"])
@@ -102,8 +104,8 @@ class Pipeline(TestCase):
         common = ["--train.threads=1", "--train.streams=8", "--train.bptt=20", "--lr=0.02"]
         self.ulmfit("pretrain", "--corpus=data/lm", "--output=backward-lm", "--direction=backward", *common, "--epochs=2",
                     "--model.embedding=24", "--model.hidden=32", "--model.layers=2", ranks=2)
-        self.ulmfit("train-classifier", "--from=backward-lm", "--data=data/labelled", "--output=backward", "--epochs=12", "--lr=0.02",
-                    "--batch-size=32", "--train.threads=1", ranks=2)
+        self.ulmfit("train-classifier", "--from=backward-lm", "--data=data/labelled", "--output=backward", "--epochs=20", "--lr=0.02",
+                    "--optim.factor=1.3", "--drop-mult=0.2", "--batch-size=32", "--train.threads=1", ranks=2)
         self.assertEqual(json.loads((self.dir / "backward/stage/stage.json").read_text())["direction"], "backward")
         both = json.loads(self.ulmfit("evaluate", "--model", "classifier", "backward", "--data=data/labelled").stdout)
         self.assertLess(both["error"], 0.1)
