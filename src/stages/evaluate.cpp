@@ -60,22 +60,6 @@ json evaluate_language_models(const std::vector<Stage>& models, const data::Shar
   return results;
 }
 
-train::Classification classify(const std::vector<Stage>& models, const at::Tensor& probabilities,
-                               const data::ShardSet& shards, const std::string& split) {
-  train::Classification result{models.front().info.classifier->labels, {}, split};
-  const std::size_t classes = result.labels.size();
-  result.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
-  const at::Tensor best = probabilities.argmax(1);
-  const auto* predicted = best.const_data_ptr<std::int64_t>();
-  for (std::int64_t d = 0; d < shards.document_count(); ++d) {
-    const std::int32_t given = shards.label(d);
-    if (given < 0 || given >= static_cast<std::int32_t>(classes))
-      throw DataError(str("document ", d, " has label ", given, "; the model has ", classes, " classes"));
-    ++result.confusion[static_cast<std::size_t>(given)][static_cast<std::size_t>(predicted[d])];
-  }
-  return result;
-}
-
 void print_table(const train::Classification& c, const train::ClassificationFigures& figures) {
   std::ostringstream out;
   char row[160];
@@ -131,7 +115,7 @@ json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shar
     probabilities = probabilities.defined() ? probabilities + p : p;
   }
   probabilities = probabilities / static_cast<double>(models.size());
-  const train::Classification c = classify(models, probabilities, shards, options.split);
+  const train::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
   const train::ClassificationFigures figures = train::classification_figures(c.confusion);
   json result = {{"models", options.models},
                  {"split", options.split},

@@ -46,7 +46,7 @@ void RunObserver::on_evaluation(const train::EvaluationReport& report) {
   metrics_.write(report);
   progress_.report(report);
   for (const auto& [name, value] : report.values) events_.add_scalar(report.split + "/" + name, value, report.step);
-  write_report();
+  write_report(report.classification);
 }
 
 nlohmann::json RunObserver::state() {
@@ -58,11 +58,11 @@ nlohmann::json RunObserver::state() {
   return {{"metrics_bytes", metrics_.bytes()}, {"event_bytes", events_.bytes()}};
 }
 
-void RunObserver::write_report() {
+void RunObserver::write_report(const std::optional<train::Classification>& classification) {
   try {
     events_.flush();
     train::write_html_report(folder_,
-                             {title_ + ": " + folder_.filename().string(), title_, facts_, std::nullopt, config_text_});
+                             {title_ + ": " + folder_.filename().string(), title_, facts_, classification, config_text_});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

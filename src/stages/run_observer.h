@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,8 @@ class RunObserver : public train::Observer {
   void on_evaluation(const train::EvaluationReport& report) override;
   nlohmann::json state() override;
 
-  void write_report();  // report.html; a failure is a warning
+  // report.html, with the tables of a classifier's latest evaluation; a failure is a warning.
+  void write_report(const std::optional<train::Classification>& classification);
 
  private:
   std::filesystem::path folder_;

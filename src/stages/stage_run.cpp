@@ -131,7 +131,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
   result.items = trainer.items();
   result.steps = trainer.step();
   finish(result, folder.path());
-  if (observer) observer->write_report();
+  if (observer) observer->write_report(result.evaluation.classification);
   comm.barrier();
   return ExitCode::kDone;
 }

@@ -99,6 +99,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   task_options.head_dropout = options.head_dropout;
   task_options.bpt3c = classifier.bpt3c;
   task_options.seed = seed;
+  task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};

@@ -176,23 +176,39 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
   return {nats * part, static_cast<double>(n) * part, static_cast<double>(n) * part};
 }
 
+Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
+                        const std::vector<std::string>& labels, const std::string& split) {
+  const std::size_t classes = labels.size();
+  Classification result{labels, ConfusionMatrix(classes, std::vector<std::int64_t>(classes, 0)), split};
+  const at::Tensor best = probabilities.argmax(1);
+  const auto* predicted = best.const_data_ptr<std::int64_t>();
+  for (std::int64_t d = 0; d < shards.document_count(); ++d) {
+    const std::int32_t given = shards.label(d);
+    if (given < 0 || given >= static_cast<std::int32_t>(classes))
+      throw DataError(
+          ulmfit::str("document ", d, " of ", split, " has label ", given, "; there are ", classes, " classes"));
+    ++result.confusion[static_cast<std::size_t>(given)][static_cast<std::size_t>(predicted[d])];
+  }
+  return result;
+}
+
 Evaluation ClassifierTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
   data::DocumentBatchOptions options = options_.batches;
   const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options, options_.bpt3c, plan_, comm_);
+  result.classification = tabulate(probabilities, *valid_, options_.labels, "valid");
   double nats = 0;
-  std::int64_t wrong = 0;
   const auto* p = probabilities.const_data_ptr<float>();
   const std::int64_t classes = probabilities.size(1);
   for (std::int64_t d = 0; d < probabilities.size(0); ++d, p += classes) {
     const std::int32_t label = valid_->label(d);
     nats -= std::log(std::max(static_cast<double>(p[label]), 1e-30));
-    wrong += std::max_element(p, p + classes) - p != label;
   }
   const auto n = static_cast<double>(probabilities.size(0));
   result.score = nats / n;
-  result.values = {{"loss", nats / n}, {"error", static_cast<double>(wrong) / n}, {"documents", n}};
+  result.values = {
+      {"loss", nats / n}, {"error", classification_figures(result.classification->confusion).error}, {"documents", n}};
   return result;
 }
 

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/document_batches.h"
@@ -23,6 +24,7 @@ struct ClassifierTaskOptions {
   double head_dropout = 0.1;    // of the head's other blocks
   model::Bpt3cOptions bpt3c;
   std::uint64_t seed = 1;
+  std::vector<std::string> labels;  // names of the classes
 };
 
 // Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks.
@@ -30,6 +32,11 @@ struct ClassifierTaskOptions {
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
                                  const data::DocumentBatchOptions& batches, const model::Bpt3cOptions& bpt3c,
                                  const ShardPlan& plan, comm::Communicator& comm);
+
+// The most probable class of each document beside the given one. `probabilities` as above; throws DataError for a document
+// whose label is none of `labels`.
+Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
+                        const std::vector<std::string>& labels, const std::string& split);
 
 class ClassifierTask : public Task {
  public:

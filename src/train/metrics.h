@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "train/classification_metrics.h"
 
 namespace ulmfit::train {
 
@@ -49,8 +50,9 @@ struct StepReport {
 struct EvaluationReport {
   std::int64_t step = 0;
   double epoch = 0;
-  std::string split;                     // valid, test
-  std::map<std::string, double> values;  // loss and perplexity, or loss, error, accuracy, macro_f1
+  std::string split;                               // valid, test
+  std::map<std::string, double> values;            // loss and perplexity, or loss, error, accuracy, macro_f1
+  std::optional<Classification> classification{};  // for report.html; not in the file
 };
 
 // Appends to metrics.jsonl; rank 0 has one. Nothing here can stop a run: what cannot be written is left out, whole lines at

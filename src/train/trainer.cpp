@@ -146,7 +146,8 @@ void Trainer::validate() {
   last_evaluation_ = task_.validate();
   if (last_evaluation_.values.empty()) return;
   if (observer_ != nullptr) {
-    observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values});
+    observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values,
+                              last_evaluation_.classification});
   }
   if (counters_.best_step < 0 || last_evaluation_.score < counters_.best_score) {
     counters_.best_score = last_evaluation_.score;

@@ -75,6 +75,7 @@ class Pipeline(TestCase):
             self.assertTrue((self.dir / "classifier/stage" / file).exists(), file)
         self.assertIn("</html>", (self.dir / "evaluation/report.html").read_text())
         self.assertIn("</html>", (self.dir / "general-lm/report.html").read_text())
+        self.assertIn("confusion", (self.dir / "classifier/report.html").read_text().lower(), "of the validation split")
         # The whole way from text to classifier is on the card.
         stage = json.loads((self.dir / "classifier/stage/stage.json").read_text())
         self.assertEqual([a["command"] for a in stage["lineage"]], ["pretrain", "finetune-lm", "train-classifier"])
