@@ -89,7 +89,8 @@ PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool val
 }
 
 nlohmann::json PrepareReport::to_json() const {
-  nlohmann::json json = {{"validation", validation_given ? "given" : "held out"},
+  const char* held_out = splits.contains("valid") ? "held out" : "none";
+  nlohmann::json json = {{"validation", validation_given ? "given" : held_out},
                          {"near_duplicate_words", kRunWords},
                          {"labels_that_disagree", {{"texts", disagreements}, {"examples", disagreement_examples}}},
                          {"groups_that_leak", {{"groups", leaking_groups}, {"examples", leaking_group_examples}}}};

@@ -20,7 +20,6 @@ namespace {
 
 void check(const PrepareLabelledOptions& options) {
   check_share(options.valid_share);
-  if (options.valid_share == 0) throw ConfigError("the validation share must be above 0: training needs a validation set");
   if (options.train.empty()) throw ConfigError("no training file was given");
   if (options.output.empty()) throw ConfigError("no output folder was given");
   if (options.columns.label.empty()) throw ConfigError("no label column was given");
@@ -86,7 +85,7 @@ LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, t
   cleaned = reader.cleaned();
   LabelledSet set = reader.take();
   check_labels(set);
-  if (options.valid.empty()) hold_out_validation(set, options.valid_share, options.seed);
+  if (options.valid.empty() && options.valid_share > 0) hold_out_validation(set, options.valid_share, options.seed);
   return set;
 }
 

@@ -27,7 +27,7 @@ struct PrepareLabelledOptions {
   std::optional<CorpusFormat> unlabelled_format;     // by default, by ending; "lines" for any but .csv, .tsv, .jsonl
   std::vector<std::string> unlabelled_text_columns;  // by default, columns.text
   LabelledColumns columns;
-  double valid_share = 0.1;        // in (0, 1)
+  double valid_share = 0.1;        // in [0, 1); 0: no validation split
   bool include_test_text = false;  // in OUTPUT/lm; corpus.json records it
   std::uint64_t seed = 0;          // of the held-out draw
   text::TextOptions text;

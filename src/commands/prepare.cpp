@@ -117,8 +117,8 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   set.add("group-column", options.columns.group,
           "column of a group (author, source ...) that is never split between training and validation");
   declare_header(set, header);
-  set.add("valid-share", options.valid_share, "share of the training texts held out for validation",
-          {.min = 0.001, .max = 0.9});
+  set.add("valid-share", options.valid_share, "share of the training texts held out for validation; 0: none",
+          {.min = 0, .max = 0.9});
   set.add("include-test-text", options.include_test_text,
           "let the language model read the test texts (without labels); the lineage records it");
   set.add("seed", seed, "of the texts held out", {.min = 0});

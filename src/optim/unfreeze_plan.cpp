@@ -88,7 +88,7 @@ std::vector<Phase> parse_unfreeze_plan(std::string_view text, std::size_t groups
 }
 
 std::vector<std::string> describe(const std::vector<Phase>& plan, const std::vector<std::string>& group_names,
-                                  const std::vector<double>& group_rates) {
+                                  const std::vector<std::vector<double>>& highest_rates) {
   std::vector<std::string> lines;
   std::int64_t first = 1;
   for (std::size_t k = 0; k < plan.size(); ++k) {
@@ -97,7 +97,7 @@ std::vector<std::string> describe(const std::vector<Phase>& plan, const std::vec
     std::string frozen;
     for (std::size_t i = 0; i < phase.trainable.size(); ++i) {
       const std::string& name = group_names.at(i);
-      if (phase.trainable[i]) append(trained, str(name, " (", group_rates.at(i), ")"));
+      if (phase.trainable[i]) append(trained, str(name, " (", highest_rates.at(k).at(i), ")"));
       if (!phase.trainable[i]) append(frozen, name);
     }
     const std::int64_t last = first + phase.epochs - 1;

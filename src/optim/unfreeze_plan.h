@@ -24,7 +24,8 @@ struct Phase {
 std::vector<Phase> parse_unfreeze_plan(std::string_view text, std::size_t groups, std::int64_t total_epochs);
 
 // The plan as lines to print, one a phase: its epochs, the groups that train with their highest rates, those that don't.
+// `highest_rates` by phase and group.
 std::vector<std::string> describe(const std::vector<Phase>& plan, const std::vector<std::string>& group_names,
-                                  const std::vector<double>& group_rates);
+                                  const std::vector<std::vector<double>>& highest_rates);
 
 }  // namespace ulmfit::optim

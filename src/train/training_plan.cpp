@@ -56,7 +56,7 @@ StepRates TrainingPlan::rates(std::int64_t step) const {
   const std::int64_t first = options_.one_schedule ? 0 : first_steps_[p];
   const std::int64_t end = options_.one_schedule ? total_steps() : first_steps_[p + 1];
   const optim::Rate rate = optim::rate_at(options_.schedule, step - first, end - first);
-  const double top = options_.phase_lr.empty() ? options_.lr : options_.phase_lr[p];
+  const double top = highest_rate(p);
   StepRates out;
   out.beta1 = rate.beta1;
   for (std::size_t g = 0; g < options_.group_factors.size(); ++g) {
@@ -68,12 +68,11 @@ StepRates TrainingPlan::rates(std::int64_t step) const {
 std::vector<std::string> TrainingPlan::describe(const std::vector<optim::LayerGroup>& groups) const {
   std::vector<std::string> names;
   for (const auto& group : groups) names.push_back(group.name);
-  std::vector<double> top;
-  for (const double factor : options_.group_factors) top.push_back(options_.lr * factor);
-  std::vector<std::string> lines = optim::describe(options_.phases, names, top);
-  for (std::size_t p = 0; p < options_.phase_lr.size(); ++p)
-    lines.push_back(str("  phase ", p + 1, " highest rate ", options_.phase_lr[p]));
-  return lines;
+  std::vector<std::vector<double>> highest(options_.phases.size());
+  for (std::size_t p = 0; p < highest.size(); ++p) {
+    for (const double factor : options_.group_factors) highest[p].push_back(highest_rate(p) * factor);
+  }
+  return optim::describe(options_.phases, names, highest);
 }
 
 }  // namespace ulmfit::train

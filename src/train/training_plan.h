@@ -48,6 +48,10 @@ class TrainingPlan {
   std::vector<std::string> describe(const std::vector<optim::LayerGroup>& groups) const;
 
  private:
+  double highest_rate(std::size_t phase) const {
+    return options_.phase_lr.empty() ? options_.lr : options_.phase_lr[phase];
+  }
+
   PlanOptions options_;
   std::vector<std::int64_t> epoch_steps_;  // first step of each epoch
   std::vector<std::int64_t> first_steps_;  // first step of each phase, and the total

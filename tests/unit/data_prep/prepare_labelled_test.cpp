@@ -148,9 +148,19 @@ TEST_F(PrepareLabelled, BadInputIsRefusedAndLeavesNothing) {
   EXPECT_THAT(refusal(o), HasSubstr("in 1 groups"));
 }
 
-TEST_F(PrepareLabelled, OptionsOutOfRangeAreRefused) {
+TEST_F(PrepareLabelled, NothingIsHeldOutAtAShareOfZero) {
   PrepareLabelledOptions o = options(csv(20, "t"));
   o.valid_share = 0;
+  prepare_labelled(o);
+  const data::CorpusInfo labelled = data::open_corpus(o.output / "labelled");
+  EXPECT_FALSE(labelled.splits.contains("valid"));
+  EXPECT_EQ(labelled.splits.at("train").documents, 20);
+  EXPECT_EQ(nlohmann::json::parse(read_file(o.output / "report.json")).at("validation"), "none");
+}
+
+TEST_F(PrepareLabelled, OptionsOutOfRangeAreRefused) {
+  PrepareLabelledOptions o = options(csv(20, "t"));
+  o.valid_share = 1;
   EXPECT_THROW(prepare_labelled(o), ConfigError);
   o = options(csv(20, "t"));
   o.include_test_text = true;

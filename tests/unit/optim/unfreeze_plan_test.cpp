@@ -90,10 +90,11 @@ TEST(UnfreezePlan, RefusesNonsense) {
 
 TEST(UnfreezePlan, IsDescribedLineByLine) {
   const std::vector<std::string> names = {"embedding", "rnn", "head"};
-  EXPECT_THAT(describe(parse_unfreeze_plan("1,2,4", 3, 7), names, {0.0025, 0.005, 0.01}),
-              ElementsAre("phase 1, epoch 1: trains head (0.01); frozen: embedding, rnn",
+  EXPECT_THAT(describe(parse_unfreeze_plan("1,2,4", 3, 7), names,
+                       {{0.01, 0.02, 0.04}, {0.0025, 0.005, 0.01}, {0.001, 0.002, 0.004}}),
+              ElementsAre("phase 1, epoch 1: trains head (0.04); frozen: embedding, rnn",
                           "phase 2, epochs 2-3: trains rnn (0.005), head (0.01); frozen: embedding",
-                          "phase 3, epochs 4-7: trains embedding (0.0025), rnn (0.005), head (0.01); frozen: none"));
+                          "phase 3, epochs 4-7: trains embedding (0.001), rnn (0.002), head (0.004); frozen: none"));
 }
 
 }  // namespace
