@@ -1,6 +1,7 @@
 #include "comm/grad_reducer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <limits>
@@ -83,7 +84,10 @@ void GradReducer::set_trainable(const std::vector<bool>& trainable) {
   counting_ = false;
 }
 
-void GradReducer::zero() { flat_.zero_(); }
+void GradReducer::zero() {
+  RECORD_USER_SCOPE("ulmfit: zero gradients");
+  flat_.zero_();
+}
 
 void GradReducer::expect_backward() {
   counting_ = comm_.overlaps() && shards_of_rank_ == 0;
@@ -106,6 +110,7 @@ void GradReducer::start_complete_buckets() {
 }
 
 void GradReducer::reduce() {
+  RECORD_USER_SCOPE("ulmfit: all-reduce");
   if (shards_of_rank_ > 0) return reduce_in_tree();
   if (!counting_) started_ = 0;
   for (; started_ < buckets_.size(); ++started_) comm_.start_sum(buckets_[started_].flat);

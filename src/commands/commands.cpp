@@ -24,6 +24,7 @@ const std::vector<Command>& all() {
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
       {"run", "all stages of a pipeline file, each resumed, or skipped if done", run_pipeline},
       {"bench", "measure speed on this machine", bench},
+      {"plan", "memory, hours and efficiency of a run on up to 1,024 ranks, before the queue wait", plan},
   };
   return commands;
 }

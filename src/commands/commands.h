@@ -28,6 +28,7 @@ ExitCode predict(const Arguments& arguments);
 ExitCode inspect(const Arguments& arguments);
 ExitCode run_pipeline(const Arguments& arguments);
 ExitCode bench(const Arguments& arguments);
+ExitCode plan(const Arguments& arguments);
 
 // All of them, in the order of a project.
 const std::vector<Command>& all();

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
 
 #include <cmath>
 
@@ -69,6 +70,7 @@ LstmState AwdLstm::zero_state(std::int64_t columns) const {
 }
 
 std::vector<at::Tensor> AwdLstm::recurrent_weights(double weight_drop, const MaskKey* key) const {
+  RECORD_USER_SCOPE("ulmfit: weight drop");
   std::vector<at::Tensor> weights;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const at::Tensor& raw = layers_[l].weight_hh;
@@ -85,6 +87,7 @@ std::vector<at::Tensor> AwdLstm::recurrent_weights(double weight_drop, const Mas
 EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
+  RECORD_USER_SCOPE("ulmfit: LSTM and masks");
   at::Tensor activations = embed(x, embedding_, rates.embedding, key);
   if (key != nullptr && rates.input > 0) {
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -95,6 +96,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale) {
+  RECORD_USER_SCOPE("ulmfit: head and loss");
   CrossEntropy result;
   const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
   result.loss =

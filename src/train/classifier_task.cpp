@@ -1,6 +1,7 @@
 #include "train/classifier_task.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -127,7 +128,10 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
 }
 
 StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
-  const std::optional<ShardBatch> batch = prefetch_->next();
+  const std::optional<ShardBatch> batch = [&] {
+    RECORD_USER_SCOPE("ulmfit: data");
+    return prefetch_->next();
+  }();
   TORCH_CHECK(batch && batch->position.epoch == position.epoch && batch->position.index == position.index,
               "the data path lost its place");
   const std::int64_t n = batch->global_documents;

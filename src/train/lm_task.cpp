@@ -1,6 +1,7 @@
 #include "train/lm_task.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -110,7 +111,10 @@ void LmTask::seek(const Position& position) {
 }
 
 StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
-  const std::optional<data::LmBatch> batch = prefetch_->next();
+  const std::optional<data::LmBatch> batch = [&] {
+    RECORD_USER_SCOPE("ulmfit: data");
+    return prefetch_->next();
+  }();
   TORCH_CHECK(batch && batch->epoch == position.epoch && batch->window == position.index, "the data path lost its place");
   StepSums sums;
   for (std::int64_t k = 0; k < plan_.count; ++k) {

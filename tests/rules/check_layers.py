@@ -23,7 +23,8 @@ MAY_USE = {
     "train": ["data", "comm", "model", "optim", "interop", "text", "base"],
     "data_prep": ["data", "text", "config", "base"],
     "stages": ["data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
-    "commands": ["stages", "data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
+    "perf": ["stages", "train", "data", "comm", "model", "optim", "text", "config", "base"],
+    "commands": ["perf", "stages", "data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
 }
 # Single headers that a room may use of one that it otherwise doesn't see.
 ALSO = {"model": ["optim/param_groups.h"]}
@@ -38,8 +39,8 @@ HOME = {
     r"unicode/.*": ["src/text", "tests/unit/text"],
     r"sentencepiece.*": ["src/text", "tests/support"],
     r"libxml/.*": ["data_prep"],
-    r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/model", "src/interop", "src/train", "src/stages", "src/commands",
-                             "src/cmake", "tests"],
+    r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/model", "src/interop", "src/train", "src/stages", "src/perf",
+                             "src/commands", "src/cmake", "tests"],
 }
 
 TOP_LEVEL = {"CMakeLists.txt", "README.md", "src", "launch", "data_prep", "configs", "cluster", "tests", ".ci", ".clang-format",

@@ -1,0 +1,20 @@
+// `ulmfit bench allreduce`: what a sum over ranks costs here, as the two numbers that `ulmfit plan` takes.
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "stages/options.h"
+
+namespace ulmfit::perf {
+
+struct BenchAllReduceOptions {
+  stages::RunOptions run;
+  double max_mb = 64;
+  std::int64_t repeats = 7;
+  void declare(config::OptionSet& set);
+};
+ExitCode bench_allreduce(const BenchAllReduceOptions& options);  // ConfigError on one rank
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,151 @@
+#include "perf/bench_checkpoint.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <iostream>
+#include <vector>
+
+#include "base/file.h"
+#include "base/machine.h"
+#include "base/stopwatch.h"
+#include "model/awd_lstm.h"
+#include "optim/optimizer.h"
+#include "perf/figures.h"
+#include "perf/training_run.h"
+#include "stages/compute.h"
+#include "train/checkpoint_store.h"
+#include "train/number_format.h"
+
+namespace ulmfit::perf {
+namespace {
+
+constexpr double kAllowedMs = 100;     // a step may stall for that long,
+constexpr double kAllowedRatio = 1.5;  // or for so many warm copies of the state
+
+// A folder of our own below `parent` ("": the system's temporary one), removed with the object.
+class Folder {
+ public:
+  explicit Folder(const std::string& parent) {
+    std::string name = ((parent.empty() ? fs::temp_directory_path() : fs::path(parent)) / "ulmfit-bench-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) {
+      throw FileError(str("bench checkpoint: cannot make the folder ", name, "; --folder names one that can be written"));
+    }
+    path_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+train::Snapshot snapshot_of(const model::AwdLstm& model, const optim::Optimizer& optimizer, std::int64_t streams) {
+  train::Snapshot snapshot;
+  for (const auto& p : model.parameters()) snapshot.model.emplace_back(p.name, p.tensor.detach());
+  snapshot.training = optimizer.state().moments;
+  const model::LstmState state = model.zero_state(streams);
+  for (std::size_t l = 0; l < state.h.size(); ++l) {
+    snapshot.training.emplace_back(str("lstm.h.", l), state.h[l]);
+    snapshot.training.emplace_back(str("lstm.c.", l), state.c[l]);
+  }
+  snapshot.state = {{"bench", true}};
+  return snapshot;
+}
+
+// The same tensors into buffers that have been written before.
+class WarmCopy {
+ public:
+  explicit WarmCopy(const train::Snapshot& snapshot) {
+    for (const auto* list : {&snapshot.model, &snapshot.training}) {
+      for (const auto& [name, tensor] : *list) {
+        from_.push_back(tensor);
+        to_.push_back(tensor.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true));
+        bytes += static_cast<double>(tensor.numel()) * 4;
+      }
+    }
+  }
+  double seconds() {
+    const Stopwatch watch;
+    for (std::size_t i = 0; i < to_.size(); ++i) to_[i].copy_(from_[i]);
+    return watch.seconds();
+  }
+  double bytes = 0;
+
+ private:
+  std::vector<at::Tensor> from_, to_;
+};
+
+}  // namespace
+
+void BenchCheckpointOptions::declare(config::OptionSet& set) {
+  set.add("vocab", vocabulary, "words", {.min = 16, .max = 1e8});
+  set.add("streams", streams, "streams whose LSTM state is saved", {.min = 1, .max = 1 << 24});
+  set.add("saves", saves, "saves that count, after a first one that allocates its buffers", {.min = 1, .max = 1e6});
+  set.add("folder", folder,
+          "where to write (and remove) the checkpoints: the file system of your runs; default: temporary");
+  declare_compute(set, run);
+  model.declare(set);
+}
+
+ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
+  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+    if (comm.size() > 1) throw ConfigError("bench checkpoint: rank 0 alone saves; run it outside mpirun");
+    at::NoGradGuard no_grad;
+    model::Shape shape = options.model.shape;
+    shape.vocabulary = options.vocabulary;
+    const model::AwdLstm model(shape, 1, comm.device());
+    const optim::Optimizer optimizer(model.lm_groups(), {});
+    train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
+    const Folder folder(options.folder);
+    train::CheckpointStore store(folder.path(), 1);
+    WarmCopy copy(snapshot);
+    std::vector<double> stalls, copies, writes;
+    double first = 0;
+    for (std::int64_t i = 0; i <= options.saves; ++i) {
+      snapshot.step = i + 1;
+      const double copied = copy.seconds();
+      Stopwatch watch;
+      store.save(snapshot);
+      const double stalled = watch.lap();
+      if (!store.finish()) throw FileError(str("bench checkpoint: saving below ", folder.path().string(), " failed"));
+      if (i == 0) {
+        first = stalled;
+        continue;
+      }
+      copies.push_back(copied * 1e3);
+      stalls.push_back(stalled * 1e3);
+      writes.push_back(watch.seconds());
+    }
+    const Spread stall = spread(stalls);
+    const Spread ratio = ratio_spread(stalls, copies);
+    const bool holds = stall.median <= kAllowedMs || ratio.median <= kAllowedRatio;
+    nlohmann::json line = {{"bench", "checkpoint"},     {"state_mb", copy.bytes / 1e6}, {"first_stall_ms", first * 1e3},
+                           {"vocab", shape.vocabulary}, {"embedding", shape.embedding}, {"hidden", shape.hidden},
+                           {"layers", shape.layers},    {"streams", options.streams},   {"holds", holds},
+                           {"cpu", cpu_model()}};
+    add_spread(line, "stall_ms", stall);
+    add_spread(line, "copy_ms", spread(copies));
+    add_spread(line, "stall_over_copy", ratio);
+    add_spread(line, "write_s", spread(writes));
+    Table table(str("bench checkpoint: ", train::grouped(std::llround(copy.bytes / 1e6)), " MB of state; ",
+                    stages::describe_compute(comm)));
+    table.add("a step stalls, ms",
+              str(describe(stall), "; the first save, which allocates: ", train::significant(first * 1e3, 4)));
+    table.add("a warm copy of the state, ms", describe(spread(copies)));
+    table.add("stall over copy",
+              str(describe(ratio), holds ? "; " : "; NOT ", "within ", kAllowedMs, " ms or ", kAllowedRatio, " copies"));
+    table.add("written and synced behind it, s", describe(spread(writes)));
+    table.print();
+    std::cout << line.dump() << std::endl;
+    return ExitCode::kDone;
+  });
+}
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,24 @@
+// `ulmfit bench checkpoint`: how long a step stands still while its state is copied for an asynchronous save.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "stages/options.h"
+
+namespace ulmfit::perf {
+
+struct BenchCheckpointOptions {
+  stages::RunOptions run;
+  stages::ModelOptions model;
+  std::int64_t vocabulary = 33278;
+  std::int64_t streams = 64;
+  std::int64_t saves = 5;
+  std::string folder;
+  void declare(config::OptionSet& set);
+};
+ExitCode bench_checkpoint(const BenchCheckpointOptions& options);
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,155 @@
+#include "perf/bench_classifier.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/machine.h"
+#include "base/stopwatch.h"
+#include "stages/compute.h"
+#include "train/classifier_task.h"
+#include "train/number_format.h"
+
+namespace ulmfit::perf {
+namespace {
+
+constexpr std::int64_t kHeadWidth = 50;
+
+struct Classifier {
+  model::AwdLstm encoder;
+  model::PoolingHead head;
+};
+
+Classifier make_classifier(const model::Shape& shape, std::int64_t classes, std::uint64_t seed, at::Device device) {
+  return {model::AwdLstm(shape, seed, device),
+          model::PoolingHead({3 * shape.embedding, kHeadWidth, classes}, seed, device)};
+}
+
+model::Shape shape_of(const stages::ModelOptions& options, const Documents& documents) {
+  model::Shape shape = options.shape;
+  shape.vocabulary = documents.vocabulary();
+  return shape;
+}
+
+std::string title(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
+                  const comm::Communicator& comm) {
+  return str("bench ", name, ": AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
+             " words, ", documents.shards().document_count(), " documents of ", train::fixed(documents.mean_tokens(), 0),
+             " tokens, batches of ", batch_size, "; ", stages::describe_compute(comm));
+}
+
+nlohmann::json facts(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size) {
+  return {{"bench", name},
+          {"vocab", shape.vocabulary},
+          {"documents", documents.shards().document_count()},
+          {"mean_tokens", documents.mean_tokens()},
+          {"batch_size", batch_size},
+          {"embedding", shape.embedding},
+          {"hidden", shape.hidden},
+          {"layers", shape.layers}};
+}
+
+}  // namespace
+
+void BenchClassifierOptions::declare(config::OptionSet& set) {
+  dropout.rates = {0.4, 0.3, 0.4, 0.05, 0.5};  // train-classifier's
+  dropout.multiplier = 0.5;
+  blocks.warmup = 1;
+  documents.declare(set);
+  set.add("batch-size", batch_size, "documents of the global batch", {.min = 2, .max = 1 << 24});
+  blocks.declare(set, /*of_epochs=*/true);
+  declare_compute(set, run);
+  model.declare(set);
+  dropout.declare(set);
+  bpt3c.declare(set);
+}
+
+ExitCode bench_classifier(const BenchClassifierOptions& options) {
+  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+    const auto seed = static_cast<std::uint64_t>(options.run.seed);
+    const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+    const Documents documents(options.documents, seed);
+    const model::Shape shape = shape_of(options.model, documents);
+    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device());
+    train::ClassifierTaskOptions task_options;
+    task_options.batches.batch_size = options.batch_size;
+    task_options.batches.seed = seed;
+    task_options.dropout = options.dropout.resolved();
+    task_options.bpt3c = options.bpt3c.resolved();
+    task_options.seed = seed;
+    train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards,
+                               comm);
+    BlockOptions blocks = options.blocks;
+    if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
+    std::vector<optim::NamedParameter> reduced;
+    for (const auto& group : classifier.encoder.encoder_groups()) {
+      reduced.insert(reduced.end(), group.parameters.begin(), group.parameters.end());
+    }
+    const double before = product_peak(comm.device(), at::kFloat);
+    const TrainingFigures figures = measure_training(task, reduced, options.run, shards, blocks, comm);
+    const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
+    if (comm.rank() != 0) return ExitCode::kDone;
+    nlohmann::json line = facts("classifier", shape, documents, options.batch_size);
+    Table table(title("classifier", shape, documents, options.batch_size, comm));
+    describe_training(figures, "docs_per_s", documents.mean_tokens() * encoder_training_flop(shape), peak, comm, line,
+                      table);
+    table.print();
+    std::cout << line.dump() << std::endl;
+    return ExitCode::kDone;
+  });
+}
+
+void BenchPredictOptions::declare(config::OptionSet& set) {
+  documents.declare(set);
+  set.add("batch-size", batch_size, "documents of a batch", {.min = 1, .max = 1 << 24});
+  set.add("blocks", blocks, "passes over the documents that count, after one that does not", {.min = 1, .max = 1e6});
+  declare_compute(set, run);
+  model.declare(set);
+  bpt3c.declare(set);
+}
+
+ExitCode bench_predict(const BenchPredictOptions& options) {
+  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+    const auto seed = static_cast<std::uint64_t>(options.run.seed);
+    const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+    const Documents documents(options.documents, seed);
+    const model::Shape shape = shape_of(options.model, documents);
+    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device());
+    data::DocumentBatchOptions batches;
+    batches.batch_size = options.batch_size;
+    double peak = product_peak(comm.device(), at::kFloat);
+    std::vector<double> rates;
+    for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
+      comm.barrier();
+      const Stopwatch watch;
+      train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches,
+                                   options.bpt3c.resolved(), shards, comm);
+      if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
+    }
+    peak = std::max(peak, product_peak(comm.device(), at::kFloat));
+    if (comm.rank() != 0) return ExitCode::kDone;
+    const Spread rate = spread(rates);
+    const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
+    nlohmann::json line = facts("predict", shape, documents, options.batch_size);
+    add_spread(line, "docs_per_s", rate);
+    line["ranks"] = comm.size();
+    line["threads"] = at::get_num_threads();
+    line["model_gflops_per_rank"] = flops / 1e9;
+    line["product_peak_gflops"] = peak / 1e9;
+    line["share_of_peak"] = flops / peak;
+    line["peak_memory_mb"] = static_cast<double>(peak_resident_bytes()) / 1e6;
+    line["cpu"] = cpu_model();
+    Table table(title("predict", shape, documents, options.batch_size, comm));
+    table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
+    table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / peak),
+                                          " of the ", train::significant(peak / 1e9, 4), " of large products"));
+    table.add("peak memory", str(train::grouped(static_cast<std::int64_t>(peak_resident_bytes() / 1000000)), " MB"));
+    table.print();
+    std::cout << line.dump() << std::endl;
+    return ExitCode::kDone;
+  });
+}
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,38 @@
+// `ulmfit bench classifier` and `ulmfit bench predict`: documents a second of classifier training, all layers, and of
+// prediction, from token ids to probabilities.
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "perf/documents.h"
+#include "perf/training_run.h"
+#include "stages/options.h"
+
+namespace ulmfit::perf {
+
+struct BenchClassifierOptions {
+  stages::RunOptions run;
+  stages::ModelOptions model;
+  stages::DropoutOptions dropout;
+  stages::Bpt3cDeclaration bpt3c;
+  DocumentOptions documents;
+  BlockOptions blocks;
+  std::int64_t batch_size = 32;
+  void declare(config::OptionSet& set);
+};
+ExitCode bench_classifier(const BenchClassifierOptions& options);
+
+struct BenchPredictOptions {
+  stages::RunOptions run;
+  stages::ModelOptions model;
+  stages::Bpt3cDeclaration bpt3c;
+  DocumentOptions documents;
+  std::int64_t blocks = 5;
+  std::int64_t batch_size = 32;
+  void declare(config::OptionSet& set);
+};
+ExitCode bench_predict(const BenchPredictOptions& options);
+
+}  // namespace ulmfit::perf

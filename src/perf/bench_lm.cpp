@@ -1,0 +1,176 @@
+#include "perf/bench_lm.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "base/stopwatch.h"
+#include "data/corpus_folder.h"
+#include "perf/plain_lm.h"
+#include "perf/synthetic_corpus.h"
+#include "stages/compute.h"
+#include "train/lm_task.h"
+#include "train/number_format.h"
+
+namespace ulmfit::perf {
+namespace {
+
+// Made-up tokens, or the training text of a prepared corpus.
+struct Tokens {
+  std::unique_ptr<SyntheticCorpus> made;
+  std::unique_ptr<data::ShardSet> shards;
+  std::unique_ptr<data::ShardSet> plain_shards;  // a set has one reading thread
+  std::int64_t vocabulary = 0;
+};
+
+Tokens open_tokens(const BenchLmOptions& options) {
+  Tokens tokens;
+  if (options.corpus.empty()) {
+    const std::int64_t needed =
+        (options.blocks.steps() + 1) * options.streams.streams.streams * options.streams.streams.bptt;
+    tokens.vocabulary = options.vocabulary;
+    tokens.made = std::make_unique<SyntheticCorpus>(options.vocabulary, needed / 1000 + options.streams.streams.streams,
+                                                    1000, 0, static_cast<std::uint64_t>(options.run.seed));
+    tokens.shards = std::make_unique<data::ShardSet>(tokens.made->folder(), "train");
+    if (options.plain) tokens.plain_shards = std::make_unique<data::ShardSet>(tokens.made->folder(), "train");
+    return tokens;
+  }
+  const data::CorpusInfo info = data::open_corpus(options.corpus);
+  if (info.kind != "lm") {
+    throw DataError(
+        str("bench lm: ", options.corpus, " is a ", info.kind, " set; expected the lm folder of a prepared corpus"));
+  }
+  tokens.shards = std::make_unique<data::ShardSet>(data::open_split(options.corpus, info, "train"));
+  if (options.plain) {
+    tokens.plain_shards = std::make_unique<data::ShardSet>(data::open_split(options.corpus, info, "train"));
+  }
+  tokens.vocabulary = tokens.shards->header().vocabulary_size;
+  return tokens;
+}
+
+// The plain loop on the same windows of the same streams, taking its own time.
+class PlainRun {
+ public:
+  PlainRun(const BenchLmOptions& options, const model::Shape& shape, const data::ShardSet& shards,
+           const data::LmStreamOptions& streams, at::Device device)
+      : streams_(shards, streams),
+        windows_(static_cast<std::int64_t>(streams_.windows(0).size())),
+        model_(shape, options.dropout.resolved(), bench_optim(), options.streams.ar, options.streams.tar, streams.streams,
+               static_cast<std::uint64_t>(options.run.seed), device),
+        count_(streams.streams),
+        device_(device) {}
+
+  void block(std::int64_t steps) {
+    double seconds = 0;
+    double tokens = 0;
+    double loss = 0;
+    for (std::int64_t i = 0; i < steps; ++i, ++step_) {
+      const data::LmBatch batch = streams_.batch(step_ / windows_, step_ % windows_, 0, count_);
+      const at::Tensor x = at::tensor(batch.x, at::kLong).view({batch.T, count_}).to(device_);
+      const at::Tensor y = at::tensor(batch.y, at::kLong).view({batch.T, count_}).to(device_);
+      const Stopwatch watch;
+      loss += model_.train_step(x, y);
+      seconds += watch.seconds();
+      tokens += static_cast<double>(x.numel());
+    }
+    rates.push_back(tokens / seconds);
+    losses.push_back(loss / static_cast<double>(steps));
+  }
+
+  std::vector<double> rates;  // the first is the warm-up's
+  std::vector<double> losses;
+
+ private:
+  data::LmStreams streams_;
+  std::int64_t windows_;
+  PlainLm model_;
+  std::int64_t count_;
+  at::Device device_;
+  std::int64_t step_ = 0;
+};
+
+void describe_plain(const PlainRun& plain, const TrainingFigures& ours, nlohmann::json& line, Table& table) {
+  const std::vector<double> rates(plain.rates.begin() + 1, plain.rates.end());
+  const Spread ratio = ratio_spread(ours.rates, rates);
+  add_spread(line, "plain_tokens_per_s", spread(rates));
+  add_spread(line, "over_plain", ratio);
+  line["plain_loss"] = plain.losses.back();
+  table.add("plain loop, tokens/s", describe(spread(rates)));
+  table.add("plain loop, loss of the last block", train::fixed(plain.losses.back(), 4));
+  table.add("over the plain loop", describe(ratio));
+}
+
+}  // namespace
+
+void BenchLmOptions::declare(config::OptionSet& set) {
+  streams.streams.variable_bptt = false;
+  set.add("corpus", corpus, "prepared text to train on; without it made-up tokens of --vocab words");
+  set.add("vocab", vocabulary, "words of the made-up tokens", {.min = 16, .max = 1e8});
+  set.add("streams", streams.streams.streams, "streams of the global batch", {.min = 1, .max = 1 << 24});
+  set.add("bptt", streams.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
+  set.add("plain", plain, "alternate with a plain torch loop of the same model, dropouts and optimizer (one rank)");
+  set.add("reproducible", run.reproducible, "measure the reproducible mode");
+  blocks.declare(set, /*of_epochs=*/false);
+  declare_compute(set, run);
+  model.declare(set);
+  dropout.declare(set);
+}
+
+ExitCode bench_lm(const BenchLmOptions& options) {
+  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+    if (options.plain && comm.size() > 1) {
+      throw ConfigError(
+          str("bench lm --plain: the plain loop knows one rank, not ", comm.size(), "; run it outside mpirun"));
+    }
+    const data::LmStreamOptions streams = [&] {
+      data::LmStreamOptions s = options.streams.streams;
+      s.seed = static_cast<std::uint64_t>(options.run.seed);
+      return s;
+    }();
+    const train::ShardPlan shards = stages::shard_plan(options.run, streams.streams, /*exact=*/true, comm);
+    const Tokens tokens = open_tokens(options);
+    model::Shape shape = options.model.shape;
+    shape.vocabulary = tokens.vocabulary;
+    model::AwdLstm model(shape, streams.seed, comm.device());
+    train::LmTaskOptions task_options;
+    task_options.streams = streams;
+    task_options.dropout = options.dropout.resolved();
+    task_options.ar = options.streams.ar;
+    task_options.tar = options.streams.tar;
+    task_options.seed = streams.seed;
+    train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
+    std::unique_ptr<PlainRun> plain;
+    const auto between = [&](std::int64_t steps) {
+      if (!options.plain) return;
+      if (!plain) plain = std::make_unique<PlainRun>(options, shape, *tokens.plain_shards, streams, comm.device());
+      plain->block(steps);
+    };
+    const double before = product_peak(comm.device(), at::kFloat);
+    const TrainingFigures figures =
+        measure_training(task, model.parameters(), options.run, shards, options.blocks, comm, between);
+    const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
+    if (comm.rank() != 0) return ExitCode::kDone;
+
+    nlohmann::json line = {{"bench", "lm"},
+                           {"vocab", shape.vocabulary},
+                           {"streams", streams.streams},
+                           {"bptt", streams.bptt},
+                           {"embedding", shape.embedding},
+                           {"hidden", shape.hidden},
+                           {"layers", shape.layers},
+                           {"parameters", shape.encoder_parameters() + shape.vocabulary},
+                           {"reproducible", options.run.reproducible}};
+    Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
+                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens; ", stages::describe_compute(comm)));
+    describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
+    if (plain) describe_plain(*plain, figures, line, table);
+    table.print();
+    std::cout << line.dump() << std::endl;
+    return ExitCode::kDone;
+  });
+}
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,29 @@
+// `ulmfit bench lm`: speed of language-model training on this machine, alone or under mpirun.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "config/option_set.h"
+#include "perf/training_run.h"
+#include "stages/options.h"
+
+namespace ulmfit::perf {
+
+struct BenchLmOptions {
+  stages::RunOptions run;
+  stages::ModelOptions model;
+  stages::DropoutOptions dropout;
+  stages::StreamOptions streams;
+  BlockOptions blocks;
+  std::int64_t vocabulary = 33278;
+  std::string corpus;  // "": made-up tokens
+  bool plain = false;
+  void declare(config::OptionSet& set);
+};
+
+// Prints a table on standard error and a JSON line on standard output. ConfigError for --plain on several ranks.
+ExitCode bench_lm(const BenchLmOptions& options);
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,34 @@
+#include "perf/documents.h"
+
+#include "base/error.h"
+#include "data/corpus_folder.h"
+
+namespace ulmfit::perf {
+
+void DocumentOptions::declare(config::OptionSet& set) {
+  set.add("data", data, "labelled folder of prepare-labelled (its train split); without it made-up documents");
+  set.add("vocab", vocabulary, "words of the made-up documents", {.min = 16, .max = 1e8});
+  set.add("documents", documents, "made-up documents", {.min = 2, .max = 1e7});
+  set.add("length", length, "their tokens on average, between a quarter and seven quarters of it", {.min = 4, .max = 1e6});
+  set.add("classes", classes, "their classes", {.min = 2, .max = 1e4});
+}
+
+Documents::Documents(const DocumentOptions& options, std::uint64_t seed) : classes_(options.classes) {
+  if (options.data.empty()) {
+    made_ = std::make_unique<SyntheticCorpus>(options.vocabulary, options.documents, options.length, options.classes, seed);
+    shards_ = std::make_unique<data::ShardSet>(made_->folder(), "train");
+    return;
+  }
+  const data::CorpusInfo info = data::open_corpus(options.data);
+  if (info.kind != "labelled") {
+    throw DataError(str("bench: ", options.data, " has no labels; expected the labelled folder of prepare-labelled"));
+  }
+  shards_ = std::make_unique<data::ShardSet>(data::open_split(options.data, info, "train"));
+  classes_ = static_cast<std::int64_t>(info.labels.size());
+}
+
+double Documents::mean_tokens() const {
+  return static_cast<double>(shards_->token_count()) / static_cast<double>(shards_->document_count());
+}
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,53 @@
+// What the benchmarks share: medians and spreads, the peak of matrix products, arithmetic of a model, a table on the
+// screen.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/shape.h"
+
+namespace ulmfit::perf {
+
+struct Spread {
+  double median = 0;
+  double lowest = 0;
+  double highest = 0;
+};
+
+// `values` is not empty. The median of an even number is the mean of the middle two.
+Spread spread(std::vector<double> values);
+
+// a[i] / b[i] of blocks that were measured one after the other, so that what disturbed one disturbed the other.
+Spread ratio_spread(const std::vector<double>& a, const std::vector<double>& b);
+
+// Adds NAME, NAME_lowest and NAME_highest.
+void add_spread(nlohmann::json& line, const std::string& name, const Spread& value);
+
+// The most FLOP/s that products of large square matrices reach on this device, with the threads that this rank has now.
+double product_peak(at::Device device, at::ScalarType type);
+
+// FLOP of a token, forward and backward: three times those of the forward products, a multiply-add as two. Recomputation
+// does not count as work.
+double encoder_training_flop(const model::Shape& shape);
+double lm_training_flop(const model::Shape& shape);  // with the softmax head
+
+std::string describe(const Spread& value);  // "1,234 (1,198 .. 1,250)"
+
+// Rows of name and value under a title, on standard error: standard output belongs to the JSON line.
+class Table {
+ public:
+  explicit Table(std::string title) : title_(std::move(title)) {}
+  void add(std::string name, std::string value) { rows_.emplace_back(std::move(name), std::move(value)); }
+  void print() const;
+
+ private:
+  std::string title_;
+  std::vector<std::pair<std::string, std::string>> rows_;
+};
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,43 @@
+// Where the time of a step goes, told by the operators that torch reports while a profile is alive. Model code names its
+// phases with RECORD_USER_SCOPE("ulmfit: NAME"), which costs nothing while nobody listens.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ulmfit::perf {
+
+struct ProfileFigures {
+  double seconds = 0;                         // from start() to stop()
+  std::map<std::string, double> by_phase;     // seconds; what no operator or scope covers is "other"
+  std::map<std::string, double> by_operator;  // seconds of the operator itself, without those that it calls
+  // Share of the time outside matrix products, LSTM kernels and the softmax.
+  double outside_kernels = 0;
+};
+
+// Listens on the thread that made it. On a GPU it sees the time of launches, not of kernels.
+class OpProfile {
+ public:
+  OpProfile();
+  ~OpProfile();
+  OpProfile(const OpProfile&) = delete;
+  OpProfile& operator=(const OpProfile&) = delete;
+  ProfileFigures stop();
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// The phase that an operator or autograd node belongs to by its name; empty: that of the operator which called it.
+std::string phase_of_operator(const std::string& name, bool backward);
+// A product, an LSTM kernel or the softmax head.
+bool is_kernel(const std::string& name);
+
+// The `count` largest, in decreasing order.
+std::vector<std::pair<std::string, double>> largest(const std::map<std::string, double>& seconds, std::size_t count);
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,110 @@
+#include "perf/plain_lm.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+
+#include <cmath>
+#include <tuple>
+#include <vector>
+
+namespace ulmfit::perf {
+namespace {
+
+at::Tensor uniform(at::IntArrayRef sizes, double bound, at::Device device) {
+  return at::empty(sizes, at::TensorOptions(device)).uniform_(-bound, bound).requires_grad_(true);
+}
+
+// One mask over time: [1, B, W].
+at::Tensor locked_dropout(const at::Tensor& x, double drop) {
+  if (drop <= 0) return x;
+  return x * at::empty({1, x.size(1), x.size(2)}, x.options().requires_grad(false)).bernoulli_(1 - drop).div_(1 - drop);
+}
+
+struct Layer {
+  at::Tensor weight_ih, weight_hh, bias_ih, bias_hh, h, c;
+};
+
+}  // namespace
+
+struct PlainLm::Impl {
+  model::DropoutRates rates;
+  double ar, tar, clip;
+  at::Tensor embedding, bias;
+  std::vector<Layer> layers;
+  std::vector<at::Tensor> parameters;
+  std::unique_ptr<torch::optim::AdamW> optimizer;
+
+  at::Tensor encode(const at::Tensor& x) {
+    at::Tensor table = embedding;
+    if (rates.embedding > 0) {
+      table = table * at::empty({table.size(0), 1}, table.options().requires_grad(false))
+                          .bernoulli_(1 - rates.embedding)
+                          .div_(1 - rates.embedding);
+    }
+    at::Tensor out = locked_dropout(at::embedding(table, x), rates.input);
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      Layer& layer = layers[l];
+      const at::Tensor dropped = at::dropout(layer.weight_hh, rates.weight, /*train=*/true);
+      at::Tensor h, c;
+      std::tie(out, h, c) =
+          at::lstm(out, {layer.h, layer.c}, {layer.weight_ih, dropped, layer.bias_ih, layer.bias_hh}, /*has_biases=*/true,
+                   /*num_layers=*/1, /*dropout=*/0.0, /*train=*/true, /*bidirectional=*/false, /*batch_first=*/false);
+      layer.h = h.detach();
+      layer.c = c.detach();
+      if (l + 1 < layers.size()) out = locked_dropout(out, rates.hidden);
+    }
+    return out;
+  }
+};
+
+PlainLm::PlainLm(const model::Shape& shape, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
+                 double tar, std::int64_t streams, std::uint64_t seed, at::Device device)
+    : impl_(std::make_unique<Impl>()) {
+  at::manual_seed(seed);
+  impl_->rates = rates;
+  impl_->ar = ar;
+  impl_->tar = tar;
+  impl_->clip = optim.clip;
+  impl_->embedding = uniform({shape.vocabulary, shape.embedding}, 0.1, device);
+  impl_->bias = at::zeros({shape.vocabulary}, at::TensorOptions(device)).requires_grad_(true);
+  impl_->parameters = {impl_->embedding, impl_->bias};
+  for (std::int64_t l = 0; l < shape.layers; ++l) {
+    const std::int64_t width = shape.output_width(l);
+    const double bound = 1 / std::sqrt(static_cast<double>(width));
+    Layer layer{uniform({4 * width, shape.input_width(l)}, bound, device),
+                uniform({4 * width, width}, bound, device),
+                uniform({4 * width}, bound, device),
+                uniform({4 * width}, bound, device),
+                at::zeros({1, streams, width}, at::TensorOptions(device)),
+                at::zeros({1, streams, width}, at::TensorOptions(device))};
+    for (const auto& p : {layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh}) impl_->parameters.push_back(p);
+    impl_->layers.push_back(std::move(layer));
+  }
+  impl_->optimizer = std::make_unique<torch::optim::AdamW>(impl_->parameters, torch::optim::AdamWOptions(optim.lr)
+                                                                                  .betas({optim.beta1, optim.beta2})
+                                                                                  .eps(optim.eps)
+                                                                                  .weight_decay(optim.weight_decay));
+}
+
+PlainLm::~PlainLm() = default;
+
+double PlainLm::train_step(const at::Tensor& x, const at::Tensor& y) {
+  Impl& m = *impl_;
+  m.optimizer->zero_grad();
+  const at::Tensor top = m.encode(x);
+  const at::Tensor dropped = locked_dropout(top, m.rates.output);
+  const at::Tensor logits = at::linear(dropped.flatten(0, 1), m.embedding, m.bias);
+  const at::Tensor nats = at::cross_entropy_loss(logits, y.reshape({-1}));
+  at::Tensor loss = nats;
+  if (m.ar > 0) loss = loss + m.ar * dropped.square().mean();
+  if (m.tar > 0 && x.size(0) > 1) {
+    loss = loss + m.tar * (top.slice(0, 1) - top.slice(0, 0, top.size(0) - 1)).square().mean();
+  }
+  loss.backward();
+  if (m.clip > 0) torch::nn::utils::clip_grad_norm_(m.parameters, m.clip);
+  m.optimizer->step();
+  return nats.item<double>();
+}
+
+}  // namespace ulmfit::perf

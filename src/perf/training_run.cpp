@@ -1,0 +1,155 @@
+#include "perf/training_run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/machine.h"
+#include "base/stopwatch.h"
+#include "comm/grad_reducer.h"
+#include "train/number_format.h"
+#include "train/trainer.h"
+
+namespace ulmfit::perf {
+namespace {
+
+constexpr std::size_t kOperatorsShown = 10;
+
+// Takes the time of blocks between the reports of single steps.
+class BlockObserver : public train::Observer {
+ public:
+  BlockObserver(const BlockOptions& options, const std::function<void(std::int64_t)>& between)
+      : options_(options), between_(between), block_end_(options.warmup) {}
+
+  void watch_items(const train::Trainer& trainer) { trainer_ = &trainer; }
+
+  void on_step_report(const train::StepReport& report) override {
+    seconds_ += watch_.seconds();
+    loss_ += report.loss;
+    if (report.step == block_end_) end_block(report.step);
+    watch_ = Stopwatch();
+  }
+  void on_evaluation(const train::EvaluationReport&) override {}
+  nlohmann::json state() override { return nullptr; }
+
+  TrainingFigures finish() {
+    if (profile_) figures_.profile = profile_->stop();
+    return std::move(figures_);
+  }
+
+ private:
+  void end_block(std::int64_t step) {
+    const std::int64_t steps = step - block_start_;
+    if (step > options_.warmup) {
+      figures_.rates.push_back((trainer_->items() - items_) / seconds_);
+      figures_.losses.push_back(loss_ / static_cast<double>(steps));
+    }
+    if (figures_.rates.size() == 1) figures_.peak_memory = peak_resident_bytes();
+    if (between_) between_(steps);
+    const bool last = static_cast<std::int64_t>(figures_.rates.size()) == options_.blocks;
+    if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>();
+    block_start_ = step;
+    block_end_ = last ? -1 : step + options_.block;
+    items_ = trainer_->items();
+    seconds_ = 0;
+    loss_ = 0;
+  }
+
+  BlockOptions options_;
+  const std::function<void(std::int64_t)>& between_;
+  const train::Trainer* trainer_ = nullptr;
+  TrainingFigures figures_;
+  Stopwatch watch_;
+  double seconds_ = 0;
+  double loss_ = 0;
+  double items_ = 0;
+  std::int64_t block_start_ = 0;
+  std::int64_t block_end_;
+  std::unique_ptr<OpProfile> profile_;
+};
+
+}  // namespace
+
+void BlockOptions::declare(config::OptionSet& set, bool of_epochs) {
+  if (of_epochs) block = 0;
+  set.add("warmup", warmup, "steps before the first block, which do not count", {.min = 1, .max = 1e6});
+  set.add("blocks", blocks, "blocks; the median and the spread over them are told", {.min = 1, .max = 1e6});
+  set.add("block", block, of_epochs ? "steps of a block; 0: a pass over the documents" : "steps of a block",
+          {.min = of_epochs ? 0.0 : 1.0, .max = 1e6});
+  set.add("profile", profile, "steps under the profile (which slows them), after the blocks; 0: no profile",
+          {.min = 0, .max = 1e6});
+}
+
+void declare_compute(config::OptionSet& set, stages::RunOptions& run) {
+  set.add("train.threads", run.threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
+          {.min = 0, .max = 4096});
+  set.add_choice("device", run.device, {"auto", "cpu", "cuda"}, "where to compute");
+  set.add("train.seed", run.seed, "of weights, made-up data, data order and dropout masks", {.min = 0});
+  set.add_alias("seed", "train.seed");
+}
+
+stages::OptimOptions bench_optim() {
+  stages::OptimOptions optim;
+  optim.schedule = "constant";
+  return optim;
+}
+
+TrainingFigures measure_training(train::Task& task, const std::vector<optim::NamedParameter>& reduced,
+                                 const stages::RunOptions& run, const train::ShardPlan& shards, const BlockOptions& options,
+                                 comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
+  stages::OptimOptions optim = bench_optim();
+  optim.max_steps = options.steps();
+  optim.epochs = options.steps() / task.steps_in_epoch(0) + 1;
+  const train::TrainingPlan plan(optim.plan(task.groups().size()), task);
+  optim::Optimizer optimizer(task.groups(), optim.optimizer());
+  std::vector<comm::ReducedParameter> flat;
+  for (const auto& p : reduced) flat.push_back({p.name, p.tensor});
+  comm::GradReducer reducer(comm, flat);
+  if (run.reproducible) reducer.use_fixed_tree(static_cast<int>(shards.total));
+  train::TrainerOptions trainer_options;
+  trainer_options.clip = optim.clip;
+  trainer_options.log_every = 1;
+  trainer_options.checkpoint_every = 0;
+  BlockObserver observer(options, between);
+  train::Trainer trainer(task, plan, optimizer, reducer, reduced, comm, nullptr, comm.rank() == 0 ? &observer : nullptr,
+                         trainer_options);
+  observer.watch_items(trainer);
+  trainer.run();
+  return observer.finish();
+}
+
+void describe_training(const TrainingFigures& figures, const std::string& rate_name, double flop_an_item,
+                       double product_peak, const comm::Communicator& comm, nlohmann::json& line, Table& table) {
+  const Spread rate = spread(figures.rates);
+  const double flops = rate.median * flop_an_item / comm.size();
+  add_spread(line, rate_name, rate);
+  line["ranks"] = comm.size();
+  line["threads"] = at::get_num_threads();
+  line["loss"] = figures.losses.back();
+  line["model_gflops_per_rank"] = flops / 1e9;
+  line["product_peak_gflops"] = product_peak / 1e9;
+  line["share_of_peak"] = flops / product_peak;
+  line["peak_memory_mb"] = static_cast<double>(figures.peak_memory) / 1e6;
+  line["cpu"] = cpu_model();
+  table.add(rate_name, str(describe(rate), ", ", figures.rates.size(), " blocks"));
+  table.add("loss of the last block", train::fixed(figures.losses.back(), 4));
+  table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / product_peak),
+                                        " of the ", train::significant(product_peak / 1e9, 4), " of large products"));
+  table.add("peak memory", str(train::grouped(static_cast<std::int64_t>(figures.peak_memory / 1000000)), " MB"));
+  if (!figures.profile) return;
+  const ProfileFigures& profile = *figures.profile;
+  line["outside_kernels"] = profile.outside_kernels;
+  table.add("outside products, LSTM, softmax", train::percent(profile.outside_kernels));
+  for (const auto& [name, seconds] : largest(profile.by_phase, profile.by_phase.size())) {
+    line["phases"][name] = seconds / profile.seconds;
+    table.add("  phase: " + name, train::percent(seconds / profile.seconds));
+  }
+  for (const auto& [name, seconds] : largest(profile.by_operator, kOperatorsShown)) {
+    line["operators"][name] = seconds / profile.seconds;
+    table.add("  operator: " + name, train::percent(seconds / profile.seconds));
+  }
+}
+
+}  // namespace ulmfit::perf

@@ -1,0 +1,72 @@
+#include "perf/op_profile.h"
+
+#include <ATen/ATen.h>
+#include <ATen/record_function.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace ulmfit::perf {
+namespace {
+
+double sum(const std::map<std::string, double>& seconds) {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0, [](double s, const auto& entry) { return s + entry.second; });
+}
+
+TEST(OpProfile, PhasesAddUpToTheWholeTime) {
+  const at::Tensor a = at::randn({256, 256});
+  OpProfile profile;
+  at::Tensor b = a;
+  {
+    RECORD_USER_SCOPE("ulmfit: first");
+    for (int i = 0; i < 20; ++i) b = at::mm(b, a).tanh();
+  }
+  {
+    RECORD_USER_SCOPE("ulmfit: second");
+    b = b.exp();
+  }
+  const ProfileFigures figures = profile.stop();
+  EXPECT_NEAR(sum(figures.by_phase), figures.seconds, 1e-3 * figures.seconds + 1e-6);
+  EXPECT_GT(figures.by_phase.at("first"), figures.by_phase.at("second"));
+  EXPECT_GT(figures.by_operator.at("aten::mm"), 0);
+  EXPECT_GT(figures.outside_kernels, 0);
+  EXPECT_LT(figures.outside_kernels, 1);
+}
+
+TEST(OpProfile, TheInnerScopeTakesItsTimeFromTheOuterOne) {
+  const at::Tensor a = at::randn({256, 256});
+  OpProfile profile;
+  {
+    RECORD_USER_SCOPE("ulmfit: outer");
+    {
+      RECORD_USER_SCOPE("ulmfit: inner");
+      for (int i = 0; i < 20; ++i) at::mm(a, a);
+    }
+  }
+  const ProfileFigures figures = profile.stop();
+  EXPECT_GT(figures.by_phase.at("inner"), 10 * figures.by_phase.at("outer"));
+}
+
+TEST(OpProfile, BackwardGoesToThePhaseOfItsNode) {
+  EXPECT_EQ(phase_of_operator("MkldnnRnnLayerBackward0", true), "LSTM backward");
+  EXPECT_EQ(phase_of_operator("torch::autograd::CppNode<ulmfit::model::(anonymous namespace)::Embed>", true),
+            "embedding backward");
+  EXPECT_EQ(phase_of_operator("aten::mm", false), "");
+  const at::Tensor a = at::randn({64, 64}).requires_grad_(true);
+  OpProfile profile;
+  a.square().sum().backward();
+  EXPECT_GT(profile.stop().by_phase.at("other backward"), 0);
+}
+
+TEST(OpProfile, NobodyListensAfterTheStop) {
+  {
+    const OpProfile dropped;
+    at::ones({2}).add(1);
+  }
+  OpProfile profile;
+  const ProfileFigures figures = profile.stop();
+  EXPECT_FALSE(figures.by_operator.contains("aten::add"));
+}
+
+}  // namespace
+}  // namespace ulmfit::perf
