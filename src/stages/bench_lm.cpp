@@ -122,8 +122,8 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     const train::ShardPlan plan = shard_plan(options.run, options.streams, /*exact=*/true, comm);
     train::LmTask task(model, shards, nullptr, task_options, plan, comm);
     OptimOptions optim;
-    optim.max_steps = steps;
-    const train::TrainingPlan training(optim.plan(task.groups().size()), task);
+    optim.max_steps.amount = static_cast<double>(steps);
+    const train::TrainingPlan training(optim.plan(task), task);
     optim::Optimizer optimizer(task.groups(), optim.optimizer());
     std::vector<optim::NamedParameter> reduced;
     std::vector<comm::ReducedParameter> flat;

@@ -89,6 +89,8 @@ std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
   return static_cast<std::int64_t>(lengths_.windows(epoch).size());
 }
 
+std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * lengths_.stream_length(); }
+
 double LmTask::lr_scale(const Position& position) const {
   if (!options_.scale_lr_by_bptt) return 1;
   const auto window = lengths_.windows(position.epoch).at(static_cast<std::size_t>(position.index));

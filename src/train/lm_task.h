@@ -41,6 +41,7 @@ class LmTask : public Task {
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  std::int64_t tokens_in_epoch() const override;
   double lr_scale(const Position& position) const override;
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
