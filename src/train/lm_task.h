@@ -27,7 +27,8 @@ struct LmScore {
   double targets = 0;
 };
 
-// Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out. Collective.
+// Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out, every token but
+// the first a target once. Collective.
 LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, data::LmStreamOptions options,
                     const ShardPlan& plan, comm::Communicator& comm);
 
