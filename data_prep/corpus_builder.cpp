@@ -48,12 +48,13 @@ std::vector<std::int32_t> vocabulary_ids(const std::vector<std::string>& words, 
 }
 
 CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
-                             std::vector<std::string> labels, std::int64_t shard_tokens)
+                             std::vector<std::string> labels, std::int64_t shard_tokens, data::Share share)
     : folder_(std::move(folder)),
       pipeline_(pipeline),
       vocabulary_(vocabulary),
       labels_(std::move(labels)),
-      shard_tokens_(shard_tokens) {
+      shard_tokens_(shard_tokens),
+      share_(share) {
   make_directories(folder_);
   header_.vocabulary_size = vocabulary.size();
   header_.vocabulary_fingerprint = vocabulary.fingerprint();
@@ -61,31 +62,36 @@ CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline
   header_.labelled = !labels_.empty();
 }
 
+data::ShardWriter& CorpusBuilder::writer(const std::string& split) {
+  std::unique_ptr<data::ShardWriter>& found = writers_[split];
+  if (found == nullptr) found = std::make_unique<data::ShardWriter>(folder_, split, header_, shard_tokens_, share_);
+  return *found;
+}
+
 void CorpusBuilder::add(const std::string& split, std::span<const std::int32_t> ids, std::int32_t label) {
-  std::unique_ptr<data::ShardWriter>& writer = writers_[split];
-  if (writer == nullptr) writer = std::make_unique<data::ShardWriter>(folder_, split, header_, shard_tokens_);
-  writer->add(ids, label);
+  writer(split).add(ids, label);
   SplitSummary& summary = splits_[split];
   ++summary.documents;
   summary.tokens += static_cast<std::int64_t>(ids.size());
   summary.unknown += std::count(ids.begin(), ids.end(), vocabulary_.unk());
 }
 
-std::map<std::string, SplitSummary> CorpusBuilder::finish(const nlohmann::json& provenance) {
+std::map<std::string, SplitSummary> CorpusBuilder::finish_shards() {
+  for (const auto& [split, writer] : writers_) writer->finish();
+  return splits_;
+}
+
+void CorpusBuilder::describe(const nlohmann::json& provenance) {
   data::CorpusInfo info;
   info.kind = labels_.empty() ? "lm" : "labelled";
   info.vocabulary_fingerprint = header_.vocabulary_fingerprint;
   info.text_fingerprint = header_.text_fingerprint;
   info.labels = labels_;
-  for (const auto& [split, writer] : writers_) {
-    writer->finish();
-    info.splits[split] = data::split_info(data::ShardSet(folder_, split));
-  }
+  for (const auto& [split, writer] : writers_) info.splits[split] = data::split_info(data::ShardSet(folder_, split));
   vocabulary_.save(folder_ / "vocab.txt");
   write_file_atomic(folder_ / "text.json", pipeline_.to_json().dump(2) + "\n");
   data::write_corpus_info(folder_, info, provenance);
   write_manifest(folder_);
-  return splits_;
 }
 
 }  // namespace ulmfit::data_prep

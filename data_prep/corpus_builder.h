@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/shard_writer.h"
+#include "data/share.h"
 #include "data_prep/token_spool.h"
 #include "text/text_pipeline.h"
 #include "text/vocabulary.h"
@@ -41,21 +42,29 @@ struct SplitSummary {
 class CorpusBuilder {
  public:
   // `labels`: class names of a labelled corpus; empty for one of kind "lm". The pipeline and the vocabulary must outlive
-  // this.
+  // this. With a `share`, several builders see the same documents, and each writes its shards of every split.
   CorpusBuilder(std::filesystem::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
-                std::vector<std::string> labels, std::int64_t shard_tokens);
+                std::vector<std::string> labels, std::int64_t shard_tokens, data::Share share = {});
 
   void add(const std::string& split, std::span<const std::int32_t> ids, std::int32_t label = -1);
+  // Whether the next document of a split is this builder's to add; else it is passed over, with its number of tokens.
+  bool adds_next(const std::string& split) { return writer(split).writes_next(); }
+  void pass_over(const std::string& split, std::size_t tokens) { writer(split).pass_over(tokens); }
 
-  // Writes what is left, the manifest last.
-  std::map<std::string, SplitSummary> finish(const nlohmann::json& provenance);
+  // Writes the last shards; what this builder has added, by split.
+  std::map<std::string, SplitSummary> finish_shards();
+  // Describes the shards of all builders, the manifest last. One builder calls it, after finish_shards() of all.
+  void describe(const nlohmann::json& provenance);
 
  private:
+  data::ShardWriter& writer(const std::string& split);
+
   std::filesystem::path folder_;
   const text::TextPipeline& pipeline_;
   const text::Vocabulary& vocabulary_;
   std::vector<std::string> labels_;
   std::int64_t shard_tokens_;
+  data::Share share_;
   data::ShardHeader header_;
   std::map<std::string, std::unique_ptr<data::ShardWriter>> writers_;
   std::map<std::string, SplitSummary> splits_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
@@ -55,25 +56,97 @@ std::vector<bool> validation_documents(const PrepareCorpusOptions& options, cons
   return valid;
 }
 
-void write_splits(const TokenSpool& spool, const std::vector<bool>& valid, const std::vector<std::int32_t>& ids_of_words,
-                  CorpusBuilder& builder) {
-  std::vector<std::int32_t> ids;
-  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> words) {
-    ids.clear();
-    for (const std::uint32_t word : words) ids.push_back(ids_of_words[word]);
-    builder.add(valid[static_cast<std::size_t>(document)] ? "valid" : "train", ids);
-  });
+// Every rank must have read the same text.
+void check_agreement(const TokenSpool& spool, Team& team) {
+  const auto all = team.gather(str(spool.document_count(), " documents of ", spool.text_bytes(), " bytes"));
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw DataError(str("cannot prepare a corpus: rank ", rank, " has read ", all[rank], ", rank 0 ", all[0],
+                        "; all ranks must see the same input files at the same paths"));
+  }
 }
 
-// Spools, counts, splits and writes into `folder`.
-PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& request, const fs::path& folder) {
-  PreparedCorpus result;
-  const TextSetup setup = text_setup(options.text, options.vocabulary_from);
-  const fs::path spool_file = folder / "tokens.spool";
-  TokenSpool spool(spool_file, setup.pipeline, options.threads);
+// Adds lines "count word".
+void add_counts(const std::string& lines, text::TokenCounts& counts) {
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t blank = lines.find(' ', at);
+    const std::size_t end = lines.find('\n', blank);
+    counts[lines.substr(blank + 1, end - blank - 1)] += std::stoll(lines.substr(at, blank - at));
+    at = end + 1;
+  }
+}
+
+// The vocabulary of the training text of all ranks, made on rank 0. Words hold neither blanks nor line ends.
+text::Vocabulary build_vocabulary(text::TokenCounts counts, const text::VocabularyOptions& options, Team& team) {
+  for (int from = 1; from < team.size(); ++from) {  // one after the other: rank 0 holds the words of one more
+    std::string lines;
+    if (from == team.rank()) {
+      for (const auto& [word, count] : counts) lines += str(count, ' ', word, '\n');
+    }
+    team.broadcast(lines, from);
+    if (team.rank() == 0) add_counts(lines, counts);
+  }
+  std::string words;
+  if (team.rank() == 0) {
+    const text::Vocabulary built = text::Vocabulary::build(counts, options);
+    for (const std::string& token : built.tokens()) words += token + '\n';
+  }
+  team.broadcast(words, 0);
+  std::istringstream lines(words);
+  std::vector<std::string> tokens;
+  for (std::string token; std::getline(lines, token);) tokens.push_back(token);
+  return text::Vocabulary(std::move(tokens));
+}
+
+// Goes through the spools of all ranks in the order of the documents, and writes this rank's shards of them.
+void write_splits(const std::vector<fs::path>& spools, const std::vector<std::int64_t>& batch_documents,
+                  const std::vector<bool>& valid, CorpusBuilder& builder) {
+  std::vector<SpoolReader> readers(spools.begin(), spools.end());
+  std::vector<std::uint32_t> stored;
+  std::vector<std::int32_t> ids;
+  std::size_t document = 0;
+  for (std::size_t batch = 0; batch < batch_documents.size(); ++batch) {
+    SpoolReader& reader = readers[batch % readers.size()];
+    for (std::int64_t i = 0; i < batch_documents[batch]; ++i) {
+      const std::string split = valid[document++] ? "valid" : "train";
+      const std::size_t length = reader.next();
+      if (!builder.adds_next(split)) {
+        reader.skip();
+        builder.pass_over(split, length);
+        continue;
+      }
+      stored.resize(length);
+      reader.read(stored);
+      ids.assign(stored.begin(), stored.end());
+      builder.add(split, ids);
+    }
+  }
+}
+
+// What all ranks have written, by split.
+std::map<std::string, SplitSummary> summed(const std::map<std::string, SplitSummary>& mine, Team& team) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [split, s] : mine) json[split] = {s.documents, s.tokens, s.unknown};
+  std::map<std::string, SplitSummary> all;
+  for (const std::string& text : team.gather(json.dump())) {
+    const nlohmann::json theirs = nlohmann::json::parse(text);
+    for (const auto& item : theirs.items()) {
+      SplitSummary& sum = all[item.key()];
+      sum.documents += item.value().at(0).get<std::int64_t>();
+      sum.tokens += item.value().at(1).get<std::int64_t>();
+      sum.unknown += item.value().at(2).get<std::int64_t>();
+    }
+  }
+  return all;
+}
+
+fs::path spool_file(const fs::path& folder, int rank) { return folder / str("tokens-", rank, ".spool"); }
+
+// Reads all text and spools this rank's share; the number of documents of the training inputs.
+std::int64_t spool_inputs(const PrepareCorpusOptions& options, bool fastai_rules, TokenSpool& spool,
+                          text::CleanCounts& cleaned) {
   const auto read = [&](const std::vector<fs::path>& inputs) {
-    spool_documents({inputs, options.format, options.text_columns, options.header, setup.pipeline.options().fastai_rules},
-                    spool, result.cleaned);
+    spool_documents({inputs, options.format, options.text_columns, options.header, fastai_rules}, spool, cleaned);
   };
   read(options.inputs);
   const std::int64_t train_documents = spool.document_count();
@@ -84,15 +157,33 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
   if (!options.valid_inputs.empty() && spool.document_count() == train_documents) {
     throw DataError("cannot prepare a corpus: the validation files hold no text; check the files and --format");
   }
+  return train_documents;
+}
+
+// Spools, counts, splits and writes into `folder`.
+PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& request, const fs::path& folder,
+                     Team& team) {
+  PreparedCorpus result;
+  const TextSetup setup = text_setup(options.text, options.vocabulary_from);
+  std::vector<fs::path> spools;
+  for (int rank = 0; rank < team.size(); ++rank) spools.push_back(spool_file(folder, rank));
+  TokenSpool spool(spool_file(folder, team.rank()), setup.pipeline, options.threads, team.share());
+  const std::int64_t train_documents = spool_inputs(options, setup.pipeline.options().fastai_rules, spool, result.cleaned);
+  check_agreement(spool, team);
 
   const std::vector<bool> valid = validation_documents(options, spool, train_documents);
   const auto is_train = [&](std::int64_t document) { return !valid[static_cast<std::size_t>(document)]; };
   const text::Vocabulary vocabulary =
-      setup.vocabulary ? *setup.vocabulary : text::Vocabulary::build(count_words(spool, is_train), options.vocabulary);
-  CorpusBuilder builder(folder, setup.pipeline, vocabulary, {}, options.shard_tokens);
-  write_splits(spool, valid, vocabulary_ids(spool.words(), vocabulary), builder);
-  fs::remove(spool_file);
-  result.splits = builder.finish({{"request", request}, {"cleaned", describe(result.cleaned)}});
+      setup.vocabulary ? *setup.vocabulary : build_vocabulary(count_words(spool, is_train), options.vocabulary, team);
+  spool.translate(vocabulary_ids(spool.words(), vocabulary));
+  team.barrier();  // the spools are read by all
+  CorpusBuilder builder(folder, setup.pipeline, vocabulary, {}, options.shard_tokens, team.share());
+  write_splits(spools, spool.batch_documents(), valid, builder);
+  result.splits = summed(builder.finish_shards(), team);
+  if (team.rank() == 0) {
+    for (const fs::path& file : spools) fs::remove(file);
+    builder.describe({{"request", request}, {"cleaned", describe(result.cleaned)}});
+  }
   result.vocabulary_size = vocabulary.size();
   result.text_bytes = spool.text_bytes();
   return result;
@@ -100,22 +191,36 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
 
 }  // namespace
 
-PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options) {
+PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options, Team& team) {
   check(options);
   const Stopwatch watch;
-  const nlohmann::json request = request_of(options);
-  if (already_prepared(options.output, {"."}, request)) {
+  nlohmann::json request;
+  std::optional<PartialFolder> partial;  // rank 0's
+  std::string folder;                    // empty: nothing to do
+  if (team.rank() == 0) {
+    request = request_of(options);
+    if (!already_prepared(options.output, {"."}, request)) folder = partial.emplace(options.output).path().string();
+  }
+  team.broadcast(folder, 0);
+  PreparedCorpus result;
+  result.already_prepared = folder.empty();
+  if (result.already_prepared) {
     log::info("prepare", str(options.output.string(), " is already prepared from the same text and options"));
-    PreparedCorpus result;
-    result.already_prepared = true;
     return result;
   }
-  PartialFolder partial(options.output);
-  PreparedCorpus result = build(options, request, partial.path());
-  partial.commit();
-  result.seconds = watch.seconds();
-  log_prepared(result.splits, result.vocabulary_size, result.cleaned, result.text_bytes, result.seconds);
+  result = build(options, request, folder, team);
+  if (partial) {
+    partial->commit();
+    result.seconds = watch.seconds();
+    log_prepared(result.splits, result.vocabulary_size, result.cleaned, result.text_bytes, result.seconds);
+  }
+  team.barrier();  // the folder is there when any rank returns
   return result;
+}
+
+PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options) {
+  Team alone;
+  return prepare_corpus(options, alone);
 }
 
 }  // namespace ulmfit::data_prep

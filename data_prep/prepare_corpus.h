@@ -11,6 +11,7 @@
 #include "data/shard_format.h"
 #include "data_prep/corpus_builder.h"
 #include "data_prep/corpus_reader.h"
+#include "data_prep/team.h"
 #include "text/text_pipeline.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
@@ -45,6 +46,11 @@ struct PreparedCorpus {
 // Makes the folder or leaves nothing. Throws ConfigError for options out of range, DataError for text that cannot be read,
 // an empty corpus, one too small to hold documents out of, and an output folder with other content; FileError when it
 // cannot write.
-PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options);
+//
+// The ranks of a team share the work: every rank reads all text, tokenizes its share of it, and writes its share of the
+// shards; the bytes do not depend on their number. Inputs and output folder are at the same paths for all. Collective; the
+// result is rank 0's.
+PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options, Team& team);
+PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options);  // alone
 
 }  // namespace ulmfit::data_prep

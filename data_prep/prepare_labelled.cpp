@@ -114,8 +114,10 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
     if (const std::string split = lm_split(d.split, options.include_test_text); !split.empty()) lm.add(split, ids);
     if (d.label >= 0) labelled.add(name(d.split), ids, d.label);
   });
-  lm.finish(provenance);
-  labelled.finish(provenance);
+  for (CorpusBuilder* corpus : {&lm, &labelled}) {
+    corpus->finish_shards();
+    corpus->describe(provenance);
+  }
 }
 
 PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::json& request, const fs::path& folder) {

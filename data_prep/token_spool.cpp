@@ -1,7 +1,6 @@
 #include "data_prep/token_spool.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include "base/error.h"
@@ -15,10 +14,11 @@ constexpr std::size_t kBatchBytes = 1 << 20;
 
 }  // namespace
 
-TokenSpool::TokenSpool(std::filesystem::path file, const text::TextPipeline& pipeline, int threads)
+TokenSpool::TokenSpool(std::filesystem::path file, const text::TextPipeline& pipeline, int threads, data::Share share)
     : path_(std::move(file)),
       pipeline_(pipeline),
       threads_(static_cast<std::size_t>(std::max(1, threads > 0 ? threads : available_cores()))),
+      share_(share),
       file_(path_) {}
 
 void TokenSpool::add(std::string document) {
@@ -36,11 +36,14 @@ void TokenSpool::finish() {
 }
 
 void TokenSpool::start_batch() {
+  const auto batch = static_cast<std::int64_t>(batch_documents_.size());
+  batch_documents_.push_back(static_cast<std::int64_t>(waiting_.size()));
+  waiting_bytes_ = 0;
+  if (!share_.has(batch)) return waiting_.clear();
   if (running_.size() >= threads_) take_batch();
   running_.push_back(std::async(std::launch::async, [&pipeline = pipeline_, documents = std::exchange(waiting_, {})] {
     return tokenize(pipeline, documents);
   }));
-  waiting_bytes_ = 0;
 }
 
 TokenSpool::Batch TokenSpool::tokenize(const text::TextPipeline& pipeline, const std::vector<std::string>& documents) {
@@ -76,20 +79,56 @@ void TokenSpool::take_batch() {
 }
 
 void TokenSpool::visit(const Visitor& visit) const {
-  std::ifstream in(path_, std::ios::binary);
+  SpoolReader reader(path_);
   std::vector<std::uint32_t> ids;
-  const auto read = [&](std::uint32_t* to, std::size_t count) {
-    if (!in.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(std::uint32_t)))) {
-      throw FileError(str("cannot read ", path_.string(), " back: it was changed or cut off while this program worked"));
+  std::int64_t document = 0;
+  for (std::size_t b = 0; b < batch_documents_.size(); ++b) {
+    const std::int64_t end = document + batch_documents_[b];
+    if (!share_.has(static_cast<std::int64_t>(b))) document = end;
+    for (; document < end; ++document) {
+      ids.resize(reader.next());
+      reader.read(ids);
+      visit(document, ids);
     }
-  };
-  for (std::int64_t document = 0; document < documents_; ++document) {
-    std::uint32_t length = 0;
-    read(&length, 1);
-    ids.resize(length);
-    read(ids.data(), length);
-    visit(document, ids);
   }
 }
+
+void TokenSpool::translate(const std::vector<std::int32_t>& ids) {
+  const std::filesystem::path translated = path_.string() + ".ids";
+  OutputFile out(translated);
+  std::vector<std::uint32_t> records;
+  const auto flush = [&] {
+    out.write(records.data(), records.size() * sizeof(std::uint32_t));
+    records.clear();
+  };
+  visit([&](std::int64_t, std::span<const std::uint32_t> words) {
+    records.push_back(static_cast<std::uint32_t>(words.size()));
+    for (const std::uint32_t word : words) records.push_back(static_cast<std::uint32_t>(ids[word]));
+    if (records.size() * sizeof(std::uint32_t) >= kBatchBytes) flush();
+  });
+  flush();
+  out.close();
+  rename_synced(translated, path_);
+}
+
+SpoolReader::SpoolReader(std::filesystem::path file) : path_(std::move(file)), in_(path_, std::ios::binary) {
+  if (!in_) throw FileError(str("cannot open ", path_.string(), ": all ranks must see the output folder at this path"));
+}
+
+void SpoolReader::read_raw(std::uint32_t* to, std::size_t count) {
+  if (!in_.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count * sizeof(std::uint32_t)))) {
+    throw FileError(str("cannot read ", path_.string(), " back: it was changed or cut off while this program worked"));
+  }
+}
+
+std::size_t SpoolReader::next() {
+  std::uint32_t length = 0;
+  read_raw(&length, 1);
+  return length_ = length;
+}
+
+void SpoolReader::read(std::span<std::uint32_t> ids) { read_raw(ids.data(), length_); }
+
+void SpoolReader::skip() { in_.ignore(static_cast<std::streamsize>(length_ * sizeof(std::uint32_t))); }
 
 }  // namespace ulmfit::data_prep

@@ -1,9 +1,14 @@
 // prepare-corpus and prepare-labelled.
+#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/machine.h"
+#include "comm/launch.h"
 #include "commands/commands.h"
+#include "commands/rank_team.h"
 #include "commands/text_options.h"
 #include "data_prep/prepare_corpus.h"
 #include "data_prep/prepare_labelled.h"
@@ -21,6 +26,13 @@ void declare_header(config::OptionSet& set, std::string& choice) {
 }
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
+
+// Ranks may reach the points where they meet far apart in time: they read and write files of any size.
+constexpr std::chrono::hours kDeadline{24};
+
+int threads_of(std::int64_t given, const comm::Communicator& comm) {
+  return given > 0 ? static_cast<int>(given) : std::max(available_cores() / comm.local_size(), 1);
+}
 
 nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& splits) {
   nlohmann::json json = nlohmann::json::object();
@@ -55,12 +67,15 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none",
           {.min = 0, .max = 0.9});
   set.add("seed", seed, "of the documents held out", {.min = 0});
-  set.add("threads", threads, "0: all cores; the bytes written do not depend on it", {.min = 0, .max = 4096});
+  set.add("threads", threads, "of a rank; 0: the cores of the machine divided by its ranks; the bytes do not depend on it",
+          {.min = 0, .max = 4096});
   text_arguments.declare(set);
   vocabulary.declare(set);
   if (set.parse(arguments).help) {
     std::cout << set.help(
-        "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line.");
+        "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line. Under "
+        "mpirun\n"
+        "the ranks share the work; the bytes written do not depend on their number.");
     return ExitCode::kDone;
   }
   options.inputs = paths(inputs);
@@ -69,19 +84,23 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   options.format = data_prep::corpus_format(format);
   options.header = header_of(header);
   options.seed = static_cast<std::uint64_t>(seed);
-  options.threads = static_cast<int>(threads);
   options.text = text_arguments.resolved();
   options.vocabulary = vocabulary.options;
   options.vocabulary_from = vocabulary.folder_or_file();
-  const auto result = data_prep::prepare_corpus(options);
-  nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
-  if (!result.already_prepared) {
-    line["splits"] = summary(result.splits);
-    line["vocabulary"] = result.vocabulary_size;
-    line["seconds"] = result.seconds;
-  }
-  std::cout << line.dump() << std::endl;
-  return ExitCode::kDone;
+  return comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
+    options.threads = threads_of(threads, comm);
+    RankTeam team(comm);
+    const auto result = data_prep::prepare_corpus(options, team);
+    if (comm.rank() != 0) return ExitCode::kDone;
+    nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
+    if (!result.already_prepared) {
+      line["splits"] = summary(result.splits);
+      line["vocabulary"] = result.vocabulary_size;
+      line["seconds"] = result.seconds;
+    }
+    std::cout << line.dump() << std::endl;
+    return ExitCode::kDone;
+  });
 }
 
 ExitCode prepare_labelled(const Arguments& arguments) {

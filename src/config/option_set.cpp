@@ -89,6 +89,27 @@ void OptionSet::add(const std::string& key, std::vector<std::string>& variable, 
   for (const auto& value : variable) e.default_text += (e.default_text.empty() ? "" : " ") + value;
 }
 
+void OptionSet::add(const std::string& key, Length& variable, std::string help, Length::Unit bare, Limits limits,
+                    OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<length>", resume);
+  e.assign = [&variable, key, bare, limits](const auto& v) {
+    Length length;
+    try {
+      length = parse_length(v.back(), bare);
+    } catch (const ConfigError& error) {
+      throw ConfigError(str("--", key, "=", v.back(), ": ", error.what()));
+    }
+    if (length.unit == bare) {
+      parse_number<std::int64_t>(key, to_text(length, bare), limits);
+    } else if (length.amount == 0) {
+      throw ConfigError(str("--", key, "=", v.back(), ": expected more than 0"));
+    }
+    variable = length;
+  };
+  e.values = [&variable, bare] { return std::vector<std::string>{to_text(variable, bare)}; };
+  e.default_text = to_text(variable, bare);
+}
+
 void OptionSet::add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices,
                            std::string help, OnResume resume) {
   std::string unit;
@@ -201,24 +222,6 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
     }
   }
   return best;
-}
-
-Length parse_length(std::string_view text) {
-  double amount = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const auto fail = [&] {
-    return ConfigError(
-        str("'", text, "' is not a length: expected a number with e (epochs), s (steps), t, kt or Mt (tokens)"));
-  };
-  if (error != std::errc{} || !std::isfinite(amount) || amount < 0) throw fail();
-  if (suffix.empty()) return {Length::Unit::kNone, amount};
-  if (suffix == "e") return {Length::Unit::kEpochs, amount};
-  if (suffix == "s") return {Length::Unit::kSteps, amount};
-  if (suffix == "t") return {Length::Unit::kTokens, amount};
-  if (suffix == "kt") return {Length::Unit::kTokens, amount * 1e3};
-  if (suffix == "Mt") return {Length::Unit::kTokens, amount * 1e6};
-  throw fail();
 }
 
 }  // namespace ulmfit::config

@@ -18,10 +18,12 @@
 #include <utility>
 #include <vector>
 
+#include "config/length.h"
+
 namespace ulmfit::config {
 
-// Whether a run folder may be continued with another value of the option.
-enum class OnResume { kMustMatch, kMayChange };
+// Whether a run folder may be continued with another value of the option: never, when the run is extended, or always.
+enum class OnResume { kMustMatch, kMayExtend, kMayChange };
 
 struct Limits {
   double min = -std::numeric_limits<double>::infinity();
@@ -43,6 +45,10 @@ class OptionSet {
   // May be given several times; in a config file as several lines.
   void add(const std::string& key, std::vector<std::string>& variable, std::string help,
            OnResume resume = OnResume::kMustMatch);
+  // A length (length.h); a bare number has the unit `bare`, must be whole, and lies within the limits. In another unit it
+  // is above 0.
+  void add(const std::string& key, Length& variable, std::string help, Length::Unit bare, Limits limits = {},
+           OnResume resume = OnResume::kMustMatch);
   // One of `choices`.
   void add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices, std::string help,
                   OnResume resume = OnResume::kMustMatch);
@@ -60,12 +66,17 @@ class OptionSet {
 
   std::string help(std::string_view introduction) const;
 
-  // The resolved values as a config file. `only` restricts it to those that must match on resume.
+  // The resolved values as a config file.
   std::string to_config() const;
 
-  // Keys whose value in `saved` (a text that to_config() wrote) differs from the value now, of those that must match:
-  // "train.seed: 1 in the run folder, 2 now".
-  std::vector<std::string> differences(const std::string& saved) const;
+  struct Difference {
+    std::string key;
+    std::string before;  // several values joined by blanks; "nothing" for none
+    std::string now;
+    OnResume resume = OnResume::kMustMatch;
+  };
+  // Keys whose value in `saved` (a text that to_config() wrote) differs from the value now, of those that may not change.
+  std::vector<Difference> differences(const std::string& saved) const;
 
  private:
   struct Entry {
@@ -99,12 +110,5 @@ std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file);  
 
 // The closest of `known` to `word` by edit distance.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
-
-// A number with a suffix: "5e" epochs, "10kt" thousand tokens, "200s" steps; a bare number has the unit of the option.
-struct Length {
-  enum class Unit { kNone, kEpochs, kTokens, kSteps } unit = Unit::kNone;
-  double amount = 0;
-};
-Length parse_length(std::string_view text);  // throws ConfigError
 
 }  // namespace ulmfit::config

@@ -111,7 +111,7 @@ OptionSet::Parsed OptionSet::parse(const std::vector<std::string>& arguments) {
   return {};
 }
 
-std::vector<std::string> OptionSet::differences(const std::string& saved) const {
+std::vector<OptionSet::Difference> OptionSet::differences(const std::string& saved) const {
   std::istringstream in(saved);
   Values before;
   for (const auto& [key, value] : read_ini(in, "saved in the run folder")) before[key].push_back(value);
@@ -120,14 +120,13 @@ std::vector<std::string> OptionSet::differences(const std::string& saved) const 
     for (const auto& value : list) text += (text.empty() ? "" : " ") + value;
     return text.empty() ? std::string("nothing") : text;
   };
-  std::vector<std::string> lines;
+  std::vector<Difference> found;
   for (const auto& e : entries_) {
     const auto old = joined(before.contains(e.key) ? before.at(e.key) : std::vector<std::string>{});
     const auto now = joined(e.values());
-    if (e.resume == OnResume::kMustMatch && old != now)
-      lines.push_back(str(e.key, ": ", old, " in the run folder, ", now, " now"));
+    if (e.resume != OnResume::kMayChange && old != now) found.push_back({e.key, old, now, e.resume});
   }
-  return lines;
+  return found;
 }
 
 std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file) {

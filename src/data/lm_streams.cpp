@@ -49,6 +49,7 @@ struct LmStreams::Impl {
 
   std::vector<Window> cut(std::int64_t e) const;
   void enter(std::int64_t e);
+  LmBatch cut_out(const Window& window, std::int64_t first, std::int64_t count) const;  // of the epoch last asked for
   void read(std::int64_t first, std::span<std::int32_t> out) const;
   void read_document(std::int64_t document, std::int64_t first, std::span<std::int32_t> out) const;
 };
@@ -109,6 +110,26 @@ void LmStreams::Impl::read(std::int64_t first, std::span<std::int32_t> out) cons
   }
 }
 
+LmBatch LmStreams::Impl::cut_out(const Window& window, std::int64_t first, std::int64_t count) const {
+  LmBatch batch;
+  batch.first_stream = first;
+  batch.T = window.length;
+  batch.B = count;
+  const auto T = static_cast<std::size_t>(batch.T);
+  const auto B = static_cast<std::size_t>(batch.B);
+  batch.x.resize(T * B);
+  batch.y.resize(T * B);
+  std::vector<std::int32_t> tokens(T + 1);
+  for (std::size_t b = 0; b < B; ++b) {
+    read((first + static_cast<std::int64_t>(b)) * length + window.offset, tokens);
+    for (std::size_t t = 0; t < T; ++t) {
+      batch.x[t * B + b] = tokens[t];
+      batch.y[t * B + b] = tokens[t + 1];
+    }
+  }
+  return batch;
+}
+
 LmStreams::LmStreams(const ShardSet& shards, const LmStreamOptions& options)
     : impl_(std::make_unique<Impl>(shards, options)) {
   if (options.streams < 1) throw ConfigError(str("cannot cut a corpus into ", options.streams, " streams: give 1 or more"));
@@ -141,26 +162,18 @@ LmBatch LmStreams::batch(std::int64_t epoch, std::int64_t window, std::int64_t f
     throw std::out_of_range(str("window ", window, " of ", windows, ", streams ", first, " to ", first + count, " of ",
                                 impl_->options.streams));
   }
-  const Window cut = impl_->windows[static_cast<std::size_t>(window)];
-  LmBatch batch;
+  LmBatch batch = impl_->cut_out(impl_->windows[static_cast<std::size_t>(window)], first, count);
   batch.epoch = epoch;
   batch.window = window;
-  batch.first_stream = first;
-  batch.T = cut.length;
-  batch.B = count;
   batch.epoch_start = window == 0;
-  const auto T = static_cast<std::size_t>(batch.T);
-  const auto B = static_cast<std::size_t>(batch.B);
-  batch.x.resize(T * B);
-  batch.y.resize(T * B);
-  std::vector<std::int32_t> tokens(T + 1);
-  for (std::size_t b = 0; b < B; ++b) {
-    impl_->read((first + static_cast<std::int64_t>(b)) * impl_->length + cut.offset, tokens);
-    for (std::size_t t = 0; t < T; ++t) {
-      batch.x[t * B + b] = tokens[t];
-      batch.y[t * B + b] = tokens[t + 1];
-    }
-  }
+  return batch;
+}
+
+LmBatch LmStreams::rest(std::int64_t epoch) {
+  impl_->enter(epoch);
+  LmBatch batch = impl_->cut_out({impl_->length, dropped_tokens() - 1}, impl_->options.streams - 1, 1);
+  batch.epoch = epoch;
+  batch.window = static_cast<std::int64_t>(impl_->windows.size());
   return batch;
 }
 

@@ -57,6 +57,10 @@ class LmStreams {
   // Streams [first, first + count) of window `window` of `epoch`. Not thread-safe (one reader thread).
   LmBatch batch(std::int64_t epoch, std::int64_t window, std::int64_t first, std::int64_t count);
 
+  // What the last stream leaves: its continuation to the epoch's last token, B = 1, T = dropped_tokens() - 1 (perhaps 0).
+  // Evaluation, which counts every target, reads it behind the windows. Not thread-safe.
+  LmBatch rest(std::int64_t epoch);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
@@ -112,6 +113,8 @@ struct ShardWriter::Impl {
   std::string split;
   ShardHeader header;  // counts: of the documents in all shards
   std::int64_t shard_tokens = 0;
+  Share share;
+  std::int64_t shard = 0;  // number of the open one
   std::vector<std::string> names;
 
   // The open shard.
@@ -122,6 +125,7 @@ struct ShardWriter::Impl {
 
   template <class Id>
   void append(std::span<const std::int32_t> ids);
+  void count(std::size_t document_tokens);  // closes the shard that is full
   void close_shard();
   void write_file(const fs::path& path) const;
 };
@@ -168,19 +172,29 @@ void ShardWriter::Impl::write_file(const fs::path& path) const {
 }
 
 void ShardWriter::Impl::close_shard() {
-  const std::string name = shard_file_name(split, static_cast<std::int64_t>(names.size()));
-  const Temporary temporary(folder / (name + ".tmp"));
-  write_file(temporary.path());
-  OutputFile(temporary.path(), OutputFile::Mode::kAppend).sync();
-  rename_synced(temporary.path(), folder / name);
-  names.push_back(name);
+  if (share.has(shard)) {
+    const std::string name = shard_file_name(split, shard);
+    const Temporary temporary(folder / (name + ".tmp"));
+    write_file(temporary.path());
+    OutputFile(temporary.path(), OutputFile::Mode::kAppend).sync();
+    rename_synced(temporary.path(), folder / name);
+    names.push_back(name);
+  }
+  ++shard;
   blocks.clear();
   starts.clear();
   labels.clear();
   tokens = 0;
 }
 
-ShardWriter::ShardWriter(fs::path folder, std::string split, ShardHeader header, std::int64_t shard_tokens)
+void ShardWriter::Impl::count(std::size_t document_tokens) {
+  tokens += document_tokens;
+  header.token_count += static_cast<std::int64_t>(document_tokens);
+  header.document_count += 1;
+  if (tokens >= static_cast<std::uint64_t>(shard_tokens)) close_shard();
+}
+
+ShardWriter::ShardWriter(fs::path folder, std::string split, ShardHeader header, std::int64_t shard_tokens, Share share)
     : impl_(std::make_unique<Impl>()) {
   if (header.vocabulary_size < 1 || header.vocabulary_size > (std::int64_t{1} << 31)) {
     throw DataError(
@@ -196,6 +210,7 @@ ShardWriter::ShardWriter(fs::path folder, std::string split, ShardHeader header,
   impl_->split = std::move(split);
   impl_->header = std::move(header);
   impl_->shard_tokens = shard_tokens;
+  impl_->share = share;
   H5dont_atexit();  // we close all; its own clean-up at exit crashes over a file whose closing failed (HDF5 1.10, full
                     // disk)
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // failures become exceptions, not lines on standard error
@@ -205,6 +220,7 @@ ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::add(std::span<const std::int32_t> tokens, std::int32_t label) {
   const auto number = [this] { return str("cannot write document ", impl_->header.document_count, " of ", impl_->split); };
+  if (!writes_next()) throw std::logic_error(number() + ": its shard is another writer's");
   if (tokens.empty()) throw DataError(str(number(), ": it has no tokens (a document begins with xxbos at least)"));
   for (const std::int32_t id : tokens) {
     if (id < 0 || id >= impl_->header.vocabulary_size) {
@@ -221,11 +237,12 @@ void ShardWriter::add(std::span<const std::int32_t> tokens, std::int32_t label) 
   } else {
     impl_->append<std::uint32_t>(tokens);
   }
-  impl_->tokens += tokens.size();
-  impl_->header.token_count += static_cast<std::int64_t>(tokens.size());
-  impl_->header.document_count += 1;
-  if (impl_->tokens >= static_cast<std::uint64_t>(impl_->shard_tokens)) impl_->close_shard();
+  impl_->count(tokens.size());
 }
+
+bool ShardWriter::writes_next() const { return impl_->share.has(impl_->shard); }
+
+void ShardWriter::pass_over(std::size_t tokens) { impl_->count(tokens); }
 
 std::vector<std::string> ShardWriter::finish() {
   if (impl_->tokens > 0) impl_->close_shard();

@@ -100,9 +100,8 @@ TrainingFigures measure_training(train::Task& task, const std::vector<optim::Nam
                                  const stages::RunOptions& run, const train::ShardPlan& shards, const BlockOptions& options,
                                  comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
   stages::OptimOptions optim = bench_optim();
-  optim.max_steps = options.steps();
-  optim.epochs = options.steps() / task.steps_in_epoch(0) + 1;
-  const train::TrainingPlan plan(optim.plan(task.groups().size()), task);
+  optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
+  const train::TrainingPlan plan(optim.plan(task), task);
   optim::Optimizer optimizer(task.groups(), optim.optimizer());
   std::vector<comm::ReducedParameter> flat;
   for (const auto& p : reduced) flat.push_back({p.name, p.tensor});

@@ -1,15 +1,18 @@
 #include "stages/options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 
 #include "base/error.h"
 #include "optim/param_groups.h"
+#include "stages/run_length.h"
 
 namespace ulmfit::stages {
 
 using config::OnResume;
+using Unit = config::Length::Unit;
 
 namespace {
 constexpr double kAlmostOne = 0.999;
@@ -28,6 +31,11 @@ void RunOptions::declare(config::OptionSet& set) {
           "(slower)");
   set.add("dry-run", dry_run, "print the plan and stop", OnResume::kMayChange);
   set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kMayChange);
+  set.add(
+      "extend", extend,
+      "train a run folder, finished or not, longer than it was meant to: more --train.epochs or --train.steps, all else as "
+      "before; from the step reached on, the schedule is that of the longer run",
+      OnResume::kMayChange);
   set.add("train.seed", seed, "of weights, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");
   set.add("train.max-streams-per-pass", max_streams_per_pass,
@@ -36,11 +44,13 @@ void RunOptions::declare(config::OptionSet& set) {
           {.min = 0}, OnResume::kMayChange);
   set.add("comm.deadline", deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
           OnResume::kMayChange);
-  set.add("checkpoint.every", checkpoint_every, "steps between checkpoints, besides the end of each epoch; 0: only those",
-          {.min = 0}, OnResume::kMayChange);
+  set.add(
+      "checkpoint.every", checkpoint_every,
+      "steps (or 10kt: thousand tokens, 0.5e: epochs) between checkpoints, besides the end of each epoch; 0: only those",
+      Unit::kSteps, {.min = 0}, OnResume::kMayChange);
   set.add("checkpoint.keep", checkpoint_keep, "newest checkpoints to keep, besides the best", {.min = 1},
           OnResume::kMayChange);
-  set.add("log.every", log_every, "steps between reports", {.min = 1}, OnResume::kMayChange);
+  set.add("log.every", log_every, "steps (or 10kt, 0.5e) between reports", Unit::kSteps, {.min = 1}, OnResume::kMayChange);
 }
 
 void ModelOptions::declare(config::OptionSet& set) {
@@ -71,9 +81,15 @@ model::DropoutRates DropoutOptions::resolved() const {
 }
 
 void OptimOptions::declare(config::OptionSet& set) {
-  set.add("train.epochs", epochs, "passes over the training text", {.min = 1, .max = 1e6});
+  set.add("train.epochs", epochs,
+          "length of the training: passes over the text, 5 or 5e; or 200s, steps; or 10kt, thousand tokens: then the last "
+          "epoch ends there",
+          Unit::kEpochs, {.min = 1, .max = 1e6}, OnResume::kMayExtend);
   set.add_alias("epochs", "train.epochs");
-  set.add("train.steps", max_steps, "end after that many steps, the schedule with them; 0: after the epochs", {.min = 0});
+  set.add("train.steps", max_steps,
+          "end after that many steps (or 10kt, 2.5e), the schedule with them, if the epochs last as long; 0: after the "
+          "epochs",
+          Unit::kSteps, {.min = 0}, OnResume::kMayExtend);
   set.add("optim.lr", lr, "highest learning rate, of the last layer group", {.min = 0, .max = 1e6});
   set.add_alias("lr", "optim.lr");
   set.add("optim.phase-lr", phase_lr, "highest rate by unfreezing phase, one value each, instead of --optim.lr in all");
@@ -110,16 +126,23 @@ void OptimOptions::declare(config::OptionSet& set) {
                  "weights of the finished stage: the last ones, or those that validated best");
 }
 
-train::PlanOptions OptimOptions::plan(std::size_t groups) const {
+train::PlanOptions OptimOptions::plan(const train::Task& task) const {
+  const std::size_t groups = task.groups().size();
   train::PlanOptions plan;
-  plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, epochs);
+  plan.max_steps = steps_of(max_steps, task);
+  std::int64_t whole_epochs = std::llround(epochs.amount);
+  if (epochs.unit != Unit::kEpochs) {
+    const std::int64_t end = steps_of(epochs, task);
+    whole_epochs = epochs_holding(end, task);
+    plan.max_steps = plan.max_steps == 0 ? end : std::min(plan.max_steps, end);
+  }
+  plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, whole_epochs);
   plan.schedule = shape;
   plan.schedule.kind = optim::parse_schedule_kind(schedule);
   plan.one_schedule = span == "stage";
   plan.lr = lr;
   plan.group_factors =
       group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
-  plan.max_steps = max_steps;
   for (const auto& text : phase_lr) {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "config/length.h"
 #include "config/option_set.h"
 #include "data/lm_streams.h"
 #include "model/document_pooling.h"
 #include "model/shape.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "train/task.h"
 #include "train/trainer.h"
 
 namespace ulmfit::stages {
@@ -23,11 +25,12 @@ struct RunOptions {
   bool reproducible = false;
   bool dry_run = false;
   bool restart = false;
+  bool extend = false;
   std::int64_t seed = 1;
   double deadline = 600;  // seconds a rank waits for the others
-  std::int64_t checkpoint_every = 1000;
+  config::Length checkpoint_every{config::Length::Unit::kSteps, 1000};
   std::int64_t checkpoint_keep = 2;
-  std::int64_t log_every = 50;
+  config::Length log_every{config::Length::Unit::kSteps, 50};
   std::int64_t max_streams_per_pass = 0;  // 0: all
   void declare(config::OptionSet& set);
 };
@@ -52,8 +55,8 @@ struct OptimOptions {
   double factor = 1;          // each group's rate over the one below it
   double weight_decay = 0.01;
   double clip = 0.25;
-  std::int64_t epochs = 1;
-  std::int64_t max_steps = 0;
+  config::Length epochs{config::Length::Unit::kEpochs, 1};
+  config::Length max_steps{config::Length::Unit::kSteps, 0};
   std::string unfreeze = "full";
   std::int64_t patience = 0;
   std::string kind = "adam";
@@ -65,8 +68,8 @@ struct OptimOptions {
   optim::ScheduleOptions shape;
   std::string select = "last";
   void declare(config::OptionSet& set);
-  // The plan for a task with `groups` layer groups; throws ConfigError for nonsense.
-  train::PlanOptions plan(std::size_t groups) const;
+  // The plan for a task, lengths turned into its steps; throws ConfigError for nonsense.
+  train::PlanOptions plan(const train::Task& task) const;
   optim::OptimizerOptions optimizer() const;
 };
 

@@ -1,6 +1,6 @@
 #include "stages/run_folder.h"
 
-#include <utility>
+#include <algorithm>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -19,44 +19,85 @@ void move_aside(const fs::path& folder) {
   }
 }
 
-std::string joined(const std::vector<std::string>& lines) {
+std::string told(const std::vector<config::OptionSet::Difference>& differences) {
   std::string text;
-  for (const auto& line : lines) text += "\n  " + line;
+  for (const auto& d : differences) text += str("\n  ", d.key, ": ", d.before, " in the run folder, ", d.now, " now");
   return text;
+}
+
+// Throws unless every difference is one that --extend allows.
+void check_differences(const std::vector<config::OptionSet::Difference>& differences, const RunOptions& run,
+                       const fs::path& folder) {
+  const auto lengthens = [](const auto& d) { return d.resume == config::OnResume::kMayExtend; };
+  if (differences.empty() || (run.extend && std::all_of(differences.begin(), differences.end(), lengthens))) return;
+  const bool any_length = std::any_of(differences.begin(), differences.end(), lengthens);
+  throw ConfigError(str("run folder ", folder.string(), " was made with other settings:", told(differences),
+                        "\nuse the same settings, another --output, or --restart to move it aside",
+                        any_length && !run.extend ? "; --extend trains it longer" : ""));
+}
+
+// "OUT/" and "OUT" are the same folder.
+fs::path normal(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
+// Refuses a folder that holds something else than a run.
+void check_new(const fs::path& folder) {
+  if (!fs::exists(folder) || fs::is_empty(folder)) return;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename() == ".lock") continue;
+    throw ConfigError(
+        str("--output ", folder.string(), " has files but is not a run folder (no config.cfg); give another folder"));
+  }
 }
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path folder, const config::OptionSet& set, bool restart, const comm::Communicator& comm)
-    : folder_(fs::absolute(std::move(folder)).lexically_normal()) {
-  if (!folder_.has_filename()) folder_ = folder_.parent_path();
+RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Communicator& comm)
+    : folder_(normal(run.output)) {
   if (comm.rank() != 0) return;
-  if (restart && fs::exists(folder_)) move_aside(folder_);
+  if (run.extend && run.restart) {
+    throw ConfigError("--extend goes on with a run folder, --restart begins anew: give one of them");
+  }
+  if (run.restart && fs::exists(folder_)) move_aside(folder_);
   const fs::path config = folder_ / "config.cfg";
   const bool old = fs::exists(config);
-  if (!old && fs::exists(folder_) && !fs::is_empty(folder_)) {
-    bool only_lock = true;
-    for (const auto& entry : fs::directory_iterator(folder_)) only_lock = only_lock && entry.path().filename() == ".lock";
-    if (!only_lock) {
-      throw ConfigError(
-          str("--output ", folder_.string(), " has files but is not a run folder (no config.cfg); give another folder"));
-    }
-  }
+  if (!old) check_new(folder_);
+  if (!old && run.extend) throw ConfigError(str("--extend: there is no run in ", folder_.string(), "; check --output"));
   make_directories(folder_);
   lock_ = std::make_unique<FolderLock>(folder_);
   if (!old) {
     write_file_atomic(config, set.to_config());
     return;
   }
-  const auto differences = set.differences(read_file(config));
-  if (!differences.empty()) {
-    throw ConfigError(str("run folder ", folder_.string(), " was made with other settings:", joined(differences),
-                          "\nuse the same settings, another --output, or --restart to move it aside"));
+  changes_ = set.differences(read_file(config));
+  check_differences(changes_, run, folder_);
+}
+
+void RunFolder::extend(const config::OptionSet& set) {
+  // In this order, a kill between the two leaves the old run without its stage: started again, it writes it anew.
+  if (fs::exists(folder_ / "stage")) {
+    fs::remove_all(folder_ / "stage-before-extension");
+    rename_synced(folder_ / "stage", folder_ / "stage-before-extension");
   }
+  write_file_atomic(folder_ / "config.cfg", set.to_config());
+  changes_.clear();
 }
 
 bool RunFolder::finished(const fs::path& path) {
   return fs::exists(path / "stage" / kManifestName) && !manifest_defect(path / "stage", /*checksums=*/false);
+}
+
+bool nothing_to_do(const RunOptions& run, const std::string& command, const config::OptionSet& set,
+                   comm::Communicator& comm) {
+  if (run.dry_run || run.restart) return false;
+  std::string answer = "no";
+  if (comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, comm).changes().empty()) answer = "yes";
+  comm.broadcast_bytes(answer, 0);
+  if (answer == "no") return false;
+  log::info(command, str(run.output, " is finished: nothing to do (--restart trains anew, --extend longer)"));
+  return true;
 }
 
 }  // namespace ulmfit::stages

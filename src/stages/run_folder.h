@@ -4,23 +4,29 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "comm/communicator.h"
 #include "config/option_set.h"
+#include "stages/options.h"
 
 namespace ulmfit::stages {
 
 class RunFolder {
  public:
-  // Rank 0 creates the folder (or moves an old one aside if `restart`), locks it, and compares the saved configuration with
-  // `set`: ConfigError lists the keys that differ. The other ranks touch nothing. Collective only through the errors it
-  // throws.
-  RunFolder(std::filesystem::path folder, const config::OptionSet& set, bool restart, const comm::Communicator& comm);
+  // Rank 0 creates the folder run.output (or moves an old one aside for --restart), locks it, and compares the saved
+  // configuration with `set`: ConfigError lists the keys that differ, apart from those that --extend may change. The other
+  // ranks touch nothing. Collective only through the errors it throws.
+  RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Communicator& comm);
 
   const std::filesystem::path& path() const { return folder_; }
-  std::filesystem::path stage() const { return folder_ / "stage"; }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
+
+  // What --extend changes, on rank 0; empty when the folder has these settings already.
+  const std::vector<config::OptionSet::Difference>& changes() const { return changes_; }
+  // Makes the settings of `set` those of the folder; a finished stage moves to `path`/stage-before-extension. Rank 0.
+  void extend(const config::OptionSet& set);
 
   // A finished stage stands in `path`/stage (its manifest is whole).
   static bool finished(const std::filesystem::path& path);
@@ -28,6 +34,12 @@ class RunFolder {
  private:
   std::filesystem::path folder_;
   std::unique_ptr<FolderLock> lock_;
+  std::vector<config::OptionSet::Difference> changes_;
 };
+
+// True, and said, when run.output holds the finished stage that `set` asks for. Throws as RunFolder does. Decided by rank
+// 0; collective.
+bool nothing_to_do(const RunOptions& run, const std::string& command, const config::OptionSet& set,
+                   comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -12,6 +13,7 @@
 #include "comm/world_check.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
+#include "stages/run_length.h"
 #include "stages/run_observer.h"
 #include "train/checkpoint_store.h"
 #include "train/trainer.h"
@@ -82,17 +84,41 @@ void select_best(const StageRun& stage, const train::Trainer& trainer, train::Ch
   log::info(stage.title, str("weights of step ", trainer.best_step(), " selected: they validated best"));
 }
 
+// Makes the run folder that of the longer run, and says what becomes of the learning rate. Rank 0.
+void extend(const StageRun& stage, const train::TrainingPlan& plan, std::int64_t step, RunFolder& folder) {
+  using Unit = config::Length::Unit;
+  OptimOptions before = stage.optim;
+  for (const auto& change : folder.changes()) {
+    if (change.key == "train.epochs") before.epochs = config::parse_length(change.before, Unit::kEpochs);
+    if (change.key == "train.steps") before.max_steps = config::parse_length(change.before, Unit::kSteps);
+  }
+  const train::TrainingPlan old(before.plan(stage.task), stage.task);
+  if (plan.total_steps() <= old.total_steps()) {
+    throw ConfigError(str("--extend trains longer, but the run in ", folder.path().string(), " has ", old.total_steps(),
+                          " steps and would now have ", plan.total_steps(), "; give more --train.epochs or --train.steps"));
+  }
+  folder.extend(stage.set);
+  log::info(stage.title, str("extended from ", old.total_steps(), " to ", plan.total_steps(), " steps"));
+  if (step == 0) return;
+  const auto highest = [](const train::StepRates& rates) {
+    return *std::max_element(rates.lr_by_group.begin(), rates.lr_by_group.end());
+  };
+  log::info(stage.title,
+            str("from step ", step, " on the schedule is that of the longer run: the highest learning rate goes from ",
+                highest(old.rates(step - 1)), " to ", highest(plan.rates(step))));
+}
+
 }  // namespace
 
 ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
                    const std::function<void(const StageResult&, const fs::path&)>& finish) {
-  const train::TrainingPlan plan(stage.optim.plan(stage.task.groups().size()), stage.task);
+  const train::TrainingPlan plan(stage.optim.plan(stage.task), stage.task);
   const auto facts = plan_facts(stage, plan, comm);
   log_plan(stage, plan, facts);
   check_world(stage, comm);
   if (stage.run.dry_run) return ExitCode::kDone;
 
-  const RunFolder folder(stage.run.output, stage.set, stage.run.restart, comm);
+  RunFolder folder(stage.run, stage.set, comm);
   std::unique_ptr<train::CheckpointStore> store;
   std::unique_ptr<RunObserver> observer;
   std::optional<train::Snapshot> snapshot;
@@ -101,6 +127,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.checkpoint_keep);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
+    if (!folder.changes().empty()) extend(stage, plan, snapshot ? snapshot->step : 0, folder);
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
@@ -111,14 +138,19 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
   if (stage.run.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
   train::TrainerOptions options;
   options.clip = stage.optim.clip;
-  options.log_every = stage.run.log_every;
-  options.checkpoint_every = stage.run.checkpoint_every;
+  options.log_every = steps_of(stage.run.log_every, stage.task);
+  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task);
   options.patience = stage.optim.patience;
   train::Trainer trainer(stage.task, plan, optimizer, reducer, stage.reduced, comm, store.get(), observer.get(), options);
   trainer.restore(snapshot);
   snapshot.reset();
 
-  if (trainer.run() == train::StopReason::kSignalled) {
+  const std::int64_t first_step = trainer.step();
+  const train::StopReason reason = trainer.run();
+  if (reason == train::StopReason::kEarlyStopped && trainer.step() == first_step) {
+    log::info(stage.title, "early stopping has ended this run: it does not go on");
+  }
+  if (reason == train::StopReason::kSignalled) {
     comm.barrier();
     log::info(stage.title,
               str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));

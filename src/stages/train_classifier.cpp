@@ -64,11 +64,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
   }
-  if (!options.run.dry_run && !options.run.restart && RunFolder::finished(options.run.output)) {
-    const RunFolder folder(options.run.output, set, false, comm);
-    log::info(command, str(options.run.output, " is finished: nothing to do (--restart trains anew)"));
-    return ExitCode::kDone;
-  }
+  if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
   const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.data) / "vocab.txt");
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   if (train.document_count() < 2)
@@ -154,7 +150,7 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   optim.lr = 0.01;
   optim.factor = 2.6;
   optim.unfreeze = "paper";
-  optim.epochs = 10;
+  optim.epochs.amount = 10;
   optim.clip = 25;  // the released scripts': far above ordinary norms, only outliers are cut
   set.add("data", data, "the labelled folder of prepare-labelled", config::OnResume::kMayChange);
   set.require("data");

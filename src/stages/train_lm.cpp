@@ -62,11 +62,7 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
     throw DataError(
         str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
   }
-  if (!options.run.dry_run && !options.run.restart && RunFolder::finished(options.run.output)) {
-    const RunFolder folder(options.run.output, set, false, comm);
-    log::info(command, str(options.run.output, " is finished: nothing to do (--restart trains anew)"));
-    return ExitCode::kDone;
-  }
+  if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
   const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.corpus) / "vocab.txt");
   const data::ShardSet train = data::open_split(options.corpus, corpus, "train");
   std::optional<data::ShardSet> valid;

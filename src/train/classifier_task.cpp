@@ -74,6 +74,7 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
       options_(std::move(options)),
       plan_(plan),
       comm_(comm),
+      train_(train),
       valid_(valid),
       batches_(train, options_.batches),
       steps_per_epoch_(batches_.batches_per_epoch()),

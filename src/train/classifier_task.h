@@ -47,6 +47,7 @@ class ClassifierTask : public Task {
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   std::string rate_unit() const override { return "docs_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
   Evaluation validate() override;
@@ -69,6 +70,7 @@ class ClassifierTask : public Task {
   ClassifierTaskOptions options_;
   ShardPlan plan_;
   comm::Communicator& comm_;
+  const data::ShardSet& train_;
   const data::ShardSet* valid_;
   data::DocumentBatches batches_;
   std::int64_t steps_per_epoch_;

@@ -44,15 +44,19 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
     if (count == 0) continue;
     model::LstmState state = model.zero_state(count);
     double sum = 0;
-    for (std::int64_t w = 0; w < windows; ++w) {
-      const data::LmBatch batch = streams.batch(0, w, first, count);
-      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, count, model.device());
-      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, count, model.device());
+    const auto add = [&](const data::LmBatch& batch) {
+      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, model.device());
+      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, model.device());
       model::EncoderOutput out = model.forward(x, state, recurrent, {}, nullptr);
       state = std::move(out.next);
-      sum += model::linear_cross_entropy(out.top.reshape({batch.T * count, -1}), model.embedding(), model.decoder_bias(),
+      sum += model::linear_cross_entropy(out.top.reshape({batch.T * batch.B, -1}), model.embedding(), model.decoder_bias(),
                                          y.reshape({-1}), 1.0)
                  .nats;
+    };
+    for (std::int64_t w = 0; w < windows; ++w) add(streams.batch(0, w, first, count));
+    if (first + count == options.streams && streams.dropped_tokens() > 1) {
+      state = state.narrow(count - 1, 1);
+      add(streams.rest(0));
     }
     nats[k] = sum;
   }
@@ -61,7 +65,7 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
   const auto* values = all.const_data_ptr<double>();
   LmScore score;
   score.nats = std::accumulate(values, values + all.numel(), 0.0);
-  score.targets = static_cast<double>(options.streams * streams.stream_length());
+  score.targets = static_cast<double>(shards.token_count() - 1);  // the first token is nobody's next
   return score;
 }
 
@@ -89,6 +93,8 @@ LmTask::~LmTask() = default;
 std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
   return static_cast<std::int64_t>(lengths_.windows(epoch).size());
 }
+
+std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * lengths_.stream_length(); }
 
 double LmTask::lr_scale(const Position& position) const {
   if (!options_.scale_lr_by_bptt) return 1;

@@ -27,7 +27,8 @@ struct LmScore {
   double targets = 0;
 };
 
-// Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out. Collective.
+// Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out, every token but
+// the first a target once. Collective.
 LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, data::LmStreamOptions options,
                     const ShardPlan& plan, comm::Communicator& comm);
 
@@ -41,6 +42,7 @@ class LmTask : public Task {
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  std::int64_t tokens_in_epoch() const override;
   double lr_scale(const Position& position) const override;
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;

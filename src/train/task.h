@@ -52,6 +52,7 @@ class Task {
   virtual const std::vector<optim::LayerGroup>& groups() const = 0;  // shallow to deep
   virtual std::string rate_unit() const = 0;                         // "tokens_per_s" or "docs_per_s"
   virtual std::int64_t steps_in_epoch(std::int64_t epoch) const = 0;
+  virtual std::int64_t tokens_in_epoch() const = 0;  // of all ranks together
   virtual double lr_scale(const Position&) const { return 1; }
 
   // Starts reading data at `position`; called once before the first step.

@@ -286,6 +286,25 @@ TEST(LmStreams, WindowsDifferByEpochAndSeedOnly) {
   EXPECT_NE(lengths(1, 0, false), lengths(2, 0, false));
 }
 
+TEST(LmStreams, TheRestContinuesTheLastStreamToTheLastToken) {
+  test::TempDir dir;
+  const ShardSet shards = test::counting_corpus(dir.path(), kLengths, 40);
+  for (const bool backward : {false, true}) {
+    // All of the epoch as one stream.
+    LmStreams whole(shards, options(1, kTokens, false, false, backward));
+    const LmBatch all = whole.batch(0, 0, 0, 1);
+    EXPECT_EQ(whole.rest(0).T, 0);
+    for (const std::int64_t count : {2, 4, 5, 11, 60}) {
+      LmStreams streams(shards, options(count, 7, false, false, backward));
+      const LmBatch rest = streams.rest(0);
+      EXPECT_EQ(rest.T, (kTokens - 1) % count);
+      EXPECT_EQ(rest.B, 1);
+      EXPECT_EQ(rest.x, std::vector<std::int64_t>(all.x.end() - rest.T, all.x.end())) << count << " streams";
+      EXPECT_EQ(rest.y, std::vector<std::int64_t>(all.y.end() - rest.T, all.y.end())) << count << " streams";
+    }
+  }
+}
+
 TEST(LmStreams, RefusesWhatCannotBeCut) {
   test::TempDir dir;
   const ShardSet shards = test::counting_corpus(dir.path(), {10});

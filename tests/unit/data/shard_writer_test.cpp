@@ -105,6 +105,34 @@ TEST(ShardWriter, CutsAtTheDocumentThatReachesTheLimit) {
   EXPECT_EQ(all_tokens(shards), expected);
 }
 
+TEST(ShardWriter, WritersThatShareTheShardsWriteTheBytesOfOne) {
+  test::TempDir alone, together;
+  const auto document = [](std::size_t d) {
+    return std::vector<std::int32_t>(1 + d % 7, static_cast<std::int32_t>(d % 10));
+  };
+  constexpr std::size_t kDocuments = 100;
+  ShardWriter one(alone.path(), "train", test::corpus_header(10), 30);
+  for (std::size_t d = 0; d < kDocuments; ++d) one.add(document(d));
+  const auto names = one.finish();
+  ASSERT_GT(names.size(), 6U);
+  std::size_t written = 0;
+  for (const int index : {2, 0, 1}) {
+    ShardWriter writer(together.path(), "train", test::corpus_header(10), 30, {index, 3});
+    for (std::size_t d = 0; d < kDocuments; ++d) {
+      if (writer.writes_next()) {
+        writer.add(document(d));
+      } else {
+        EXPECT_THROW(writer.add(document(d)), std::logic_error);
+        writer.pass_over(document(d).size());
+      }
+    }
+    EXPECT_EQ(writer.token_count(), one.token_count());
+    written += writer.finish().size();
+  }
+  EXPECT_EQ(written, names.size());
+  for (const auto& name : names) EXPECT_EQ(read_file(together / name), read_file(alone / name)) << name;
+}
+
 TEST(ShardWriter, BlocksMeetWithoutASeam) {
   for (const std::int64_t extra : {-1, 0, 1, 12345}) {
     test::TempDir dir;

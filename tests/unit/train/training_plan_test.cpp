@@ -13,6 +13,7 @@ struct FakeTask : Task {
   const std::vector<optim::LayerGroup>& groups() const override { return layer_groups; }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override { return epoch % 2 == 0 ? 5 : 3; }
+  std::int64_t tokens_in_epoch() const override { return 1000; }
   void seek(const Position&) override {}
   StepSums accumulate_gradients(const Position&, comm::GradReducer&) override { return {}; }
   Evaluation validate() override { return {}; }
