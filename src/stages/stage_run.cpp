@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <cmath>
 #include <memory>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "comm/grad_reducer.h"
@@ -59,11 +61,15 @@ void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
 }
 
 void check_world(const StageRun& stage, comm::Communicator& comm) {
+  if (comm.size() == 1) return;
   comm::Facts facts = stage.world;
+  facts.emplace_back("program", file_fingerprint("/proc/self/exe"));
+  facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
   facts.emplace_back("configuration", stage.set.to_config());
   facts.emplace_back("parameter shapes", shapes(stage.task));
   facts.emplace_back("threads", std::to_string(at::get_num_threads()));
   facts.emplace_back("CPU", cpu_model());
+  facts.emplace_back("processor", comm.processor());
   comm::world_check(comm, facts);
 }
 

@@ -32,6 +32,9 @@ struct TrainerOptions {
   std::int64_t max_skipped = 10;         // steps in a row with gradients that are not finite, then DivergedError
 };
 
+// Ranks compare their state at the start, after every so many steps, and before each checkpoint.
+inline constexpr std::int64_t kStepsBetweenComparisons = 1000;
+
 // Watches a run from rank 0: screen, metrics file, plots.
 class Observer {
  public:
@@ -83,7 +86,8 @@ class Trainer {
   StepSums agree(const StepSums& mine, bool* stop);
   void enter_phase(std::size_t phase);
   void zero_gradients();
-  void report(double norm, const StepRates& rates);
+  void report(double norm);
+  void compare_ranks();
   void validate();
   void save();
   nlohmann::json counters_to_json() const;
@@ -102,6 +106,7 @@ class Trainer {
 
   Counters counters_;
   std::size_t current_phase_ = static_cast<std::size_t>(-1);
+  StepRates rates_;  // of the latest step
   Evaluation last_evaluation_;
   bool stop_agreed_ = false;
   bool stop_early_ = false;
