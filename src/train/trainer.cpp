@@ -35,12 +35,13 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
   }
 }
 
-StopReason Trainer::run() {
+StopReason Trainer::run(std::int64_t until) {
+  const std::int64_t end = std::min(until, plan_.total_steps());
   watch_ = Stopwatch();
   report_watch_ = Stopwatch();
   compare_ranks();
-  if (counters_.step < plan_.total_steps()) task_.seek(plan_.position(counters_.step));
-  while (counters_.step < plan_.total_steps() && !stop_agreed_ && !stop_early_) {
+  if (counters_.step < end) task_.seek(plan_.position(counters_.step));
+  while (counters_.step < end && !stop_agreed_ && !stop_early_) {
     const std::int64_t step = counters_.step;
     train_step();
     const bool epoch_over = plan_.ends_epoch(step);
@@ -57,17 +58,11 @@ StopReason Trainer::run() {
 
 void Trainer::train_step() {
   const std::int64_t step = counters_.step;
-  if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
-  const Position position = plan_.position(step);
   rates_ = plan_.rates(step);
-  const double scale = task_.lr_scale(position);
+  const double scale = task_.lr_scale(plan_.position(step));
   for (double& lr : rates_.lr_by_group) lr *= scale;
 
-  zero_gradients();
-  const StepSums mine = task_.accumulate_gradients(position, reducer_);
-  reducer_.reduce();
-  bool stop = false;
-  const StepSums sums = agree(mine, &stop);
+  const StepSums sums = forward_backward();
   const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
   // Every rank has the same sums, so that all come to the same decision.
   const double norm = optim::global_norm(gradients);
@@ -89,8 +84,21 @@ void Trainer::train_step() {
   ++counters_.step;
   counters_.items += sums.items;
   report_items_ += sums.items;
-  stop_agreed_ = stop;
   if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) report(norm);
+}
+
+StepSums Trainer::forward_backward() {
+  const std::int64_t step = counters_.step;
+  if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
+  zero_gradients();
+  const StepSums mine = task_.accumulate_gradients(plan_.position(step), reducer_);
+  reducer_.reduce();
+  return agree(mine);
+}
+
+StepSums Trainer::compute_gradients() {
+  task_.seek(plan_.position(counters_.step));
+  return forward_backward();
 }
 
 void Trainer::enter_phase(std::size_t phase) {
@@ -106,12 +114,12 @@ void Trainer::zero_gradients() {
   for (const auto& tensor : own_) tensor.mutable_grad().reset();
 }
 
-StepSums Trainer::agree(const StepSums& mine, bool* stop) {
+StepSums Trainer::agree(const StepSums& mine) {
   const ScopedTimer timer(comm_seconds_);
   at::Tensor sums = at::tensor({mine.nats, mine.targets, mine.items, stop_requested() ? 1.0 : 0.0}, at::kDouble);
   comm_.all_reduce(sums, comm::ReduceOp::kSum);
   const auto* s = sums.const_data_ptr<double>();
-  *stop = s[3] > 0;
+  stop_agreed_ = s[3] > 0;
   return {s[0], s[1], s[2]};
 }
 
@@ -177,21 +185,25 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
-  const interop::NamedTensors carried = task_.carried_tensors();  // collective
-  if (store_ == nullptr) return;
-  Snapshot snapshot;
-  snapshot.step = counters_.step;
-  snapshot.best_step = counters_.best_step;
-  snapshot.model = task_.model_tensors();
+  const Snapshot taken = snapshot();
+  if (store_ != nullptr) store_->save(taken);
+}
+
+Snapshot Trainer::snapshot() {
+  Snapshot taken;
+  taken.step = counters_.step;
+  taken.best_step = counters_.best_step;
+  taken.model = task_.model_tensors();
   const optim::OptimizerState state = optimizer_.state();
-  snapshot.training = state.moments;
-  snapshot.training.insert(snapshot.training.end(), carried.begin(), carried.end());
-  snapshot.state = {{"format", "ulmfit-checkpoint"},
-                    {"version", 1},
-                    {"counters", counters_to_json()},
-                    {"optimizer_steps", state.steps},
-                    {"observer", observer_->state()}};
-  store_->save(snapshot);
+  taken.training = state.moments;
+  const interop::NamedTensors carried = task_.carried_tensors();
+  taken.training.insert(taken.training.end(), carried.begin(), carried.end());
+  taken.state = {{"format", "ulmfit-checkpoint"},
+                 {"version", 1},
+                 {"counters", counters_to_json()},
+                 {"optimizer_steps", state.steps},
+                 {"observer", observer_ == nullptr ? nlohmann::json() : observer_->state()}};
+  return taken;
 }
 
 void Trainer::restore(const std::optional<Snapshot>& snapshot) {
