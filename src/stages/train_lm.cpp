@@ -104,8 +104,7 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
-  for (const auto& group : task.groups())
-    stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
+  stage.reduced = model.parameters();  // in forward order: the embedding's gradient is complete last
   stage.facts = {
       {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
                      vocabulary.size(), " words")},
