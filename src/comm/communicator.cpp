@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "base/machine.h"
 #include "base/stopwatch.h"
 
 namespace ulmfit::comm {
@@ -20,6 +21,8 @@ std::string describe(const Communicator& comm, std::string_view operation, const
   if (tensor.defined()) what = ulmfit::str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device());
   return str(operation, " on rank ", comm.rank(), " of ", comm.size(), ": ", what);
 }
+
+std::string Communicator::processor() const { return cpu_model(); }
 
 void Communicator::start_sum(at::Tensor& tensor) {
   const ScopedTimer timer(waited_seconds_);

@@ -30,6 +30,7 @@ class Communicator {
   virtual int local_rank() const = 0;     // place among the ranks of this host: picks the GPU
   virtual int local_size() const = 0;     // ranks on this host: they share its cores
   virtual at::Device device() const = 0;  // where this rank computes
+  virtual std::string processor() const;  // what device() is: the model of the CPU, or of the GPU
 
   // In place; every rank ends with the same bits. float32, float64, int64, uint8; on CUDA bfloat16 as well.
   virtual void all_reduce(at::Tensor& tensor, ReduceOp op) = 0;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <limits>
@@ -21,12 +23,42 @@ std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1)
 
 }  // namespace
 
+// Runs after the node that adds up a leaf's gradient, when all of its parts have come; also when the operations that use
+// the leaf write into its gradient themselves and hand nothing to autograd (tied head, embedding).
+class GradReducer::ReadyHook : public torch::autograd::FunctionPostHook {
+ public:
+  ReadyHook(GradReducer& reducer, std::size_t parameter) : reducer_(reducer), parameter_(parameter) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list&) override {
+    reducer_.mark_ready(parameter_);
+    return outputs;
+  }
+
+ private:
+  GradReducer& reducer_;
+  std::size_t parameter_;
+};
+
 GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes)
     : comm_(comm), parameters_(std::move(parameters)), bucket_bytes_(bucket_bytes) {
   if (parameters_.empty() || bucket_bytes_ < 1)
     throw CommError("gradient exchange: expected parameters, and buckets of bytes");
   for (const ReducedParameter& parameter : parameters_) require_usable(parameter);
   lay_out(std::vector<bool>(parameters_.size(), true));
+  if (comm_.overlaps()) install_hooks();
+}
+
+GradReducer::~GradReducer() {
+  for (const Hooked& hooked : hooks_) hooked.node->del_post_hook(hooked.key);
+}
+
+void GradReducer::install_hooks() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    // Held here: the parameter itself keeps it only as long as a graph does.
+    auto node = torch::autograd::impl::grad_accumulator(parameters_[i].tensor);
+    const std::uintptr_t key = node->add_post_hook(std::make_unique<ReadyHook>(*this, i));
+    hooks_.push_back({std::move(node), key});
+  }
 }
 
 void GradReducer::require_usable(const ReducedParameter& parameter) const {

@@ -2,7 +2,10 @@
 // order in which backward fills it, and each trainable parameter's .grad is a view into it.
 //
 // A step:   zero();  backward (as often as the step has passes; before the last one, expect_backward());  reduce();
-// In a fixed tree (--reproducible), S virtual shards in all, S / N on each rank:
+// Where communication overlaps computation (NCCL), hooks of autograd see each gradient become complete in that last pass,
+// and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all
+// ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
+// called. In a fixed tree (--reproducible), S virtual shards in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's shards, in order: begin_shard(), backward, end_shard();  then
 //           reduce().
 #pragma once
@@ -11,11 +14,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "comm/tree_sum.h"
+
+namespace torch::autograd {
+struct Node;
+}
 
 namespace ulmfit::comm {
 
@@ -31,6 +39,9 @@ class GradReducer {
   // `parameters` in forward order; all of one dtype, on the communicator's device or the CPU (CommError names one that is
   // not). All train at first. A parameter larger than a bucket has one of its own. The communicator must live longer.
   GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes = kBucketBytes);
+  ~GradReducer();
+  GradReducer(const GradReducer&) = delete;  // hooks point to it
+  GradReducer& operator=(const GradReducer&) = delete;
 
   // Which parameters train from now on, by their place in the constructor's list; alike on all ranks. The others have no
   // gradient (.grad is undefined) and are not communicated. Gradients start at zero.
@@ -38,12 +49,8 @@ class GradReducer {
 
   void zero();  // all gradients
 
-  // The next backward pass is the last of this step: from now on mark_ready() counts.
+  // The next backward pass is the last of this step. A parameter that it does not reach waits for reduce().
   void expect_backward();
-  // Called when parameter i's gradient is complete (by an autograd hook). Where communication overlaps computation, the sum
-  // of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all ranks.
-  void mark_ready(std::size_t i);
-
   // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them.
   void reduce();
 
@@ -71,6 +78,15 @@ class GradReducer {
     std::size_t unfinished;  // of these, not yet marked ready
   };
 
+  class ReadyHook;
+  // A hook that was installed: the node that adds up a parameter's gradient, and the hook's key there.
+  struct Hooked {
+    std::shared_ptr<torch::autograd::Node> node;
+    std::uintptr_t key;
+  };
+
+  void install_hooks();
+  void mark_ready(std::size_t i);  // parameter i's gradient is complete; from autograd's thread on CUDA
   void require_usable(const ReducedParameter& parameter) const;
   void lay_out(const std::vector<bool>& trainable);
   void start_complete_buckets();
@@ -79,6 +95,7 @@ class GradReducer {
   Communicator& comm_;
   std::vector<ReducedParameter> parameters_;
   std::int64_t bucket_bytes_;
+  std::vector<Hooked> hooks_;
   at::Tensor flat_;
   std::vector<Bucket> buckets_;
   std::vector<std::size_t> bucket_of_;  // by parameter; kFrozen if it does not train

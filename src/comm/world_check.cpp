@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/hash.h"
 #include "base/machine.h"
 
 namespace ulmfit::comm {
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::size_t kShown = 80;        // characters of a value shown in a message
 constexpr std::size_t kShownBefore = 20;  // of these, before the first difference
+constexpr std::size_t kListed = 8;        // ranks of a fact, facts of a message
 constexpr const char* kNoValue = "(absent)";
 
 struct Split {
@@ -38,7 +40,6 @@ Split split_by_majority(const std::vector<std::string>& values) {
 }
 
 std::string rank_list(const std::vector<int>& ranks, const std::vector<std::string>& hosts) {
-  constexpr std::size_t kListed = 8;
   std::string list = ranks.size() == 1 ? "rank " : "ranks ";
   for (std::size_t i = 0; i < std::min(ranks.size(), kListed); ++i) {
     const int rank = ranks[i];
@@ -69,52 +70,75 @@ std::string hex(std::uint64_t value) {
   return out.str();
 }
 
+// What all ranks brought, by rank.
+struct Gathered {
+  std::vector<std::string> hosts;
+  std::vector<std::string> names;  // in the order in which ranks bring them
+  std::vector<std::map<std::string, std::string>> values;
+};
+
+Gathered gather(Communicator& comm, const Facts& facts) {
+  Gathered all;
+  const nlohmann::json mine{{"host", host_name()}, {"facts", facts}};
+  for (const auto& bytes : comm.all_gather_bytes(mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
+    const auto json = nlohmann::json::parse(bytes);
+    all.hosts.push_back(json.at("host").get<std::string>());
+    auto& values = all.values.emplace_back();
+    for (const auto& [name, value] : json.at("facts").get<Facts>()) {
+      values[name] = value;
+      if (std::find(all.names.begin(), all.names.end(), name) == all.names.end()) all.names.push_back(name);
+    }
+  }
+  return all;
+}
+
+struct Differences {
+  std::string text;  // a line for each fact, up to kListed; empty: none
+  bool tie = false;
+};
+
+Differences compare(const Gathered& all) {
+  Differences found;
+  std::size_t count = 0;
+  for (const std::string& name : all.names) {
+    std::vector<std::string> values;
+    for (const auto& of_rank : all.values) {
+      const auto value = of_rank.find(name);
+      values.push_back(value == of_rank.end() ? kNoValue : value->second);
+    }
+    const Split split = split_by_majority(values);
+    if (split.odd.empty()) continue;
+    if (++count <= kListed) found.text += difference(name, split, values, all.hosts);
+    found.tie = found.tie || split.tie;
+  }
+  if (count > kListed) found.text += str("\n  and ", count - kListed, " more");
+  return found;
+}
+
 }  // namespace
 
 void world_check(Communicator& comm, const Facts& facts) {
-  const std::vector<std::string> packed = comm.all_gather_bytes(nlohmann::json{
-      {"host", host_name()}, {"facts", facts}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-  std::vector<std::string> hosts;
-  std::vector<std::string> names;                             // in the order in which ranks bring them
-  std::vector<std::map<std::string, std::string>> values_of;  // by rank
-  for (const std::string& bytes : packed) {
-    const auto json = nlohmann::json::parse(bytes);
-    hosts.push_back(json.at("host").get<std::string>());
-    std::map<std::string, std::string>& values = values_of.emplace_back();
-    for (const auto& [name, value] : json.at("facts").get<Facts>()) {
-      values[name] = value;
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    }
-  }
-  std::string differences;
-  for (const std::string& name : names) {
-    std::vector<std::string> values;
-    for (const auto& of_rank : values_of) {
-      const auto found = of_rank.find(name);
-      values.push_back(found == of_rank.end() ? kNoValue : found->second);
-    }
-    const Split split = split_by_majority(values);
-    if (!split.odd.empty()) differences += difference(name, split, values, hosts);
-  }
-  if (differences.empty()) return;
-  throw CommError(str("comparing the ", comm.size(), " ranks before the start: they do not run the same thing.",
-                      differences, "\nGive every host the same program, files and settings, and start again."));
+  const Differences found = compare(gather(comm, facts));
+  if (found.text.empty()) return;
+  throw CommError(str("comparing the ", comm.size(), " ranks before the start: they do not run the same thing.", found.text,
+                      "\nGive every host the same program, files and settings, and start again."));
 }
 
-void state_agreement(Communicator& comm, std::uint64_t hash, std::int64_t step) {
-  at::Tensor mine = at::tensor({static_cast<std::int64_t>(hash), step}, at::kLong);
-  const at::Tensor all = comm.all_gather(mine);
-  std::vector<std::string> states;
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    states.push_back(str("step ", all[rank][1].item<std::int64_t>(), " hash ",
-                         hex(static_cast<std::uint64_t>(all[rank][0].item<std::int64_t>()))));
-  }
-  const Split split = split_by_majority(states);
-  if (split.odd.empty()) return;  // the same on every rank, so all return or none
-  std::vector<std::string> hosts = comm.all_gather_bytes(host_name());
-  throw CommError(str("comparing parameters, moments and learning rate of the ", comm.size(), " ranks after step ", step,
-                      ": they have come apart.", difference("state", split, states, hosts),
-                      split.tie ? "\nIt is a tie: neither side is known to be right." : "",
+void state_agreement(Communicator& comm, const StateHashes& state, std::int64_t step) {
+  std::vector<std::uint64_t> hashes;
+  for (const auto& [name, hash] : state) hashes.push_back(hash);
+  const std::uint64_t all_of_mine = hash64(hashes.data(), hashes.size() * sizeof(std::uint64_t));
+  const at::Tensor all = comm.all_gather(at::tensor({static_cast<std::int64_t>(all_of_mine), step}, at::kLong));
+  bool agree = true;
+  for (int rank = 1; rank < comm.size(); ++rank) agree = agree && at::equal(all[rank], all[0]);
+  if (agree) return;  // the same on every rank, so all return or none
+
+  Facts facts{{"steps done", std::to_string(step)}};
+  for (const auto& [name, hash] : state) facts.emplace_back(name, "hash " + hex(hash));
+  const Differences found = compare(gather(comm, facts));
+  throw CommError(str("comparing parameters, moments and learning rates of the ", comm.size(), " ranks after step ", step,
+                      ": they have come apart.", found.text,
+                      found.tie ? "\nIt is a tie: neither side is known to be right." : "",
                       "\nStart again from the last checkpoint; if it is the same host again, test its memory."));
 }
 

@@ -18,7 +18,11 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // Every rank must bring the same facts.
 void world_check(Communicator& comm, const Facts& facts);
 
-// Every rank must bring the same hash of its parameters, moments and learning rate after the same step.
-void state_agreement(Communicator& comm, std::uint64_t hash, std::int64_t step);
+// (name, hash) of each parameter, moment and learning rate: the same names in the same order on every rank.
+using StateHashes = std::vector<std::pair<std::string, std::uint64_t>>;
+
+// Every rank must bring the same hashes after the same step. Sixteen bytes a rank travel while all agree; the error names
+// the tensors that differ too.
+void state_agreement(Communicator& comm, const StateHashes& state, std::int64_t step);
 
 }  // namespace ulmfit::comm

@@ -23,6 +23,7 @@ const std::vector<Command>& all() {
       {"predict", "text in, labels out, one JSON object a line", predict},
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
       {"run", "all stages of a pipeline file, each resumed, or skipped if done", run_pipeline},
+      {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},
       {"bench", "measure speed on this machine", bench},
       {"plan", "memory, hours and efficiency of a run on up to 1,024 ranks, before the queue wait", plan},
   };

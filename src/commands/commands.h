@@ -27,6 +27,7 @@ ExitCode evaluate(const Arguments& arguments);
 ExitCode predict(const Arguments& arguments);
 ExitCode inspect(const Arguments& arguments);
 ExitCode run_pipeline(const Arguments& arguments);
+ExitCode verify_parity(const Arguments& arguments);
 ExitCode bench(const Arguments& arguments);
 ExitCode plan(const Arguments& arguments);
 

@@ -2,11 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "comm/grad_reducer.h"
@@ -60,13 +62,19 @@ void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
   for (const auto& line : plan.describe(stage.task.groups())) log::info(stage.title, "  " + line);
 }
 
-void check_world(const StageRun& stage, comm::Communicator& comm) {
-  comm::Facts facts = stage.world;
-  facts.emplace_back("configuration", stage.set.to_config());
-  facts.emplace_back("parameter shapes", shapes(stage.task));
-  facts.emplace_back("threads", std::to_string(at::get_num_threads()));
-  facts.emplace_back("CPU", cpu_model());
-  comm::world_check(comm, facts);
+std::vector<comm::ReducedParameter> reduced_parameters(const StageRun& stage) {
+  std::vector<comm::ReducedParameter> reduced;
+  for (const auto& p : stage.reduced) reduced.push_back({p.name, p.tensor});
+  return reduced;
+}
+
+train::TrainerOptions trainer_options(const StageRun& stage) {
+  train::TrainerOptions options;
+  options.clip = stage.optim.clip;
+  options.log_every = steps_of(stage.run.log_every, stage.task);
+  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task);
+  options.patience = stage.optim.patience;
+  return options;
 }
 
 // Puts the weights of the best validation back, on all ranks.
@@ -110,8 +118,28 @@ void extend(const StageRun& stage, const train::TrainingPlan& plan, std::int64_t
 
 }  // namespace
 
-ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
-                   const std::function<void(const StageResult&, const fs::path&)>& finish) {
+void check_world(const StageRun& stage, comm::Communicator& comm) {
+  if (comm.size() == 1) return;
+  comm::Facts facts = stage.world;
+  facts.emplace_back("program", file_fingerprint("/proc/self/exe"));
+  facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
+  facts.emplace_back("configuration", stage.set.to_config());
+  facts.emplace_back("parameter shapes", shapes(stage.task));
+  facts.emplace_back("threads", std::to_string(at::get_num_threads()));
+  facts.emplace_back("CPU", cpu_model());
+  if (!comm.device().is_cpu()) facts.emplace_back("GPU", comm.processor());
+  comm::world_check(comm, facts);
+}
+
+Engine::Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
+               train::CheckpointStore* store, train::Observer* observer)
+    : optimizer(stage.task.groups(), stage.optim.optimizer()),
+      reducer(comm, reduced_parameters(stage)),
+      trainer(stage.task, plan, optimizer, reducer, stage.reduced, comm, store, observer, trainer_options(stage)) {
+  if (stage.run.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
+}
+
+ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const FinishStage& finish) {
   const train::TrainingPlan plan(stage.optim.plan(stage.task), stage.task);
   const auto facts = plan_facts(stage, plan, comm);
   log_plan(stage, plan, facts);
@@ -131,17 +159,8 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
-  optim::Optimizer optimizer(stage.task.groups(), stage.optim.optimizer());
-  std::vector<comm::ReducedParameter> reduced;
-  for (const auto& p : stage.reduced) reduced.push_back({p.name, p.tensor});
-  comm::GradReducer reducer(comm, reduced);
-  if (stage.run.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
-  train::TrainerOptions options;
-  options.clip = stage.optim.clip;
-  options.log_every = steps_of(stage.run.log_every, stage.task);
-  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task);
-  options.patience = stage.optim.patience;
-  train::Trainer trainer(stage.task, plan, optimizer, reducer, stage.reduced, comm, store.get(), observer.get(), options);
+  Engine engine(stage, plan, comm, store.get(), observer.get());
+  train::Trainer& trainer = engine.trainer;
   trainer.restore(snapshot);
   snapshot.reset();
 

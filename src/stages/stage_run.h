@@ -1,6 +1,7 @@
 // What every training stage does around its task: print the plan, open the run folder, resume, train, select the weights.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -9,10 +10,12 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
+#include "comm/grad_reducer.h"
 #include "config/option_set.h"
 #include "stages/options.h"
 #include "stages/stage_folder.h"
 #include "train/task.h"
+#include "train/trainer.h"
 #include "train/training_plan.h"
 
 namespace ulmfit::stages {
@@ -36,9 +39,27 @@ struct StageResult {
   std::int64_t steps = 0;
 };
 
-// Trains to the end and then calls `finish` on every rank (which writes the stage on rank 0). Returns kStopped when a
-// signal ended it after saving. Collective.
-ExitCode run_stage(const StageRun& stage, comm::Communicator& comm,
-                   const std::function<void(const StageResult&, const std::filesystem::path& run_folder)>& finish);
+// Called on every rank with the selected weights; writes the stage on rank 0.
+using FinishStage = std::function<void(const StageResult&, const std::filesystem::path& run_folder)>;
+// What is done with a stage that was made ready: data opened, model built, nothing written.
+using StageBody = std::function<ExitCode(const StageRun&, const FinishStage&)>;
+
+// What a training run consists of around its task, on one communicator.
+struct Engine {
+  // `store` and `observer` as train::Trainer takes them.
+  Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm, train::CheckpointStore* store,
+         train::Observer* observer);
+
+  optim::Optimizer optimizer;
+  comm::GradReducer reducer;
+  train::Trainer trainer;
+};
+
+// All ranks bring the same program, libraries, configuration, data, shapes, threads and processors, or CommError.
+// Collective.
+void check_world(const StageRun& stage, comm::Communicator& comm);
+
+// Trains to the end and then calls `finish`. Returns kStopped when a signal ended it after saving. Collective.
+ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const FinishStage& finish);
 
 }  // namespace ulmfit::stages

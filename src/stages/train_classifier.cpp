@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
-#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/classifier_task.h"
@@ -56,15 +55,18 @@ void check_parent(const Stage& parent, const text::Vocabulary& vocabulary, const
   }
 }
 
-ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet& set, comm::Communicator& comm) {
-  const std::string command = "train-classifier";
+constexpr const char* kCommand = "train-classifier";
+
+}  // namespace
+
+ExitCode with_classifier_stage(const TrainClassifierOptions& options, const config::OptionSet& set,
+                               comm::Communicator& comm, const StageBody& body) {
   const train::ShardPlan shards = shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
   const model::DropoutRates dropout = options.dropout.resolved();
   const data::CorpusInfo corpus = data::open_corpus(options.data);
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
   }
-  if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
   const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.data) / "vocab.txt");
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   if (train.document_count() < 2)
@@ -98,7 +100,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
   task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
-  StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
+  StageRun stage{kCommand, options.run, options.optim, set, task, {}, shards, {}, {}};
   for (const auto& group : encoder.encoder_groups()) {
     stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
   }
@@ -111,7 +113,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
                       classifier.bpt3c.length)}};
   stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training texts", train.fingerprint()}};
 
-  return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
+  return body(stage, [&](const StageResult& result, const fs::path& folder) {
     if (comm.rank() != 0) return;
     StageInfo info;
     info.kind = StageKind::kClassifier;
@@ -123,7 +125,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
       info.lineage = parent->info.lineage;
       info.lineage.back().fingerprint = parent->model_fingerprint;
     }
-    info.lineage.push_back({command,
+    info.lineage.push_back({kCommand,
                             "",
                             {{"data_fingerprint", train.fingerprint()},
                              {"data", data::corpus_provenance(options.data)},
@@ -132,7 +134,7 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
                              {"seed", seed},
                              {"figures", result.evaluation.values}}});
     write_stage(folder / "stage", info, encoder, &head, options.data, set.to_config());
-    nlohmann::json line = {{"stage", command},
+    nlohmann::json line = {{"stage", kCommand},
                            {"output", folder.string()},
                            {"steps", result.steps},
                            {"seconds", result.seconds},
@@ -141,8 +143,6 @@ ExitCode train_on(const TrainClassifierOptions& options, const config::OptionSet
     std::cout << line.dump() << std::endl;
   });
 }
-
-}  // namespace
 
 void TrainClassifierOptions::declare(config::OptionSet& set) {
   dropout.rates = {0.4, 0.3, 0.4, 0.05, 0.5};  // the paper's; fastai multiplies them by 0.5 for the classifier
@@ -171,7 +171,12 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
-  return on_ranks(options.run, [&](comm::Communicator& comm) { return train_on(options, set, comm); });
+  return on_ranks(options.run, [&](comm::Communicator& comm) {
+    if (nothing_to_do(options.run, kCommand, set, comm)) return ExitCode::kDone;
+    return with_classifier_stage(options, set, comm, [&](const StageRun& stage, const FinishStage& finish) {
+      return run_stage(stage, comm, finish);
+    });
+  });
 }
 
 }  // namespace ulmfit::stages

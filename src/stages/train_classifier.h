@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
+#include "stages/stage_run.h"
 
 namespace ulmfit::stages {
 
@@ -25,6 +27,10 @@ struct TrainClassifierOptions {
 
   void declare(config::OptionSet& set);
 };
+
+// Calls `body` with the stage made ready for the ranks of `comm`. verify-parity does so twice in one process.
+ExitCode with_classifier_stage(const TrainClassifierOptions& options, const config::OptionSet& set,
+                               comm::Communicator& comm, const StageBody& body);
 
 // Runs on all ranks of the launcher; prints a JSON line with the result.
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set);

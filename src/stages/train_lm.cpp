@@ -10,7 +10,6 @@
 #include "data/corpus_folder.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
-#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/lm_task.h"
@@ -53,8 +52,10 @@ void print_result(const std::string& command, const StageResult& result, const f
   std::cout << line.dump() << std::endl;
 }
 
-ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
-                     comm::Communicator& comm) {
+}  // namespace
+
+ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                       comm::Communicator& comm, const StageBody& body) {
   const train::ShardPlan shards = shard_plan(options.run, options.streams.streams.streams, /*exact=*/true, comm);
   const model::DropoutRates dropout = options.dropout.resolved();
   const data::CorpusInfo corpus = data::open_corpus(options.corpus);
@@ -62,7 +63,6 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
     throw DataError(
         str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
   }
-  if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
   const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.corpus) / "vocab.txt");
   const data::ShardSet train = data::open_split(options.corpus, corpus, "train");
   std::optional<data::ShardSet> valid;
@@ -104,8 +104,7 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
-  for (const auto& group : task.groups())
-    stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
+  stage.reduced = model.parameters();  // in forward order: the embedding's gradient is complete last
   stage.facts = {
       {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
                      vocabulary.size(), " words")},
@@ -115,7 +114,7 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
            " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
   stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training text", train.fingerprint()}};
 
-  return run_stage(stage, comm, [&](const StageResult& result, const fs::path& folder) {
+  return body(stage, [&](const StageResult& result, const fs::path& folder) {
     if (comm.rank() != 0) return;
     StageInfo info;
     info.shape = shape;
@@ -138,8 +137,6 @@ ExitCode train_lm_on(const std::string& command, const TrainLmOptions& options, 
     print_result(command, result, folder);
   });
 }
-
-}  // namespace
 
 void TrainLmOptions::declare_common(config::OptionSet& set) {
   set.add("corpus", corpus, "prepared text: a folder of prepare-corpus, or the lm folder of prepare-labelled",
@@ -168,7 +165,11 @@ void TrainLmOptions::declare_finetune(config::OptionSet& set) {
 }
 
 ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
-  return on_ranks(options.run, [&](comm::Communicator& comm) { return train_lm_on(command, options, set, comm); });
+  return on_ranks(options.run, [&](comm::Communicator& comm) {
+    if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
+    return with_lm_stage(command, options, set, comm,
+                         [&](const StageRun& stage, const FinishStage& finish) { return run_stage(stage, comm, finish); });
+  });
 }
 
 }  // namespace ulmfit::stages

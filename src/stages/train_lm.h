@@ -4,8 +4,10 @@
 #include <string>
 
 #include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
+#include "stages/stage_run.h"
 
 namespace ulmfit::stages {
 
@@ -25,6 +27,10 @@ struct TrainLmOptions {
  private:
   void declare_common(config::OptionSet& set);
 };
+
+// Calls `body` with the stage `command` made ready for the ranks of `comm`. verify-parity does so twice in one process.
+ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                       comm::Communicator& comm, const StageBody& body);
 
 // `command` is "pretrain" or "finetune-lm". Runs on all ranks of the launcher; prints a JSON line with the result.
 ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set);

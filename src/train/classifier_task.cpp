@@ -166,6 +166,7 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
 
   for (std::size_t k = 0; k < features.size(); ++k) {
     reducer.begin_shard();
+    if (k + 1 == features.size()) reducer.expect_backward();
     if (encoder_trains && !batch->shards[k].empty()) {
       std::vector<std::int64_t> slots;
       for (const auto& document : batch->shards[k]) slots.push_back(document.slot);

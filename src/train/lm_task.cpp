@@ -127,6 +127,7 @@ StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReduce
     auto& state = states_[static_cast<std::size_t>(k)];
     if (batch->epoch_start) state = model_.zero_state(shard_columns_);
     reducer.begin_shard();
+    if (k + 1 == plan_.count) reducer.expect_backward();
     backward_shard(*batch, position, k, sums);
     reducer.end_shard();
   }

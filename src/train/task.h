@@ -60,7 +60,8 @@ class Task {
 
   // Forward and backward of this rank's shards of one step. Adds to the parameters' .grad the gradient of
   // (sum over this rank's shards) / (global number of targets), so that a sum over ranks is the gradient of the mean loss.
-  // Calls reducer.begin_shard / end_shard around each. Collective for tasks that exchange features.
+  // Calls reducer.begin_shard / end_shard around each, and reducer.expect_backward before the last backward pass.
+  // Collective for tasks that exchange features.
   virtual StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) = 0;
 
   // Loss and figures on the validation split; nothing is dropped, no state of training is touched. Collective.

@@ -11,6 +11,7 @@
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "optim/gradient_norm.h"
+#include "train/state_hash.h"
 
 namespace ulmfit::train {
 
@@ -34,17 +35,21 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
   }
 }
 
-StopReason Trainer::run() {
+StopReason Trainer::run(std::int64_t until) {
+  const std::int64_t end = std::min(until, plan_.total_steps());
   watch_ = Stopwatch();
   report_watch_ = Stopwatch();
-  if (counters_.step < plan_.total_steps()) task_.seek(plan_.position(counters_.step));
-  while (counters_.step < plan_.total_steps() && !stop_agreed_ && !stop_early_) {
+  compare_ranks();
+  if (counters_.step < end) task_.seek(plan_.position(counters_.step));
+  while (counters_.step < end && !stop_agreed_ && !stop_early_) {
     const std::int64_t step = counters_.step;
     train_step();
     const bool epoch_over = plan_.ends_epoch(step);
-    if (epoch_over) validate();
     const bool due = options_.checkpoint_every > 0 && counters_.step % options_.checkpoint_every == 0;
-    if (due || epoch_over || stop_agreed_) save();
+    const bool saves = due || epoch_over || stop_agreed_;
+    if (saves || counters_.step % kStepsBetweenComparisons == 0) compare_ranks();
+    if (epoch_over) validate();
+    if (saves) save();
   }
   if (store_ != nullptr) store_->finish();
   if (stop_agreed_ && counters_.step < plan_.total_steps()) return StopReason::kSignalled;
@@ -53,23 +58,17 @@ StopReason Trainer::run() {
 
 void Trainer::train_step() {
   const std::int64_t step = counters_.step;
-  if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
-  const Position position = plan_.position(step);
-  StepRates rates = plan_.rates(step);
-  const double scale = task_.lr_scale(position);
-  for (double& lr : rates.lr_by_group) lr *= scale;
+  rates_ = plan_.rates(step);
+  const double scale = task_.lr_scale(plan_.position(step));
+  for (double& lr : rates_.lr_by_group) lr *= scale;
 
-  zero_gradients();
-  const StepSums mine = task_.accumulate_gradients(position, reducer_);
-  reducer_.reduce();
-  bool stop = false;
-  const StepSums sums = agree(mine, &stop);
+  const StepSums sums = forward_backward();
   const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
   // Every rank has the same sums, so that all come to the same decision.
   const double norm = optim::global_norm(gradients);
   if (std::isfinite(norm) && std::isfinite(sums.nats)) {
     if (options_.clip > 0) optim::clip_(gradients, norm, options_.clip);
-    optimizer_.step(rates.lr_by_group, rates.beta1);
+    optimizer_.step(rates_.lr_by_group, rates_.beta1);
     counters_.skipped_in_a_row = 0;
     counters_.report_nats += sums.nats;
     counters_.report_targets += sums.targets;
@@ -85,8 +84,21 @@ void Trainer::train_step() {
   ++counters_.step;
   counters_.items += sums.items;
   report_items_ += sums.items;
-  stop_agreed_ = stop;
-  if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) report(norm, rates);
+  if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) report(norm);
+}
+
+StepSums Trainer::forward_backward() {
+  const std::int64_t step = counters_.step;
+  if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
+  zero_gradients();
+  const StepSums mine = task_.accumulate_gradients(plan_.position(step), reducer_);
+  reducer_.reduce();
+  return agree(mine);
+}
+
+StepSums Trainer::compute_gradients() {
+  task_.seek(plan_.position(counters_.step));
+  return forward_backward();
 }
 
 void Trainer::enter_phase(std::size_t phase) {
@@ -102,16 +114,16 @@ void Trainer::zero_gradients() {
   for (const auto& tensor : own_) tensor.mutable_grad().reset();
 }
 
-StepSums Trainer::agree(const StepSums& mine, bool* stop) {
+StepSums Trainer::agree(const StepSums& mine) {
   const ScopedTimer timer(comm_seconds_);
   at::Tensor sums = at::tensor({mine.nats, mine.targets, mine.items, stop_requested() ? 1.0 : 0.0}, at::kDouble);
   comm_.all_reduce(sums, comm::ReduceOp::kSum);
   const auto* s = sums.const_data_ptr<double>();
-  *stop = s[3] > 0;
+  stop_agreed_ = s[3] > 0;
   return {s[0], s[1], s[2]};
 }
 
-void Trainer::report(double norm, const StepRates& rates) {
+void Trainer::report(double norm) {
   const double seconds = report_watch_.lap();
   const double wait = task_.data_wait_seconds();
   const double in_comm = comm_seconds_ + reducer_.waited_seconds();
@@ -122,9 +134,9 @@ void Trainer::report(double norm, const StepRates& rates) {
     r.epoch = plan_.epoch_fraction(counters_.step);
     r.phase = static_cast<std::int64_t>(current_phase_);
     r.loss = counters_.report_nats / counters_.report_targets;
-    r.lr = rates.lr_by_group;
+    r.lr = rates_.lr_by_group;
     for (const auto& group : task_.groups()) r.groups.push_back(group.name);
-    r.beta1 = rates.beta1.value_or(std::nan(""));
+    r.beta1 = rates_.beta1.value_or(std::nan(""));
     r.grad_norm = norm;
     r.rate = report_items_ / seconds;
     r.rate_unit = task_.rate_unit();
@@ -140,6 +152,18 @@ void Trainer::report(double norm, const StepRates& rates) {
   report_items_ = 0;
   counters_.report_nats = 0;
   counters_.report_targets = 0;
+}
+
+// A bit that flipped in one rank's memory would stay there: sums bring alike gradients to all, not alike weights.
+void Trainer::compare_ranks() {
+  if (comm_.size() == 1) return;
+  const ScopedTimer timer(comm_seconds_);
+  interop::NamedTensors state = task_.model_tensors();
+  const optim::OptimizerState optimizer = optimizer_.state();
+  state.insert(state.end(), optimizer.moments.begin(), optimizer.moments.end());
+  state.emplace_back("optimizer steps", at::tensor(optimizer.steps, at::kLong));
+  state.emplace_back("learning rates", at::tensor(rates_.lr_by_group, at::kDouble));
+  comm::state_agreement(comm_, state_hashes(state), counters_.step);
 }
 
 void Trainer::validate() {
@@ -162,21 +186,25 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
-  const interop::NamedTensors carried = task_.carried_tensors();  // collective
-  if (store_ == nullptr) return;
-  Snapshot snapshot;
-  snapshot.step = counters_.step;
-  snapshot.best_step = counters_.best_step;
-  snapshot.model = task_.model_tensors();
+  const Snapshot taken = snapshot();
+  if (store_ != nullptr) store_->save(taken);
+}
+
+Snapshot Trainer::snapshot() {
+  Snapshot taken;
+  taken.step = counters_.step;
+  taken.best_step = counters_.best_step;
+  taken.model = task_.model_tensors();
   const optim::OptimizerState state = optimizer_.state();
-  snapshot.training = state.moments;
-  snapshot.training.insert(snapshot.training.end(), carried.begin(), carried.end());
-  snapshot.state = {{"format", "ulmfit-checkpoint"},
-                    {"version", 1},
-                    {"counters", counters_to_json()},
-                    {"optimizer_steps", state.steps},
-                    {"observer", observer_->state()}};
-  store_->save(snapshot);
+  taken.training = state.moments;
+  const interop::NamedTensors carried = task_.carried_tensors();
+  taken.training.insert(taken.training.end(), carried.begin(), carried.end());
+  taken.state = {{"format", "ulmfit-checkpoint"},
+                 {"version", 1},
+                 {"counters", counters_to_json()},
+                 {"optimizer_steps", state.steps},
+                 {"observer", observer_ == nullptr ? nlohmann::json() : observer_->state()}};
+  return taken;
 }
 
 void Trainer::restore(const std::optional<Snapshot>& snapshot) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,9 @@ struct TrainerOptions {
   std::int64_t max_skipped = 10;         // steps in a row with gradients that are not finite, then DivergedError
 };
 
+// Ranks compare their state at the start, after every so many steps, and before each checkpoint.
+inline constexpr std::int64_t kStepsBetweenComparisons = 1000;
+
 // Watches a run from rank 0: screen, metrics file, plots.
 class Observer {
  public:
@@ -54,8 +58,16 @@ class Trainer {
   // fit.
   void restore(const std::optional<Snapshot>& snapshot);
 
-  // Trains to the end of the plan, or until a signal or early stopping; all ranks leave on the same step. Collective.
-  StopReason run();
+  // Trains to the end of the plan (or to step `until`), or until a signal or early stopping; all ranks leave on the same
+  // step. Collective.
+  StopReason run(std::int64_t until = std::numeric_limits<std::int64_t>::max());
+
+  // What verify-parity needs besides. The state of the run, which restore() takes, sharing its tensors' memory
+  // (collective). The sums and the gradients of the next step, over all ranks, nothing updated (collective; restore()
+  // before going on). The next step is another one.
+  Snapshot snapshot();
+  StepSums compute_gradients();
+  void skip_to(std::int64_t step) { counters_.step = step; }
 
   std::int64_t step() const { return counters_.step; }
   std::int64_t best_step() const { return counters_.best_step; }
@@ -80,10 +92,12 @@ class Trainer {
   };
 
   void train_step();
-  StepSums agree(const StepSums& mine, bool* stop);
+  StepSums forward_backward();
+  StepSums agree(const StepSums& mine);
   void enter_phase(std::size_t phase);
   void zero_gradients();
-  void report(double norm, const StepRates& rates);
+  void report(double norm);
+  void compare_ranks();
   void validate();
   void save();
   nlohmann::json counters_to_json() const;
@@ -102,6 +116,7 @@ class Trainer {
 
   Counters counters_;
   std::size_t current_phase_ = static_cast<std::size_t>(-1);
+  StepRates rates_;  // of the latest step
   Evaluation last_evaluation_;
   bool stop_agreed_ = false;
   bool stop_early_ = false;

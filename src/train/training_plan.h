@@ -39,8 +39,9 @@ class TrainingPlan {
 
   Position position(std::int64_t step) const;  // of global step `step`, also of total_steps() (past the end)
   std::size_t phase(std::int64_t step) const;
-  double epoch_fraction(std::int64_t step) const;  // epochs done before `step`
-  bool ends_epoch(std::int64_t step) const;        // the step after which an epoch, or the run, is over
+  std::int64_t first_step(std::size_t phase) const { return first_steps_.at(phase); }  // of phases(): the total
+  double epoch_fraction(std::int64_t step) const;                                      // epochs done before `step`
+  bool ends_epoch(std::int64_t step) const;  // the step after which an epoch, or the run, is over
   const std::vector<bool>& trainable(std::size_t phase) const { return options_.phases[phase].trainable; }
   StepRates rates(std::int64_t step) const;
 

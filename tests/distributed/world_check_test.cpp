@@ -21,7 +21,7 @@ Facts facts(const std::string& vocabulary) {
 
 TEST(WorldCheck, PassesWhereAllAgree) {
   EXPECT_NO_THROW(world_check(ranks(), facts("3fa1")));
-  EXPECT_NO_THROW(state_agreement(ranks(), 0x8000000000000001ULL, 4200));
+  EXPECT_NO_THROW(state_agreement(ranks(), {{"w", 0x8000000000000001ULL}}, 4200));
 }
 
 TEST(WorldCheck, NamesTheOddRankOnEveryRank) {
@@ -71,25 +71,44 @@ TEST(WorldCheck, ListsSeveralRanksAndEveryDifference) {
   }
 }
 
-TEST(StateAgreement, NamesTheOddRankTheStepAndBothHashes) {
+TEST(StateAgreement, NamesTheOddRankTheStepAndTheTensorsThatDiffer) {
   Communicator& comm = ranks();
-  const int odd = comm.size() - 1;
-  EXPECT_THAT([&] { state_agreement(comm, comm.rank() == odd ? 0xBAD : 0x600D, 1200); },
-              ThrowsMessage<CommError>(AllOf(HasSubstr("after step 1200"), HasSubstr(str("rank ", odd, " (")),
-                                             HasSubstr("hash 0000000000000bad"), HasSubstr("hash 000000000000600d"))));
+  const bool odd = comm.rank() == comm.size() - 1;
+  EXPECT_THAT(
+      [&] {
+        state_agreement(comm, {{"a", 1}, {"b", odd ? 0xBAD : 0x600D}, {"c", 3}}, 1200);
+      },
+      ThrowsMessage<CommError>(
+          AllOf(HasSubstr("after step 1200"),
+                HasSubstr(str("b: rank ", comm.size() - 1, " (", host_name(), ") has 'hash 0000000000000bad'")),
+                HasSubstr("'hash 000000000000600d'"), Not(HasSubstr("\n  a: ")), Not(HasSubstr("\n  c: ")))));
+}
+
+TEST(StateAgreement, ListsEightTensorsAndCountsTheOthers) {
+  Communicator& comm = ranks();
+  StateHashes state;
+  for (int i = 0; i < 20; ++i) state.emplace_back(str("t", i), comm.rank() == 0 ? 1 : 2);
+  EXPECT_THAT([&] { state_agreement(comm, state, 7); },
+              ThrowsMessage<CommError>(AllOf(HasSubstr("t7: "), Not(HasSubstr("t8: ")), HasSubstr("and 12 more"))));
 }
 
 TEST(StateAgreement, ARankAtAnotherStepIsOdd) {
   Communicator& comm = ranks();
-  EXPECT_THAT([&] { state_agreement(comm, 7, comm.rank() == 0 ? 10 : 11); },
-              ThrowsMessage<CommError>(HasSubstr("step 10")));
+  EXPECT_THAT(
+      [&] {
+        state_agreement(comm, {{"w", 7}}, comm.rank() == 0 ? 10 : 11);
+      },
+      ThrowsMessage<CommError>(AllOf(HasSubstr("steps done: rank"), HasSubstr("'10'"), HasSubstr("'11'"))));
 }
 
 TEST(StateAgreement, OfTwoNeitherIsKnownToBeRight) {
   Communicator& comm = ranks();
   if (comm.size() != 2) return;
-  EXPECT_THAT([&] { state_agreement(comm, static_cast<std::uint64_t>(comm.rank()), 1); },
-              ThrowsMessage<CommError>(HasSubstr("neither side is known to be right")));
+  EXPECT_THAT(
+      [&] {
+        state_agreement(comm, {{"w", static_cast<std::uint64_t>(comm.rank())}}, 1);
+      },
+      ThrowsMessage<CommError>(HasSubstr("neither side is known to be right")));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 """N ranks are one rank: losses agree to rounding in normal mode, every bit in reproducible mode."""
+import math
 import unittest
 
 from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, sentences, write_csv
@@ -15,7 +16,8 @@ class LanguageModelRanks(TestCase):
         self.ulmfit("prepare-corpus", "--input=text", "--output=corpus", "--valid-share=0.05")
 
     def pretrain(self, output, ranks, *more):
-        self.ulmfit("pretrain", "--corpus=corpus", f"--output={output}", *LM, *more, ranks=ranks)
+        options = {option.split("=")[0]: option for option in ("--corpus=corpus", *LM, *more)}  # the later one counts
+        self.ulmfit("pretrain", f"--output={output}", *options.values(), ranks=ranks)
         return [(m["step"], m["loss"]) for m in self.metrics(output)], self.metrics(output, "valid")[-1]["loss"]
 
     def assert_close(self, one, other, tolerance=1e-4):
@@ -30,6 +32,35 @@ class LanguageModelRanks(TestCase):
         self.assert_close(one, self.pretrain("two", 2))
         self.assert_close(one, self.pretrain("four", 4))
         self.assertLess(one[0][-1][1], one[0][0][1], "the model learned nothing: agreement would prove little")
+
+    def test_learning_rates_and_token_counts_are_the_same(self):
+        runs = []
+        for ranks in (1, 2, 4):
+            self.pretrain(f"r{ranks}", ranks, "--train.scale-lr-by-bptt")
+            runs.append([(m["step"], m["lr"], m["epoch"], m["phase"]) for m in self.metrics(f"r{ranks}")])
+        self.assertEqual(runs[0], runs[1])
+        self.assertEqual(runs[0], runs[2])
+        self.assertGreater(len({lr for _, lr, _, _ in runs[0]}), 30, "the rate follows the drawn window lengths")
+
+    def test_sgd_at_rate_30_ends_with_the_same_perplexity(self):
+        # Rounding grows from step to step here: only the outcome can agree. One step is compared in parity_test.py.
+        valid = [self.pretrain(f"r{ranks}", ranks, "--optim.kind=sgd", "--lr=30", "--optim.weight-decay=1.2e-6",
+                               "--epochs=3", "--train.steps=300")[1] for ranks in (1, 2, 4)]
+        self.assertLess(max(valid) - min(valid), math.log(1.01))
+
+    def test_early_stopping_decides_alike(self):
+        # Little text and no regularisation: the validation loss falls, then rises, by far more than rounding.
+        (self.dir / "little").write_text("\n".join(sentences(150)))
+        self.ulmfit("prepare-corpus", "--input=little", "--output=little-corpus", "--valid-share=0.3")
+        ends = []
+        for ranks in (1, 2, 4):
+            self.pretrain(f"r{ranks}", ranks, "--corpus=little-corpus", "--train.steps=0", "--epochs=80", "--train.patience=3",
+                          "--schedule.kind=constant", "--drop-mult=0", "--optim.ar=0", "--optim.tar=0",
+                          "--optim.weight-decay=0")
+            ends.append([m["step"] for m in self.metrics(f"r{ranks}", "valid")])
+        self.assertEqual(ends[0], ends[1])
+        self.assertEqual(ends[0], ends[2])
+        self.assertLess(len(ends[0]), 80, "no run stopped early")
 
     def test_passes_of_fewer_streams_are_one_batch(self):
         self.assert_close(self.pretrain("one", 1), self.pretrain("passes", 1, "--train.max-streams-per-pass=4"))

@@ -181,6 +181,13 @@ NcclCommunicator::~NcclCommunicator() {
 
 at::Device NcclCommunicator::device() const { return impl_->device; }
 
+std::string NcclCommunicator::processor() const {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, impl_->device.index()), "cudaGetDeviceProperties");
+  return str(properties.name, ", ", properties.multiProcessorCount, " multiprocessors, compute capability ",
+             properties.major, ".", properties.minor);
+}
+
 void NcclCommunicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   require_contiguous(tensor, "all_reduce");
   if (tensor.is_cpu()) return cpu_->all_reduce(tensor, op);

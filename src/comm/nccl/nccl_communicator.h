@@ -24,6 +24,7 @@ class NcclCommunicator : public Communicator {
   int local_rank() const override { return cpu_->local_rank(); }
   int local_size() const override { return cpu_->local_size(); }
   at::Device device() const override;
+  std::string processor() const override;
 
   void all_reduce(at::Tensor& tensor, ReduceOp op) override;
   void broadcast(at::Tensor& tensor, int root) override;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "comm/solo_communicator.h"
 #include "tests/support/random_tensor.h"
@@ -76,22 +77,76 @@ TEST(GradReducer, ABucketStartsWhenItAndAllBeforeItAreComplete) {
   const auto parameters = three_parameters();
   GradReducer reducer(comm, parameters, 4);
   reducer.zero();
-  reducer.mark_ready(2);  // not the last pass: nothing starts
+  parameters[2].tensor.sum().backward();  // not the last pass: nothing starts
   EXPECT_TRUE(comm.sizes.empty());
   reducer.expect_backward();
-  for (const ReducedParameter& parameter : parameters) parameter.tensor.sum().backward();
-  reducer.mark_ready(1);
+  parameters[1].tensor.sum().backward();
   EXPECT_TRUE(comm.sizes.empty());
-  reducer.mark_ready(2);
-  reducer.mark_ready(2);
+  parameters[2].tensor.sum().backward();
   EXPECT_THAT(comm.sizes, ElementsAre(16, 32));
   reducer.reduce();  // starts the one whose gradient never came
   EXPECT_THAT(comm.sizes, ElementsAre(16, 32, 48));
-  for (const ReducedParameter& parameter : parameters) {
-    EXPECT_TRUE(at::equal(parameter.tensor.grad(), at::full_like(parameter.tensor, 2.0))) << parameter.name;
-  }
+  EXPECT_TRUE(at::equal(parameters[0].tensor.grad(), at::zeros({10, 4})));
+  EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::full({8, 3}, 2.0)));
+  EXPECT_TRUE(at::equal(parameters[2].tensor.grad(), at::full({5}, 4.0)));
   reducer.reduce();  // the next step, without hooks: every bucket again, once
   EXPECT_EQ(comm.sizes.size(), 6U);
+}
+
+TEST(GradReducer, SumsStartDuringBackward) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 4);
+  std::vector<std::size_t> started;  // sums started when backward came to the product with that factor's gradient
+  const auto watched = [&](const at::Tensor& value) {
+    value.register_hook([&](const at::Tensor&) { started.push_back(comm.sizes.size()); });
+    return value;
+  };
+  const at::Tensor below = watched(parameters[0].tensor.sum() * 2);
+  const at::Tensor middle = watched(below * parameters[1].tensor.sum());
+  const at::Tensor top = watched(middle * parameters[2].tensor.sum());
+  reducer.zero();
+  reducer.expect_backward();
+  top.backward();
+  EXPECT_THAT(started, ElementsAre(0, 1, 2));
+  EXPECT_EQ(comm.sizes.size(), 3U);
+}
+
+// Writes its gradient into the parameter itself, as the tied head and the embedding do.
+struct DirectGradient : torch::autograd::Function<DirectGradient> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& weight) {
+    ctx->saved_data["weight"] = weight;
+    return weight.sum();
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 const torch::autograd::variable_list& gradients) {
+    ctx->saved_data["weight"].toTensor().mutable_grad().add_(gradients[0]);
+    return {at::Tensor()};
+  }
+};
+
+TEST(GradReducer, AParameterUsedTwiceIsCompleteAfterBothUsesThatWriteThemselves) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  GradReducer reducer(comm, parameters, 4);
+  reducer.zero();
+  reducer.expect_backward();
+  const at::Tensor hidden = DirectGradient::apply(parameters[2].tensor) * parameters[1].tensor.sum();
+  const at::Tensor loss =
+      hidden + DirectGradient::apply(parameters[2].tensor) + DirectGradient::apply(parameters[0].tensor);
+  loss.backward();
+  EXPECT_THAT(comm.sizes, ElementsAre(16, 32, 48));
+  // Doubled by the sum: had it started after the first use, the second would not have been.
+  const double expected = 2 * (parameters[1].tensor.sum().item<double>() + 1);
+  EXPECT_NEAR(parameters[2].tensor.grad()[0].item<double>(), expected, 1e-4);
+}
+
+TEST(GradReducer, HooksEndWithTheReducer) {
+  RecordingCommunicator comm;
+  const auto parameters = three_parameters();
+  { const GradReducer reducer(comm, parameters, 4); }
+  parameters[1].tensor.sum().backward();
+  EXPECT_TRUE(comm.sizes.empty());
 }
 
 TEST(GradReducer, FrozenParametersHaveNoGradientAndAreNotSent) {
@@ -103,8 +158,6 @@ TEST(GradReducer, FrozenParametersHaveNoGradientAndAreNotSent) {
   EXPECT_FALSE(parameters[2].tensor.grad().defined());
   reducer.expect_backward();
   parameters[1].tensor.sum().backward();
-  reducer.mark_ready(0);
-  reducer.mark_ready(1);
   EXPECT_THAT(comm.sizes, ElementsAre(32));
   reducer.reduce();
   EXPECT_THAT(comm.sizes, ElementsAre(32));

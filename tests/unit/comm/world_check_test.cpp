@@ -12,7 +12,7 @@ TEST(WorldCheck, OneRankAgreesWithItself) {
   SoloCommunicator comm;
   EXPECT_NO_THROW(world_check(comm, {{"binary", "0.1"}, {"not UTF-8", "\xff\xfe"}, {"", ""}}));
   EXPECT_NO_THROW(world_check(comm, {}));
-  EXPECT_NO_THROW(state_agreement(comm, 0xFFFFFFFFFFFFFFFFULL, 12));
+  EXPECT_NO_THROW(state_agreement(comm, {{"w", 0xFFFFFFFFFFFFFFFFULL}}, 12));
 }
 
 }  // namespace

@@ -1,0 +1,140 @@
+#include "stages/verify_parity.h"
+
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/log.h"
+#include "comm/solo_communicator.h"
+#include "stages/compute.h"
+
+namespace ulmfit::stages {
+namespace {
+
+// What rounding in another order may do. With --reproducible, nothing.
+constexpr double kGradientTolerance = 1e-5;  // of the largest value of a parameter's gradient
+constexpr double kLossTolerance = 1e-4;      // nats, over all steps
+
+RunOptions& run_of(VerifyParityOptions& options) {
+  return options.command == "train-classifier" ? options.classifier.run : options.lm.run;
+}
+
+OptimOptions& optim_of(VerifyParityOptions& options) {
+  return options.command == "train-classifier" ? options.classifier.optim : options.lm.optim;
+}
+
+ExitCode with_stage(const VerifyParityOptions& options, const config::OptionSet& set, comm::Communicator& comm,
+                    const StageBody& body) {
+  if (options.command == "train-classifier") return with_classifier_stage(options.classifier, set, comm, body);
+  return with_lm_stage(options.command, options.lm, set, comm, body);
+}
+
+void print_states(const train::ParityReport& report) {
+  for (const auto& state : report.states) {
+    const nlohmann::json line{{"phase", state.phase},
+                              {"step", state.step},
+                              {"gradient_difference", state.gradient_difference},
+                              {"parameter", state.parameter},
+                              {"loss_difference", state.loss_difference}};
+    std::cout << line.dump() << std::endl;
+  }
+}
+
+// Prints the verdict and returns whether they agree.
+bool judge(const train::ParityReport& report, const VerifyParityOptions& options, const RunOptions& run, int ranks,
+           const train::ShardPlan& shards) {
+  const auto worst = std::max_element(report.states.begin(), report.states.end(), [](const auto& a, const auto& b) {
+    return a.gradient_difference < b.gradient_difference;
+  });
+  // One step of SGD at the rates of AWD-LSTM multiplies rounding: of such runs only single steps can agree.
+  const bool adam = (options.command == "train-classifier" ? options.classifier.optim : options.lm.optim).kind == "adam";
+  const double gradient_tolerance = run.reproducible ? 0 : kGradientTolerance;
+  const double loss_tolerance = run.reproducible ? 0 : kLossTolerance;
+  const bool agree = worst->gradient_difference <= gradient_tolerance &&
+                     (report.loss_difference <= loss_tolerance || (!adam && !run.reproducible));
+  const nlohmann::json line{{"agree", agree},
+                            {"ranks", ranks},
+                            {"passes", shards.count},
+                            {"states", report.states.size()},
+                            {"gradient_difference", worst->gradient_difference},
+                            {"parameter", worst->parameter},
+                            {"gradient_tolerance", gradient_tolerance},
+                            {"steps", report.steps},
+                            {"loss_difference", report.loss_difference},
+                            {"loss_step", report.loss_step},
+                            {"loss_tolerance", adam ? nlohmann::json(loss_tolerance) : nlohmann::json()}};
+  print_states(report);
+  std::cout << line.dump() << std::endl;
+  log::info("verify-parity",
+            str(agree ? "they agree: " : "THEY DO NOT AGREE: ", "one step from the same state gives gradients within ",
+                worst->gradient_difference, " of each one's largest value (", worst->parameter, ", step ", worst->step,
+                "; ", report.states.size(), " states), losses stay within ", report.loss_difference, " nats (step ",
+                report.loss_step, "; ", report.steps, " steps)"));
+  return agree;
+}
+
+// One of the two runs, with what it consists of.
+struct Side {
+  Side(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm)
+      : engine(stage, plan, comm, nullptr, &recorder), run{engine.trainer, stage.task, recorder} {}
+
+  train::LossRecorder recorder;
+  Engine engine;
+  train::ParityRun run;
+};
+
+// `alone` is null on ranks other than 0.
+ExitCode compare(const StageRun* alone, const StageRun& together, const VerifyParityOptions& options,
+                 comm::Communicator& comm) {
+  const train::TrainingPlan plan(together.optim.plan(together.task), together.task);
+  check_world(together, comm);
+  log::info("verify-parity",
+            str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.shards.count,
+                together.shards.count == 1 ? " pass" : " passes", " a step against one; up to ", options.parity.steps,
+                " steps in each of ", plan.phases(), plan.phases() == 1 ? " phase" : " phases"));
+  comm::SoloCommunicator solo(comm.device());
+  std::optional<Side> one;
+  if (alone != nullptr) one.emplace(*alone, plan, solo);
+  Side all(together, plan, comm);
+  const train::ParityReport report = compare_with_one_rank(one ? &one->run : nullptr, all.run, plan, options.parity);
+  std::string verdict;
+  if (alone != nullptr) verdict = judge(report, options, together.run, comm.size(), together.shards) ? "agree" : "differ";
+  comm.broadcast_bytes(verdict, 0);
+  return verdict == "agree" ? ExitCode::kDone : ExitCode::kComm;
+}
+
+}  // namespace
+
+void VerifyParityOptions::declare(config::OptionSet& set) {
+  set.add("parity.steps", parity.steps, "steps that both train, from the start of each unfreezing phase",
+          {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
+  set.add("parity.states", parity.states, "of these, how many steps have their gradients compared, in each phase",
+          {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
+  if (command == "train-classifier") return classifier.declare(set);
+  command == "pretrain" ? lm.declare_pretrain(set) : lm.declare_finetune(set);
+}
+
+ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set) {
+  run_of(options).log_every = 1;
+  run_of(options).checkpoint_every = 0;
+  optim_of(options).patience = 0;
+  VerifyParityOptions options_alone = options;
+  run_of(options_alone).max_streams_per_pass = 0;
+  return on_ranks(run_of(options), [&](comm::Communicator& comm) {
+    return with_stage(options, set, comm, [&](const StageRun& together, const FinishStage&) {
+      if (comm.size() == 1 && together.shards.count == 1) {
+        throw ConfigError(
+            "verify-parity compares several ranks with one: mpirun -n N ulmfit verify-parity ... (or, on one rank, several "
+            "passes with one: --train.max-streams-per-pass)");
+      }
+      if (comm.rank() != 0) return compare(nullptr, together, options, comm);
+      comm::SoloCommunicator solo(comm.device());
+      return with_stage(options_alone, set, solo, [&](const StageRun& alone, const FinishStage&) {
+        return compare(&alone, together, options, comm);
+      });
+    });
+  });
+}
+
+}  // namespace ulmfit::stages

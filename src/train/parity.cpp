@@ -1,0 +1,107 @@
+#include "train/parity.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "base/error.h"
+
+namespace ulmfit::train {
+namespace {
+
+Snapshot copy_of(Snapshot snapshot) {
+  for (auto* tensors : {&snapshot.model, &snapshot.training}) {
+    for (auto& [name, tensor] : *tensors) tensor = tensor.clone();
+  }
+  return snapshot;
+}
+
+double relative_difference(const at::Tensor& expected, const at::Tensor& found) {
+  const double largest = expected.abs().max().item<double>();
+  const double difference = (found - expected).abs().max().item<double>();
+  if (difference == 0) return 0;
+  return largest > 0 && !std::isnan(difference) ? difference / largest : std::numeric_limits<double>::infinity();
+}
+
+double loss_of(const StepSums& sums) { return sums.nats / sums.targets; }
+
+void compare_gradients(const Task& alone, const Task& together, StepComparison& comparison) {
+  at::NoGradGuard no_grad;
+  for (std::size_t g = 0; g < alone.groups().size(); ++g) {
+    for (std::size_t i = 0; i < alone.groups()[g].parameters.size(); ++i) {
+      const auto& parameter = alone.groups()[g].parameters[i];
+      if (!parameter.tensor.requires_grad()) continue;
+      const double difference =
+          relative_difference(parameter.tensor.grad(), together.groups()[g].parameters[i].tensor.grad());
+      if (!comparison.parameter.empty() && difference <= comparison.gradient_difference) continue;
+      comparison.gradient_difference = difference;
+      comparison.parameter = parameter.name;
+    }
+  }
+}
+
+// Both runs compute the next step from the state of the run alone, and then stand again where each of them stood.
+StepComparison compare_step(const ParityRun* alone, const ParityRun& together, std::int64_t step, std::size_t phase) {
+  StepComparison comparison{step, phase, 0, 0, ""};
+  const Snapshot own = copy_of(together.trainer.snapshot());
+  std::optional<Snapshot> given;
+  if (alone != nullptr) given = copy_of(alone->trainer.snapshot());
+  together.trainer.restore(given);
+  const StepSums of_all = together.trainer.compute_gradients();
+  if (alone != nullptr) {
+    const StepSums of_one = alone->trainer.compute_gradients();
+    comparison.loss_difference = of_one.targets == of_all.targets ? std::abs(loss_of(of_one) - loss_of(of_all))
+                                                                  : std::numeric_limits<double>::infinity();
+    compare_gradients(alone->task, together.task, comparison);
+    alone->trainer.restore(given);
+  }
+  together.trainer.restore(alone != nullptr ? std::optional<Snapshot>(own) : std::nullopt);
+  return comparison;
+}
+
+void compare_losses(const ParityRun& alone, const ParityRun& together, const std::vector<std::int64_t>& steps,
+                    ParityReport& report) {
+  const auto& one = alone.recorder.losses();
+  const auto& all = together.recorder.losses();
+  report.steps = static_cast<std::int64_t>(steps.size());
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const bool both = i < one.size() && i < all.size();
+    double difference = both ? std::abs(one[i] - all[i]) : std::numeric_limits<double>::infinity();
+    if (std::isnan(difference)) difference = std::numeric_limits<double>::infinity();
+    if (i > 0 && difference <= report.loss_difference) continue;
+    report.loss_difference = difference;
+    report.loss_step = steps[i];
+  }
+}
+
+}  // namespace
+
+ParityReport compare_with_one_rank(const ParityRun* alone, const ParityRun& together, const TrainingPlan& plan,
+                                   const ParityOptions& options) {
+  ParityReport report;
+  std::vector<std::int64_t> trained;
+  for (std::size_t phase = 0; phase < plan.phases(); ++phase) {
+    const std::int64_t first = plan.first_step(phase);
+    const std::int64_t count = std::min(options.steps, plan.first_step(phase + 1) - first);
+    const std::int64_t states = std::min(options.states, count);
+    if (alone != nullptr) alone->trainer.skip_to(first);
+    together.trainer.skip_to(first);
+    for (std::int64_t state = 0; state < states; ++state) {
+      report.states.push_back(compare_step(alone, together, together.trainer.step(), phase));
+      const std::int64_t until = first + count * (state + 1) / states;
+      for (std::int64_t step = together.trainer.step(); step < until; ++step) trained.push_back(step);
+      if (alone != nullptr) alone->trainer.run(until);
+      if (together.trainer.run(until) == StopReason::kSignalled) {
+        throw CommError("comparing the ranks: stopped by a signal before the comparison was done");
+      }
+    }
+  }
+  if (alone == nullptr) return {};
+  compare_losses(*alone, together, trained, report);
+  return report;
+}
+
+}  // namespace ulmfit::train

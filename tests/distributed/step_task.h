@@ -1,0 +1,60 @@
+// The smallest task that a trainer can train, for tests of what the trainer does around it.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <functional>
+#include <vector>
+
+#include "train/task.h"
+#include "train/training_plan.h"
+
+namespace ulmfit::test {
+
+// Gradients that depend on the step alone, in epochs of four steps; `before_step` can do harm.
+class StepTask : public train::Task {
+ public:
+  double share = 1;  // of the gradient and the loss, that this rank computes
+  std::function<void(std::int64_t step)> before_step = [](std::int64_t) {};
+
+  StepTask() {
+    groups_.push_back({"lower", {{"lower.weight", at::ones({3, 5}).requires_grad_(true), true}}});
+    groups_.push_back({"upper", {{"upper.weight", at::ones({7}).requires_grad_(true), true}}});
+  }
+  std::vector<optim::NamedParameter> parameters() const { return {groups_[0].parameters[0], groups_[1].parameters[0]}; }
+  std::vector<comm::ReducedParameter> reduced() const { return {{"lower.weight", tensor(0)}, {"upper.weight", tensor(1)}}; }
+  at::Tensor tensor(std::size_t group) const { return groups_[group].parameters[0].tensor; }
+
+  const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  std::string rate_unit() const override { return "tokens_per_s"; }
+  std::int64_t steps_in_epoch(std::int64_t) const override { return 4; }
+  void seek(const train::Position&) override {}
+  train::StepSums accumulate_gradients(const train::Position& position, comm::GradReducer&) override {
+    before_step(position.step);
+    at::NoGradGuard no_grad;
+    const double gradient = static_cast<double>(position.step + 1) * share;
+    for (const auto& group : groups_) group.parameters[0].tensor.grad().add_(gradient);
+    return {gradient, share, share};
+  }
+  train::Evaluation validate() override { return {}; }
+  interop::NamedTensors model_tensors() const override {
+    return {{"lower.weight", tensor(0).detach()}, {"upper.weight", tensor(1).detach()}};
+  }
+  interop::NamedTensors carried_tensors() override { return {}; }
+  void load_carried(const interop::NamedTensors&) override {}
+  double data_wait_seconds() const override { return 0; }
+
+ private:
+  std::vector<optim::LayerGroup> groups_;
+};
+
+// One phase of three epochs.
+inline train::PlanOptions step_task_plan() {
+  train::PlanOptions options;
+  options.phases = optim::parse_unfreeze_plan("full", 2, 3);
+  options.group_factors = {1, 1};
+  return options;
+}
+
+}  // namespace ulmfit::test
