@@ -38,8 +38,10 @@ void RunOptions::declare(config::OptionSet& set) {
           OnResume::kMayChange);
   set.add("checkpoint.every", checkpoint_every, "steps between checkpoints, besides the end of each epoch; 0: only those",
           {.min = 0}, OnResume::kMayChange);
-  set.add("checkpoint.keep", checkpoint_keep, "newest checkpoints to keep, besides the best", {.min = 1},
+  set.add("checkpoint.keep", retention.newest, "newest checkpoints to keep, besides the best", {.min = 1},
           OnResume::kMayChange);
+  set.add("checkpoint.keep-every", retention.every,
+          "keep the checkpoints of steps that are a multiple of this for good; 0: none", {.min = 0}, OnResume::kMayChange);
   set.add("log.every", log_every, "steps between reports", {.min = 1}, OnResume::kMayChange);
 }
 

@@ -26,7 +26,7 @@ struct RunOptions {
   std::int64_t seed = 1;
   double deadline = 600;  // seconds a rank waits for the others
   std::int64_t checkpoint_every = 1000;
-  std::int64_t checkpoint_keep = 2;
+  train::Retention retention;
   std::int64_t log_every = 50;
   std::int64_t max_streams_per_pass = 0;  // 0: all
   void declare(config::OptionSet& set);

@@ -27,6 +27,8 @@ class RunObserver : public train::Observer {
   void write_report();  // report.html; a failure is a warning
 
  private:
+  void plot(const std::string& tag, double value, std::int64_t step);
+
   std::filesystem::path folder_;
   std::string title_;
   std::vector<std::pair<std::string, std::string>> facts_;
