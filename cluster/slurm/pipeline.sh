@@ -40,8 +40,8 @@ done
 [ -r "$pipeline" ] || refuse "cannot read $pipeline"
 
 # Blanks and comments away: "[section]" and "key=value" lines.
-mapfile -t lines < <(sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; s/^([^=[:space:]]+)[[:space:]]*=[[:space:]]*/\1=/; /^$/d' \
-  "$pipeline")
+mapfile -t lines < <(sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; /^$/d
+  s/^([^=[:space:]]+)[[:space:]]*=[[:space:]]*/\1=/' "$pipeline")
 sections=()
 for line in "${lines[@]}"; do
   if [[ $line =~ ^\[(.+)\]$ ]]; then

@@ -105,7 +105,8 @@ class Pipeline(Slurm):
 
     def test_stages_as_dependent_jobs_with_a_requeue_between(self):
         jobs = self.submit_pipeline(PIPELINE.replace("epochs = 2", "epochs = 4\nlog.every = 1", 1))
-        self.assertEqual(list(jobs), ["prepare-corpus", "pretrain", "prepare-labelled", "finetune-lm", "train-classifier", "evaluate"])
+        self.assertEqual(list(jobs), ["prepare-corpus", "pretrain", "prepare-labelled", "finetune-lm", "train-classifier",
+                                      "evaluate"])
         self.wait_for_steps(jobs["pretrain"], "general-lm")
         self.slurm.run("scancel", "--signal=USR2", "--batch", jobs["pretrain"])
         for stage, job in jobs.items():

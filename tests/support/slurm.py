@@ -73,7 +73,8 @@ class SlurmCluster:
         (self.dir / "slurm.conf").write_text(CONFIG.format(dir=self.dir, host=socket.gethostname().split(".")[0],
                                                            user=getpass.getuser(), ports=free_ports()))
         self._daemon("munged", "--foreground", "--force", f"--socket={self.dir}/munge.socket", f"--key-file={key}",
-                     f"--pid-file={self.dir}/munged.pid", f"--log-file={self.dir}/munged.log", f"--seed-file={self.dir}/munged.seed")
+                     f"--pid-file={self.dir}/munged.pid", f"--log-file={self.dir}/munged.log",
+                     f"--seed-file={self.dir}/munged.seed")
         self._wait("munged's socket", (self.dir / "munge.socket").exists)
         self._daemon("slurmctld", "-D")
         self._daemon("slurmd", "-D", "-N", "n1")
