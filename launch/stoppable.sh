@@ -2,22 +2,34 @@
 # Sourced by the launchers: `stoppable COMMAND...` runs mpirun or ulmfit such that stopping the launcher saves the work.
 #
 # mpirun turns the Ctrl-C or TERM it gets into a kill of all ranks after about a second; only USR1 and USR2 reach them as they
-# are. So the command runs in a session of its own, out of the terminal's reach, and INT, TERM and HUP are passed on as USR2:
-# ulmfit then saves at the next step and exits 75. If the launcher itself is killed outright, the kernel sends the USR2.
+# are. So the command runs in a session of its own, out of the terminal's reach, and INT, TERM, HUP and USR2 are passed on as
+# USR2: ulmfit then saves at the next step and exits 75. If the launcher itself is killed outright, the kernel sends the USR2.
 
 stoppable() {
-  local child code
+  local child code=127 waited
+  stopped_by= # the first signal that was passed on, for the caller
   setsid setpriv --pdeathsig USR2 -- "$@" &
   child=$!
-  trap 'echo "stopping: a checkpoint is being saved (once more: stop at once)" >&2
-    kill -USR2 "$child" 2> /dev/null || true' INT TERM HUP
-  while true; do # a trapped signal ends `wait` early
-    code=0
-    wait "$child" || code=$?
-    kill -0 "$child" 2> /dev/null || break
+  for signal in INT TERM HUP USR2; do
+    # shellcheck disable=SC2064  # both are meant as they are now
+    trap "pass_on_stop $signal $child" $signal
   done
-  trap - INT TERM HUP
+  while true; do # a trapped signal ends `wait` early
+    interrupted=no
+    waited=0
+    wait "$child" || waited=$?
+    [ $waited = 127 ] || code=$waited # 127: the last `wait` had the exit code already
+    [ $interrupted = yes ] || break
+  done
+  trap - INT TERM HUP USR2
   return $code
+}
+
+pass_on_stop() { # SIGNAL CHILD
+  interrupted=yes
+  stopped_by=${stopped_by:-$1}
+  echo "stopping: a checkpoint is being saved (once more: stop at once)" >&2
+  kill -USR2 "$2" 2> /dev/null || true
 }
 
 # How to start RANKS ranks on this machine: mpirun's arguments up to the program.

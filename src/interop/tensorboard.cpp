@@ -3,6 +3,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "interop/crc32c.h"
@@ -68,12 +69,12 @@ std::size_t whole_records(std::string_view file) {
 
 }  // namespace
 
-EventWriter::EventWriter(std::filesystem::path path, std::uint64_t append_at_bytes) {
-  if (append_at_bytes > 0 && std::filesystem::exists(path)) {
-    bytes_ = whole_records(std::string_view(read_file(path)).substr(0, append_at_bytes));
-    truncate_file(path, bytes_);
+EventWriter::EventWriter(std::filesystem::path path, std::uint64_t append_at_bytes) : path_(std::move(path)) {
+  if (append_at_bytes > 0 && std::filesystem::exists(path_)) {
+    bytes_ = whole_records(std::string_view(read_file(path_)).substr(0, append_at_bytes));
   }
-  file_ = std::make_unique<OutputFile>(path, bytes_ > 0 ? OutputFile::Mode::kAppend : OutputFile::Mode::kTruncate);
+  truncate_file(path_, bytes_);
+  file_ = std::make_unique<OutputFile>(path_, OutputFile::Mode::kAppend);
   if (bytes_ == 0) append_record(event(now(), 0, bytes_field(3, "brain.Event:2")));
 }
 
@@ -92,7 +93,12 @@ void EventWriter::add_scalar(std::string_view tag, double value, std::int64_t st
 }
 
 void EventWriter::flush() {
-  file_->write(buffer_);
+  try {
+    file_->write(buffer_);
+  } catch (const FileError&) {
+    truncate_file(path_, bytes_ - buffer_.size());  // no part of a record twice
+    throw;
+  }
   buffer_.clear();
 }
 

@@ -26,7 +26,7 @@ class EventWriter {
   EventWriter& operator=(const EventWriter&) = delete;
 
   // `wall_time` in seconds since 1970, now if not given. Buffered until flush() or 64 KiB. After a FileError (a full disk)
-  // the file may end in half a record: open it anew to go on.
+  // the file ends as before the call; what was not written stays in the buffer for the next flush.
   void add_scalar(std::string_view tag, double value, std::int64_t step, std::optional<double> wall_time = std::nullopt);
   void flush();
 
@@ -35,7 +35,8 @@ class EventWriter {
  private:
   void append_record(std::string_view event);
 
-  std::uint64_t bytes_ = 0;
+  std::filesystem::path path_;
+  std::uint64_t bytes_ = 0;  // with the buffer
   std::string buffer_;
   std::unique_ptr<OutputFile> file_;
 };

@@ -48,8 +48,10 @@ void RunOptions::declare(config::OptionSet& set) {
       "checkpoint.every", checkpoint_every,
       "steps (or 10kt: thousand tokens, 0.5e: epochs) between checkpoints, besides the end of each epoch; 0: only those",
       Unit::kSteps, {.min = 0}, OnResume::kMayChange);
-  set.add("checkpoint.keep", checkpoint_keep, "newest checkpoints to keep, besides the best", {.min = 1},
+  set.add("checkpoint.keep", retention.newest, "newest checkpoints to keep, besides the best", {.min = 1},
           OnResume::kMayChange);
+  set.add("checkpoint.keep-every", retention.every,
+          "keep the checkpoints of steps that are a multiple of this for good; 0: none", {.min = 0}, OnResume::kMayChange);
   set.add("log.every", log_every, "steps (or 10kt, 0.5e) between reports", Unit::kSteps, {.min = 1}, OnResume::kMayChange);
 }
 

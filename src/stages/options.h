@@ -29,7 +29,7 @@ struct RunOptions {
   std::int64_t seed = 1;
   double deadline = 600;  // seconds a rank waits for the others
   config::Length checkpoint_every{config::Length::Unit::kSteps, 1000};
-  std::int64_t checkpoint_keep = 2;
+  train::Retention retention;
   config::Length log_every{config::Length::Unit::kSteps, 50};
   std::int64_t max_streams_per_pass = 0;  // 0: all
   void declare(config::OptionSet& set);

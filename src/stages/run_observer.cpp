@@ -35,18 +35,24 @@ RunObserver::RunObserver(fs::path folder, std::string title, std::int64_t total_
 void RunObserver::on_step_report(const train::StepReport& report) {
   metrics_.write(report);
   progress_.report(report);
-  events_.add_scalar("train/loss", report.loss, report.step);
-  events_.add_scalar("train/gradient_norm", report.grad_norm, report.step);
-  events_.add_scalar("train/" + report.rate_unit, report.rate, report.step);
-  for (std::size_t g = 0; g < report.lr.size(); ++g)
-    events_.add_scalar("lr/" + report.groups[g], report.lr[g], report.step);
+  plot("train/loss", report.loss, report.step);
+  plot("train/gradient_norm", report.grad_norm, report.step);
+  plot("train/" + report.rate_unit, report.rate, report.step);
+  for (std::size_t g = 0; g < report.lr.size(); ++g) plot("lr/" + report.groups[g], report.lr[g], report.step);
 }
 
 void RunObserver::on_evaluation(const train::EvaluationReport& report) {
   metrics_.write(report);
   progress_.report(report);
-  for (const auto& [name, value] : report.values) events_.add_scalar(report.split + "/" + name, value, report.step);
+  for (const auto& [name, value] : report.values) plot(report.split + "/" + name, value, report.step);
   write_report(report.classification);
+}
+
+void RunObserver::plot(const std::string& tag, double value, std::int64_t step) {
+  try {
+    events_.add_scalar(tag, value, step);
+  } catch (const FileError&) {  // a full disk; it stays in the buffer, and state() tells of it
+  }
 }
 
 nlohmann::json RunObserver::state() {

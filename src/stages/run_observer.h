@@ -29,6 +29,8 @@ class RunObserver : public train::Observer {
   void write_report(const std::optional<train::Classification>& classification);
 
  private:
+  void plot(const std::string& tag, double value, std::int64_t step);
+
   std::filesystem::path folder_;
   std::string title_;
   std::vector<std::pair<std::string, std::string>> facts_;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
+#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/classifier_task.h"

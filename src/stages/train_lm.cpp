@@ -10,6 +10,7 @@
 #include "data/corpus_folder.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
+#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/lm_task.h"

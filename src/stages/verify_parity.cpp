@@ -116,8 +116,8 @@ void VerifyParityOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set) {
-  run_of(options).log_every = 1;
-  run_of(options).checkpoint_every = 0;
+  run_of(options).log_every = {config::Length::Unit::kSteps, 1};
+  run_of(options).checkpoint_every = {config::Length::Unit::kSteps, 0};
   optim_of(options).patience = 0;
   VerifyParityOptions options_alone = options;
   run_of(options_alone).max_streams_per_pass = 0;

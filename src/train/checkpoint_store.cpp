@@ -30,9 +30,9 @@ std::vector<std::int64_t> steps_in(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     std::int64_t step = 0;
-    if (name.starts_with("step-") && std::from_chars(name.data() + 5, name.data() + name.size(), step).ec == std::errc{}) {
-      steps.push_back(step);
-    }
+    if (!name.starts_with("step-")) continue;
+    std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (name == checkpoint_name(step)) steps.push_back(step);
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
@@ -66,7 +66,7 @@ struct CheckpointStore::Writer {
   Snapshot copy;
   std::map<std::string, at::Tensor> buffers;
   std::thread thread;
-  std::exception_ptr failure;
+  bool failed = false;  // the last save
 
   interop::NamedTensors copied(const interop::NamedTensors& tensors, const std::string& prefix) {
     interop::NamedTensors out;
@@ -80,8 +80,26 @@ struct CheckpointStore::Writer {
     return out;
   }
 
-  void write(const fs::path& folder, std::int64_t keep) {
+  // Throws what went wrong, after removing what was written: a full disk must not stay full by it.
+  void write(const fs::path& folder, const Retention& retention) {
     const fs::path temporary = folder / (std::string(kTemporaryPrefix) + checkpoint_name(copy.step));
+    try {
+      write_whole(temporary, folder / checkpoint_name(copy.step));
+    } catch (...) {
+      std::error_code error;
+      fs::remove_all(temporary, error);
+      throw;
+    }
+    std::int64_t rank = 0;  // from the newest
+    for (const std::int64_t step : steps_in(folder)) {
+      const bool after_this = step > copy.step;  // broken, or it would have been continued from
+      const bool newest = !after_this && rank++ < retention.newest;
+      const bool marked = retention.every > 0 && step % retention.every == 0;
+      if (after_this || !(newest || marked || step == copy.best_step)) remove_checkpoint(folder / checkpoint_name(step));
+    }
+  }
+
+  void write_whole(const fs::path& temporary, const fs::path& final_name) {
     fs::remove_all(temporary);
     make_directories(temporary);
     write_tensors(temporary / "model.safetensors", copy.model);
@@ -89,18 +107,13 @@ struct CheckpointStore::Writer {
     write_file_atomic(temporary / "state.json", copy.state.dump(1));
     write_manifest(temporary);
     sync_directory(temporary);
-    const fs::path final_name = folder / checkpoint_name(copy.step);
     if (fs::exists(final_name)) remove_checkpoint(final_name);
     rename_synced(temporary, final_name);
-    std::int64_t kept = 0;
-    for (const std::int64_t step : steps_in(folder)) {
-      if (kept++ >= keep && step != copy.best_step) remove_checkpoint(folder / checkpoint_name(step));
-    }
   }
 };
 
-CheckpointStore::CheckpointStore(fs::path folder, std::int64_t keep)
-    : folder_(std::move(folder)), keep_(std::max<std::int64_t>(keep, 1)), writer_(std::make_unique<Writer>()) {
+CheckpointStore::CheckpointStore(fs::path folder, Retention retention)
+    : folder_(std::move(folder)), retention_(retention), writer_(std::make_unique<Writer>()) {
   make_directories(folder_);
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -112,14 +125,7 @@ CheckpointStore::~CheckpointStore() { finish(); }
 
 bool CheckpointStore::finish() {
   if (writer_->thread.joinable()) writer_->thread.join();
-  if (!writer_->failure) return true;
-  try {
-    std::rethrow_exception(std::exchange(writer_->failure, nullptr));
-  } catch (const std::exception& e) {
-    log::warn("checkpoint", str("checkpoint of step ", writer_->copy.step, " not saved: ", e.what(),
-                                "; the run goes on, the checkpoint before it stands"));
-  }
-  return false;
+  return !writer_->failed;
 }
 
 void CheckpointStore::save(const Snapshot& snapshot) {
@@ -132,9 +138,12 @@ void CheckpointStore::save(const Snapshot& snapshot) {
   writer_->copy.training = writer_->copied(snapshot.training, "training/");
   writer_->thread = std::thread([this] {
     try {
-      writer_->write(folder_, keep_);
-    } catch (...) {
-      writer_->failure = std::current_exception();
+      writer_->write(folder_, retention_);
+      writer_->failed = false;
+    } catch (const std::exception& e) {
+      writer_->failed = true;
+      log::warn("checkpoint", str("checkpoint of step ", writer_->copy.step, " not saved: ", e.what(),
+                                  "; the run goes on, the checkpoint before it stands"));
     }
   });
 }

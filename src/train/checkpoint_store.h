@@ -22,19 +22,27 @@ struct Snapshot {
   nlohmann::json state;            // everything else
 };
 
+// Which checkpoints stay, besides the best.
+struct Retention {
+  std::int64_t newest = 2;  // so many, at least 1
+  std::int64_t every = 0;   // those of steps that are a multiple of this; 0: none
+};
+
 class CheckpointStore {
  public:
-  // Keeps the newest `keep` checkpoints and the best. Removes what a killed save left behind.
-  CheckpointStore(std::filesystem::path folder, std::int64_t keep);
+  // Removes what a killed save left behind.
+  CheckpointStore(std::filesystem::path folder, Retention retention);
   ~CheckpointStore();  // waits for a save that is running
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
   // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save
-  // before. A save that fails is logged as a warning when the next one starts or finish() is called, and the run goes on.
+  // before. A save that fails is logged as a warning, what it wrote is removed, and the run goes on. The checkpoints that
+  // the retention does not name are removed after it, and those of later steps, which are what the run did not continue
+  // from.
   void save(const Snapshot& snapshot);
 
-  // Waits for the running save. Returns false if it failed (logged).
+  // Waits for the running save. Returns false if it failed.
   bool finish();
 
   // The newest whole checkpoint; broken ones are named in a warning and passed over. Nothing if there is none.
@@ -46,7 +54,7 @@ class CheckpointStore {
  private:
   struct Writer;
   std::filesystem::path folder_;
-  std::int64_t keep_;
+  Retention retention_;
   double stalled_ = 0;
   std::unique_ptr<Writer> writer_;
 };

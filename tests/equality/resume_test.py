@@ -1,10 +1,14 @@
 """Resumed is uninterrupted: killed at random moments, or stopped by a signal, a run ends with the same bits."""
+import collections
+import itertools
+import json
 import os
 import random
 import signal
 import time
 import unittest
 
+from tests.end_to_end.pipeline_test import PIPELINE
 from tests.support.ulmfit import TestCase, kill_all, labelled_rows, sentences, wait_for, write_csv
 
 MODEL = ["--model.embedding=32", "--model.hidden=48", "--model.layers=2"]
@@ -12,10 +16,12 @@ LM = ["pretrain", "--corpus=corpus", *MODEL, "--train.streams=16", "--train.bptt
       "--checkpoint.every=11", "--train.threads=1"]
 CLASSIFIER = ["train-classifier", *MODEL, "--from=none", "--data=data/labelled", "--epochs=6", "--log.every=7", "--train.threads=1",
               "--batch-size=16", "--checkpoint.every=5", "--train.patience=0"]
-KILLS = int(os.environ.get("ULMFIT_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("ULMFIT_TEST_KILLS", "5"))
 
 
-class Resume(TestCase):
+class Folders(TestCase):
+    """A corpus, labelled data, and comparisons with a run that nothing interrupted."""
+
     def setUp(self):
         super().setUp()
         (self.dir / "text").write_text("\n".join(sentences(4000)))
@@ -36,30 +42,8 @@ class Resume(TestCase):
             told = [{k: m.get(k) for k in keys} for m in self.metrics(run, kind)]
             self.assertEqual(told, [{k: m.get(k) for k in keys} for m in self.metrics("whole", kind)])
 
-    def killed_run(self, command, seconds, ranks=1):
-        """Kills the run KILLS times at random moments of its life, each time started again; then lets it end."""
-        rng = random.Random(7)
-        kills = 0
-        for _ in range(3 * KILLS):
-            if kills == KILLS:
-                break
-            process = self.start(*command, "--output=killed", ranks=ranks)
-            time.sleep(rng.uniform(0.3, 0.9) * seconds)
-            if process.poll() is None:
-                kills += 1
-            kill_all(process)
-        self.ulmfit(*command, "--output=killed", ranks=ranks)
-        self.assert_like_whole("killed")
 
-    def test_language_model_killed_at_random_moments(self):
-        self.killed_run(LM, self.uninterrupted(LM))
-
-    def test_classifier_killed_between_and_within_phases(self):
-        self.killed_run(CLASSIFIER, self.uninterrupted(CLASSIFIER))
-
-    def test_two_ranks_killed(self):
-        self.killed_run(LM, self.uninterrupted(LM, ranks=2), ranks=2)
-
+class Resume(Folders):
     def test_signal_saves_and_the_same_command_goes_on(self):
         self.uninterrupted(LM)
         process = self.start(*LM, "--output=stopped")
@@ -109,6 +93,105 @@ class Resume(TestCase):
         second = self.ulmfit(*LM, "--output=busy", expect=4)
         self.assertIn("another run holds it", second.stderr)
         kill_all(process)
+
+
+class Kills(Folders):
+    """kill -9 at KILLS moments, each time started again by the same command; a run that ends before is compared, and another one
+    begins."""
+
+    def killed(self, command, ranks=1):
+        seconds = self.uninterrupted(command, ranks)
+        ends = {m["step"] for m in self.metrics("whole", "valid")}
+        rng = random.Random(7)
+        moments = itertools.cycle(["any time", "saving", "validating", "after an epoch"])
+        seen = collections.Counter()
+        runs = 0
+        while seen.total() < KILLS:
+            runs += 1
+            run = f"killed-{runs}"
+            while seen.total() < KILLS and not (self.dir / run / "stage/MANIFEST.json").exists():
+                process = self.start(*command, f"--output={run}", ranks=ranks)
+                self.wait_for_moment(process, run, next(moments), rng.uniform(0.1, 1) * seconds, ends)
+                alive = process.poll() is None
+                kill_all(process)
+                if alive:
+                    seen[self.moment_of_death(run, ends)] += 1
+            self.ulmfit(*command, f"--output={run}", ranks=ranks)
+            self.assert_like_whole(run)
+        print(f"\n{command[0]}, {ranks} ranks: {seen.total()} kills in {runs} runs: {dict(seen)}")
+
+    def wait_for_moment(self, process, run, moment, seconds, ends):
+        saving = lambda: list((self.dir / run / "checkpoints").glob(".saving-*"))
+        before = len(self.steps(run, "valid"))
+        validating = lambda: self.is_validating(run, ends)
+        conditions = {"any time": lambda: False, "saving": saving, "validating": validating,
+                      "after an epoch": lambda: len(self.steps(run, "valid")) > before}
+        wait_for(lambda: process.poll() is not None or conditions[moment](), seconds if moment == "any time" else 60)
+
+    def moment_of_death(self, run, ends):
+        if list((self.dir / run / "checkpoints").glob(".saving-*")):
+            return "saving"
+        if self.is_validating(run, ends):
+            return "validating"
+        return "in a step" if self.steps(run, "train") else "before the first report"
+
+    def is_validating(self, run, ends):
+        trained = self.steps(run, "train")
+        return bool(trained) and trained[-1] in ends and trained[-1] not in self.steps(run, "valid")
+
+    def steps(self, run, kind):
+        """Of the reports so far; the last line may be half written."""
+        path = self.dir / run / "metrics.jsonl"
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [m["step"] for m in map(json.loads, lines) if m["type"] == kind]
+
+    def test_pretrain(self):
+        self.killed(LM)
+
+    def test_pretrain_on_two_ranks(self):
+        self.killed(LM, ranks=2)
+
+    def test_finetune_lm(self):
+        self.ulmfit(*LM, "--output=general")
+        self.killed(["finetune-lm", "--from=general", "--corpus=data/lm", "--train.streams=8", "--train.bptt=15", "--epochs=3",
+                     "--optim.unfreeze=paper", "--log.every=7", "--checkpoint.every=9", "--train.threads=1"])
+
+    def test_train_classifier(self):
+        self.killed(CLASSIFIER)
+
+    def test_pipeline(self):
+        """At any time of all stages: within them, and between one and the next."""
+        stages = PIPELINE[:PIPELINE.index("[evaluate]")].replace("epochs = 20", "epochs = 5")
+        names = ("general-lm", "target-lm", "classifier")
+
+        def folder(name):
+            (self.dir / name).mkdir()
+            (self.dir / name / "pipeline.cfg").write_text(stages)
+            (self.dir / name / "general").write_text("\n".join(sentences(1500)))
+            (self.dir / name / "more").write_text("\n".join(sentences(500, seed=4)))
+            write_csv(self.dir / name / "train.csv", labelled_rows(600))
+            write_csv(self.dir / name / "test.csv", labelled_rows(150, seed=5))
+
+        folder("whole")
+        start = time.monotonic()
+        self.ulmfit("run", "--config=pipeline.cfg", cwd="whole")
+        seconds = time.monotonic() - start
+        rng = random.Random(8)
+        kills = runs = 0
+        while kills < KILLS:
+            runs += 1
+            run = f"killed-{runs}"
+            folder(run)
+            ended = False
+            while kills < KILLS and not ended:
+                process = self.start("run", "--config=pipeline.cfg", cwd=run)
+                ended = wait_for(lambda: process.poll() is not None, rng.uniform(0.05, 0.5) * seconds)
+                kill_all(process)
+                kills += not ended
+            self.ulmfit("run", "--config=pipeline.cfg", cwd=run)
+            for name in names:
+                self.assert_same_weights(f"{run}/{name}/stage/model.safetensors", f"whole/{name}/stage/model.safetensors")
+        print(f"\npipeline: {kills} kills in {runs} runs")
 
 
 if __name__ == "__main__":

@@ -24,16 +24,17 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._temporary.cleanup)
         self.dir = Path(self._temporary.name)
 
-    def ulmfit(self, *arguments, ranks=1, expect=0, stdin="", under_mpirun=None):
-        """Runs a command to its end and returns it; fails the test, with what was printed, on another exit code."""
+    def ulmfit(self, *arguments, ranks=1, expect=0, stdin="", under_mpirun=None, cwd="."):
+        """Runs a command to its end and returns it; fails the test, with what was printed, on another exit code. `cwd` is
+        below self.dir."""
         result = subprocess.run(command_line(arguments, ranks, under_mpirun), input=stdin, capture_output=True, text=True,
-                                cwd=self.dir, env=environment(), timeout=600)
+                                cwd=self.dir / cwd, env=environment(), timeout=600)
         self.assertEqual(result.returncode, expect, f"{' '.join(map(str, arguments))}\n{result.stdout}{result.stderr}")
         return result
 
-    def start(self, *arguments, ranks=1):
+    def start(self, *arguments, ranks=1, cwd="."):
         """Starts a command in a process group of its own, so that kill_all() reaches every rank."""
-        return subprocess.Popen(command_line(arguments, ranks), cwd=self.dir, env=environment(), start_new_session=True,
+        return subprocess.Popen(command_line(arguments, ranks), cwd=self.dir / cwd, env=environment(), start_new_session=True,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def assert_same_weights(self, one, other):

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -30,7 +33,7 @@ void save_whole(CheckpointStore& store, const Snapshot& snapshot) {
 
 TEST(CheckpointStore, GivesBackWhatItWasGiven) {
   test::TempDir dir;
-  CheckpointStore store(dir.path(), 2);
+  CheckpointStore store(dir.path(), {});
   EXPECT_FALSE(store.latest());
   save_whole(store, snapshot_of(7));
   const auto loaded = store.latest();
@@ -43,7 +46,7 @@ TEST(CheckpointStore, GivesBackWhatItWasGiven) {
 
 TEST(CheckpointStore, WritesACopyOfTheMomentOfSaving) {
   test::TempDir dir;
-  CheckpointStore store(dir.path(), 2);
+  CheckpointStore store(dir.path(), {});
   const Snapshot snapshot = snapshot_of(1);
   store.save(snapshot);
   at::Tensor weights = snapshot.model[0].second;
@@ -54,16 +57,56 @@ TEST(CheckpointStore, WritesACopyOfTheMomentOfSaving) {
 
 TEST(CheckpointStore, KeepsTheNewestAndTheBest) {
   test::TempDir dir;
-  CheckpointStore store(dir.path(), 2);
+  CheckpointStore store(dir.path(), {});
   save_whole(store, snapshot_of(1, 1));
   for (std::int64_t step = 2; step <= 5; ++step) save_whole(store, snapshot_of(step, 1));
   for (const int step : {1, 4, 5}) EXPECT_TRUE(fs::exists(dir / checkpoint_name(step))) << step;
   for (const int step : {2, 3}) EXPECT_FALSE(fs::exists(dir / checkpoint_name(step))) << step;
 }
 
+TEST(CheckpointStore, KeepsMultiplesOfAStepForGood) {
+  test::TempDir dir;
+  CheckpointStore store(dir.path(), {.newest = 1, .every = 4});
+  for (const int step : {3, 4, 6, 8, 9, 10}) save_whole(store, snapshot_of(step));
+  for (const int step : {4, 8, 10}) EXPECT_TRUE(fs::exists(dir / checkpoint_name(step))) << step;
+  for (const int step : {3, 6, 9}) EXPECT_FALSE(fs::exists(dir / checkpoint_name(step))) << step;
+}
+
+TEST(CheckpointStore, ABrokenLaterOneDoesNotDriveOutWhatIsSaved) {
+  test::TempDir dir;
+  CheckpointStore store(dir.path(), {.newest = 1});
+  save_whole(store, snapshot_of(9));
+  fs::remove(dir / checkpoint_name(9) / "MANIFEST.json");
+  save_whole(store, snapshot_of(5));
+  EXPECT_EQ(store.latest()->step, 5);
+  EXPECT_FALSE(fs::exists(dir / checkpoint_name(9)));
+}
+
+TEST(CheckpointStore, ASecondSaveWaitsForTheFirst) {
+  test::TempDir dir;
+  CheckpointStore store(dir.path(), {});
+  Snapshot large = snapshot_of(1);
+  large.model = {{"w", at::ones({8'000'000})}};
+  store.save(large);
+  store.save(snapshot_of(2));
+  EXPECT_TRUE(fs::exists(dir / checkpoint_name(1)));
+  EXPECT_TRUE(store.finish());
+}
+
+TEST(CheckpointStore, ItsEndWaitsForTheSave) {
+  test::TempDir dir;
+  {
+    CheckpointStore store(dir.path(), {});
+    Snapshot large = snapshot_of(1);
+    large.model = {{"w", at::ones({8'000'000})}};
+    store.save(large);
+  }
+  EXPECT_TRUE(fs::exists(dir / checkpoint_name(1)));
+}
+
 TEST(CheckpointStore, PassesOverABrokenNewest) {
   test::TempDir dir;
-  CheckpointStore store(dir.path(), 3);
+  CheckpointStore store(dir.path(), {.newest = 3});
   save_whole(store, snapshot_of(1));
   save_whole(store, snapshot_of(2));
   std::string bytes = read_file(dir / checkpoint_name(2) / "model.safetensors");
@@ -83,19 +126,54 @@ TEST(CheckpointStore, PassesOverABrokenNewest) {
 TEST(CheckpointStore, RemovesWhatAKilledSaveLeft) {
   test::TempDir dir;
   fs::create_directories(dir / ".saving-step-000000009");
-  const CheckpointStore store(dir.path(), 2);
+  const CheckpointStore store(dir.path(), {});
   EXPECT_FALSE(fs::exists(dir / ".saving-step-000000009"));
 }
 
 TEST(CheckpointStore, AFailedSaveIsToldAndTheRunGoesOn) {
   test::TempDir dir;
-  CheckpointStore store(dir / "checkpoints", 2);
+  CheckpointStore store(dir / "checkpoints", {});
   save_whole(store, snapshot_of(1));
   fs::remove_all(dir / "checkpoints");
   write_file_atomic(dir / "checkpoints", "a file where the folder was");
   store.save(snapshot_of(2));
   EXPECT_FALSE(store.finish());
   fs::remove(dir / "checkpoints");
+  save_whole(store, snapshot_of(3));
+  EXPECT_EQ(store.latest()->step, 3);
+}
+
+// No file may grow beyond this while it lives: what a full disk does to a large file.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST(CheckpointStore, AFailedSaveLeavesNothingBehind) {
+  test::TempDir dir;
+  CheckpointStore store(dir.path(), {});
+  save_whole(store, snapshot_of(1));
+  {
+    const FileSizeLimit limit(100);
+    store.save(snapshot_of(2));
+    EXPECT_FALSE(store.finish());
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
+  EXPECT_EQ(store.latest()->step, 1);
   save_whole(store, snapshot_of(3));
   EXPECT_EQ(store.latest()->step, 3);
 }
