@@ -68,7 +68,7 @@ TEST_F(PrepareCorpus, WritesWhatCanBeReadBack) {
   EXPECT_EQ(info.splits.at("train").documents, 2);
   const nlohmann::json request = data::corpus_provenance(o.output).at("request");
   EXPECT_EQ(request.at("inputs").at(0).at("name"), "text.txt");
-  EXPECT_EQ(test::contents(dir_.path()).count("corpus/tokens.spool"), 0U);
+  EXPECT_EQ(test::contents(dir_.path()).count("corpus/tokens-0.spool"), 0U);
 }
 
 TEST_F(PrepareCorpus, BytesDoNotDependOnThreads) {

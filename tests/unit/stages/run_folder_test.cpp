@@ -1,0 +1,206 @@
+#include "stages/run_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "base/error.h"
+#include "base/manifest.h"
+#include "comm/solo_communicator.h"
+#include "stages/compute.h"
+#include "stages/run_observer.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// One command line: options, the set that read them, and what opens the folder.
+struct Command {
+  RunOptions run;
+  OptimOptions optim;
+  config::OptionSet set{"pretrain"};
+  comm::SoloCommunicator comm{at::Device(at::kCPU)};
+
+  Command(const fs::path& output, std::vector<std::string> arguments) {
+    run.declare(set);
+    optim.declare(set);
+    arguments.push_back("--output=" + output.string());
+    set.parse(arguments);
+  }
+  RunFolder open() { return RunFolder(run, set, comm); }
+  bool done() { return nothing_to_do(run, "pretrain", set, comm); }
+  std::string refusal() {
+    try {
+      open();
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "not refused";
+  }
+};
+
+class RunFolderTest : public ::testing::Test {
+ protected:
+  void finish_stage() const {
+    make_directories(out_ / "stage");
+    write_file_atomic(out_ / "stage/stage.json", "{}");
+    write_manifest(out_ / "stage");
+  }
+  test::TempDir dir_;
+  fs::path out_ = dir_ / "run";
+};
+
+TEST_F(RunFolderTest, KeepsTheResolvedConfigWhichCanBeFedBack) {
+  Command first(out_, {"--epochs=5e", "--lr=0.125"});
+  EXPECT_EQ(first.open().path(), out_);
+  EXPECT_EQ(read_file(out_ / "config.cfg"), first.set.to_config());
+  Command again(out_, {"--config=" + (out_ / "config.cfg").string()});
+  EXPECT_EQ(again.optim.lr, 0.125);
+  EXPECT_EQ(again.set.to_config(), first.set.to_config());
+  EXPECT_TRUE(again.open().changes().empty());
+  EXPECT_EQ(Command(out_.string() + "/", {"--epochs=5", "--lr=0.125"}).open().path(), out_) << "OUT/ is OUT";
+}
+
+TEST_F(RunFolderTest, NamesTheKeysThatDifferAndLetsOthersChange) {
+  Command(out_, {"--epochs=5"}).open();
+  EXPECT_NO_THROW(Command(out_, {"--epochs=5", "--log.every=7", "--train.threads=3", "--checkpoint.every=9"}).open());
+  EXPECT_THAT(Command(out_, {"--epochs=6", "--seed=2"}).refusal(),
+              AllOf(HasSubstr("train.seed: 1 in the run folder, 2 now"),
+                    HasSubstr("train.epochs: 5 in the run folder, 6 now"), HasSubstr("--restart"), HasSubstr("--extend")));
+  EXPECT_THAT(Command(out_, {"--epochs=5", "--seed=2"}).refusal(), Not(HasSubstr("--extend")));
+}
+
+TEST_F(RunFolderTest, ExtendMayChangeTheLengthAlone) {
+  Command(out_, {"--epochs=5"}).open();
+  EXPECT_THAT(Command(out_, {"--epochs=9", "--extend", "--seed=2"}).refusal(), HasSubstr("train.seed: 1"));
+  EXPECT_THAT(Command(dir_ / "none", {"--extend"}).refusal(), HasSubstr("there is no run"));
+  EXPECT_THAT(Command(out_, {"--extend", "--restart"}).refusal(), HasSubstr("give one of them"));
+  finish_stage();
+  EXPECT_TRUE(Command(out_, {"--epochs=5"}).done());
+  EXPECT_TRUE(Command(out_, {"--epochs=5", "--extend"}).done()) << "no longer than it is";
+  Command longer(out_, {"--epochs=9", "--extend"});
+  EXPECT_FALSE(longer.done());
+  RunFolder folder = longer.open();
+  ASSERT_EQ(folder.changes().size(), 1U);
+  EXPECT_EQ(folder.changes()[0].key, "train.epochs");
+  EXPECT_EQ(folder.changes()[0].before, "5");
+  EXPECT_TRUE(RunFolder::finished(out_)) << "nothing has happened yet";
+  folder.extend(longer.set);
+  EXPECT_FALSE(RunFolder::finished(out_));
+  EXPECT_TRUE(fs::exists(out_ / "stage-before-extension/MANIFEST.json"));
+  EXPECT_EQ(read_file(out_ / "config.cfg"), longer.set.to_config());
+}
+
+TEST_F(RunFolderTest, ASecondRunAndForeignFilesAreRefused) {
+  Command command(out_, {});
+  {
+    const RunFolder held = command.open();
+    EXPECT_THROW(Command(out_, {}).open(), CheckpointError);
+  }
+  EXPECT_NO_THROW(command.open());
+  make_directories(dir_ / "thesis");
+  write_file_atomic(dir_ / "thesis/chapter", "precious");
+  EXPECT_THAT(Command(dir_ / "thesis", {}).refusal(), HasSubstr("is not a run folder"));
+  EXPECT_FALSE(fs::exists(dir_ / "thesis/config.cfg"));
+}
+
+TEST_F(RunFolderTest, RestartMovesTheOldFolderAside) {
+  Command(out_, {"--seed=4"}).open();
+  Command(out_, {"--seed=5", "--restart"}).open();
+  Command(out_, {"--seed=6", "--restart"}).open();
+  EXPECT_THAT(read_file(dir_ / "run.old-1/config.cfg"), HasSubstr("seed = 4"));
+  EXPECT_THAT(read_file(dir_ / "run.old-2/config.cfg"), HasSubstr("seed = 5"));
+  EXPECT_THAT(read_file(out_ / "config.cfg"), HasSubstr("seed = 6"));
+}
+
+TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
+  test::TempDir dir;
+  const auto report = [](std::int64_t step) {
+    train::StepReport r;
+    r.step = step;
+    r.lr = {0.1};
+    r.groups = {"all"};
+    return r;
+  };
+  const auto observer = [&](const nlohmann::json& saved) {
+    return std::make_unique<RunObserver>(dir.path(), "pretrain", 10, std::vector<std::pair<std::string, std::string>>{}, "",
+                                         saved);
+  };
+  nlohmann::json saved;
+  {
+    const auto first = observer(nullptr);
+    first->on_step_report(report(1));
+    saved = first->state();
+    first->on_step_report(report(2));  // after the checkpoint: will be done again
+  }
+  observer(saved)->on_step_report(report(2));
+  const auto history = train::read_metrics(dir / "metrics.jsonl");
+  ASSERT_EQ(history.train.size(), 2U);
+  EXPECT_EQ(history.train[1].step, 2);
+  observer(nullptr)->on_step_report(report(1));
+  EXPECT_EQ(train::read_metrics(dir / "metrics.jsonl").train.size(), 1U) << "a run that begins anew";
+}
+
+// A rank of several, for what depends on their number alone.
+struct RankOf : comm::SoloCommunicator {
+  int r, n;
+  RankOf(int rank_of, int ranks) : SoloCommunicator(at::Device(at::kCPU)), r(rank_of), n(ranks) {}
+  int rank() const override { return r; }
+  int size() const override { return n; }
+};
+
+TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
+  for (const bool reproducible : {false, true}) {
+    for (const int ranks : {1, 2, 4, 8}) {
+      for (const std::int64_t most : {0, 3, 4}) {
+        RunOptions run;
+        run.reproducible = reproducible;
+        run.max_streams_per_pass = most;
+        std::int64_t next = 0;
+        for (int rank = 0; rank < ranks; ++rank) {
+          const train::ShardPlan plan = shard_plan(run, 64, true, RankOf(rank, ranks));
+          EXPECT_EQ(plan.first, next);
+          EXPECT_EQ(64 % plan.total, 0);
+          if (reproducible) EXPECT_EQ(plan.total, kReproducibleShards);
+          if (!reproducible && most > 0) EXPECT_LE(64 / plan.total, most);
+          next += plan.count;
+          if (rank + 1 == ranks) EXPECT_EQ(next, plan.total);
+        }
+      }
+    }
+  }
+}
+
+TEST(ShardPlan, RefusesRanksThatDoNotDivide) {
+  const auto refusal = [](bool reproducible, std::int64_t streams, int ranks) -> std::string {
+    RunOptions run;
+    run.reproducible = reproducible;
+    try {
+      shard_plan(run, streams, true, RankOf(0, ranks));
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "not refused";
+  };
+  EXPECT_THAT(refusal(false, 16, 3), AllOf(HasSubstr("16 streams"), HasSubstr("3 ranks"), HasSubstr("such as 18")));
+  EXPECT_THAT(refusal(true, 12, 1), HasSubstr("not a multiple"));
+  EXPECT_THAT(refusal(true, 48, 3), HasSubstr("1, 2, 4 or 8 ranks"));
+}
+
+TEST(DropoutOptions, ScalesAllAndRefusesWhatReachesOne) {
+  DropoutOptions options;
+  options.rates = {0.4, 0.3, 0.6, 0.05, 0.5};
+  options.multiplier = 0.5;
+  EXPECT_DOUBLE_EQ(options.resolved().input, 0.3);
+  EXPECT_DOUBLE_EQ(options.resolved().embedding, 0.025);
+  options.multiplier = 2;
+  EXPECT_THROW(options.resolved(), ConfigError);
+}
+
+}  // namespace
+}  // namespace ulmfit::stages

@@ -1,0 +1,184 @@
+#include "stages/stage_folder.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/manifest.h"
+#include "stages/stage_card.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class StageFolder : public ::testing::Test {
+ protected:
+  StageFolder() {
+    make_directories(corpus_);
+    vocabulary_.save(corpus_ / "vocab.txt");
+    write_file_atomic(corpus_ / "text.json", text::TextPipeline({}).to_json().dump());
+    at::NoGradGuard no_grad;
+    at::Tensor bias = encoder_.decoder_bias();
+    bias.copy_(at::linspace(-1, 1, bias.numel()));
+    // One training batch moves the running statistics, so that they are not what a new head has.
+    const model::MaskKey key{1, 0, {0, 1, 2}};
+    head_.forward(at::arange(3 * 18).reshape({3, 18}).to(at::kFloat), {0, 0}, &key);
+  }
+
+  StageInfo lm() const {
+    StageInfo info;
+    info.shape = kShape;
+    info.backward = true;
+    info.figures = {{"loss", 4.5}, {"perplexity", 90.017}};
+    info.lineage = {{"pretrain", "00ff", {{"steps", 7}, {"corpus", {{"name", "x"}}}}}, {"finetune-lm", "", {{"seed", 3}}}};
+    return info;
+  }
+  StageInfo classifier() const {
+    StageInfo info = lm();
+    info.kind = StageKind::kClassifier;
+    info.classifier = ClassifierInfo{{"no", "yes", "maybe, \"later\""}, {18, 5, 3}, {9, 30, false, false}};
+    return info;
+  }
+  void write(const StageInfo& info) {
+    const bool has_head = info.kind == StageKind::kClassifier;
+    write_stage(stage_, info, encoder_, has_head ? &head_ : nullptr, corpus_, "[train]\nseed = 3\n");
+  }
+  Stage read() const { return read_stage(stage_, at::kCPU); }
+  std::string refusal() const {
+    try {
+      read();
+    } catch (const CheckpointError& e) {
+      return e.what();
+    }
+    return "not refused";
+  }
+  // Changes stage.json and makes the manifest fit: what the checksums cannot see.
+  void edit(const std::function<void(json&)>& change) {
+    json j = json::parse(read_file(stage_ / "stage.json"));
+    change(j);
+    write_file_atomic(stage_ / "stage.json", j.dump());
+    write_manifest(stage_);
+  }
+
+  static constexpr model::Shape kShape{16, 6, 8, 2};
+  test::TempDir dir_;
+  fs::path corpus_ = dir_ / "corpus";
+  fs::path stage_ = dir_ / "run/stage";
+  text::Vocabulary vocabulary_ = text::Vocabulary::build({}, {});
+  model::AwdLstm encoder_{kShape, 3, at::kCPU};
+  model::PoolingHead head_{{18, 5, 3}, 3, at::kCPU};
+};
+
+TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
+  write(lm());
+  for (const fs::path& path : {stage_, dir_ / "run"}) {  // the stage, or the run folder that holds it
+    const Stage stage = read_stage(path, at::kCPU);
+    EXPECT_EQ(to_json(stage.info), to_json(lm()));
+    EXPECT_EQ(stage.vocabulary->fingerprint(), vocabulary_.fingerprint());
+    EXPECT_EQ(stage.text->fingerprint(), text::TextPipeline({}).fingerprint());
+    EXPECT_EQ(stage.head, nullptr);
+    EXPECT_FALSE(stage.model_fingerprint.empty());
+    const auto before = encoder_.parameters();
+    const auto after = stage.encoder->parameters();
+    ASSERT_EQ(after.size(), before.size());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_TRUE(at::equal(before[i].tensor, after[i].tensor)) << before[i].name;
+    }
+  }
+}
+
+TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
+  write(classifier());
+  const Stage stage = read();
+  EXPECT_EQ(to_json(stage.info), to_json(classifier()));
+  const auto before = head_.group().parameters;
+  const auto after = stage.head->group().parameters;
+  ASSERT_EQ(after.size(), before.size());
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    EXPECT_TRUE(at::equal(before[i].tensor, after[i].tensor)) << before[i].name;
+  }
+  for (std::size_t i = 0; i < head_.buffers().size(); ++i) {
+    EXPECT_TRUE(at::equal(head_.buffers()[i].second, stage.head->buffers()[i].second)) << head_.buffers()[i].first;
+  }
+}
+
+TEST_F(StageFolder, AnOlderStageIsReplacedWhole) {
+  write(classifier());
+  make_directories(dir_ / "run/.writing-stage/left-by-a-kill");
+  write(lm());
+  EXPECT_EQ(read().info.kind, StageKind::kLanguageModel);
+  EXPECT_FALSE(fs::exists(dir_ / "run/.writing-stage"));
+  EXPECT_FALSE(fs::exists(stage_ / "left-by-a-kill"));
+}
+
+TEST_F(StageFolder, DamagedFilesAreNamed) {
+  EXPECT_THAT(refusal(), HasSubstr("no finished stage in"));
+  for (const char* file : {"model.safetensors", "vocab.txt", "text.json", "stage.json", "CARD.md"}) {
+    write(lm());
+    std::string bytes = read_file(stage_ / file);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    write_file_atomic(stage_ / file, bytes);
+    EXPECT_THAT(refusal(), HasSubstr(file)) << "a flipped bit";
+    write(lm());
+    truncate_file(stage_ / file, bytes.size() - 1);
+    EXPECT_THAT(refusal(), HasSubstr(file)) << "cut off";
+    write(lm());
+    fs::remove(stage_ / file);
+    EXPECT_THAT(refusal(), HasSubstr(file)) << "missing";
+  }
+  write(lm());
+  fs::remove(stage_ / kManifestName);
+  EXPECT_THAT(refusal(), HasSubstr("no finished stage in"));
+}
+
+TEST_F(StageFolder, WhatDoesNotFitTogetherIsRefused) {
+  const auto refused = [&](const StageInfo& info, const std::function<void(json&)>& change) {
+    write(info);
+    edit(change);
+    return refusal();
+  };
+  EXPECT_THAT(refused(lm(), [](json& j) { j["version"] = 9; }), AllOf(HasSubstr("version 9"), HasSubstr("reads 1")));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["format"] = "poem"; }), HasSubstr("is not a stage description"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["kind"] = "poem"; }), HasSubstr("unknown stage kind 'poem'"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j.erase("lineage"); }), HasSubstr("cannot read stage"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["shape"]["layers"] = 0; }), HasSubstr("impossible model shape"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["shape"]["hidden"] = 1LL << 40; }), HasSubstr("impossible model shape"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["shape"]["hidden"] = 9; }), HasSubstr("does not have the shape"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["probe"] = j["probe"].get<double>() * 1.01; }),
+              HasSubstr("does not compute what it did"));
+  EXPECT_THAT(refused(classifier(), [](json& j) { j["classifier"]["labels"].erase(0); }),
+              HasSubstr("does not fit 2 labels"));
+  EXPECT_THAT(refused(lm(), [](json& j) { j["kind"] = "classifier"; }), HasSubstr("cannot read stage"));
+
+  write(lm());
+  text::Vocabulary::build(
+      {{"more", 3}, {"words", 3}, {"than", 3}, {"the", 3}, {"model", 3}, {"has", 3}, {"rows", 3}, {"!", 3}}, {})
+      .save(stage_ / "vocab.txt");
+  write_manifest(stage_);
+  EXPECT_THAT(refusal(), HasSubstr("vocab.txt has 24 words, the model 16"));
+}
+
+TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
+  StageInfo info;
+  info.shape = {16, 6, 8, 2};
+  info.lineage = {{"pretrain", "00ff", {{"steps", 7}}}, {"finetune-lm", "", {{"seed", 3}}}};
+  EXPECT_THAT(stage_card(info, "seed = 3\n"),
+              AllOf(HasSubstr("language model"), HasSubstr("`pretrain` (weights 00ff)"), HasSubstr("steps: 7"),
+                    HasSubstr("`finetune-lm` (this stage)"), HasSubstr("there was no validation split"),
+                    HasSubstr("Not measured"), HasSubstr("seed = 3")));
+  info.kind = StageKind::kClassifier;
+  info.classifier = ClassifierInfo{{"a", "b"}, {18, 2}, {}};
+  info.figures = {{"error", 0.25}};
+  EXPECT_THAT(stage_card(info, ""), AllOf(HasSubstr("Classes: a, b."), HasSubstr("error: 0.25")));
+}
+
+}  // namespace
+}  // namespace ulmfit::stages

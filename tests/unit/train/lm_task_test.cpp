@@ -1,0 +1,151 @@
+#include "train/lm_task.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "comm/solo_communicator.h"
+#include "model/linear_cross_entropy.h"
+#include "tests/support/corpora.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::train {
+namespace {
+
+constexpr std::int64_t kTokens = 157;
+
+class LmTaskTest : public ::testing::Test {
+ protected:
+  // Nats of tokens [first, first + count + 1) in one go, from an empty memory: the definition.
+  double nats(std::int64_t first, std::int64_t count) const {
+    at::NoGradGuard no_grad;
+    const at::Tensor ids = at::arange(first, first + count + 1, at::kLong);  // token i of the corpus is i
+    const auto out = model_.forward(ids.narrow(0, 0, count).unsqueeze(1), model_.zero_state(1),
+                                    model_.recurrent_weights(0, nullptr), {}, nullptr);
+    return model::plain_linear_cross_entropy(out.top.squeeze(1), model_.embedding(), model_.decoder_bias(),
+                                             ids.narrow(0, 1, count), 1.0)
+        .item<double>();
+  }
+  LmTaskOptions options() const {
+    LmTaskOptions o;
+    o.streams = {.streams = 4, .bptt = 10, .variable_bptt = false, .shuffle = false, .backward = false, .seed = 1};
+    o.dropout = {0, 0, 0, 0, 0};
+    o.ar = 0;
+    o.tar = 0;
+    return o;
+  }
+  comm::GradReducer reducer() {
+    std::vector<comm::ReducedParameter> reduced;
+    for (const auto& p : model_.parameters()) reduced.push_back({p.name, p.tensor});
+    return {comm_, reduced};
+  }
+
+  test::TempDir dir_;
+  data::ShardSet shards_ = test::counting_corpus(dir_.path(), {50, 1, 80, 26});
+  comm::SoloCommunicator comm_;
+  model::AwdLstm model_{{kTokens, 6, 8, 2}, 5, at::kCPU};
+};
+
+TEST_F(LmTaskTest, EvaluationCountsEveryTargetOnce) {
+  for (const std::int64_t streams : {1, 2, 3, 4, 5}) {
+    data::LmStreamOptions o = options().streams;
+    o.streams = streams;
+    o.bptt = 7;
+    const std::int64_t length = (kTokens - 1) / streams;
+    double expected = 0;
+    for (std::int64_t g = 0; g + 1 < streams; ++g) expected += nats(g * length, length);
+    expected += nats((streams - 1) * length, kTokens - 1 - (streams - 1) * length);  // to the last token
+    for (const std::int64_t parts : {1, 2, 3}) {                                     // also more parts than streams
+      const LmScore score = evaluate_lm(model_, shards_, o, {parts, 0, parts}, comm_);
+      EXPECT_EQ(score.targets, kTokens - 1);
+      EXPECT_NEAR(score.nats, expected, 1e-5 * expected) << streams << " streams in " << parts << " parts";
+    }
+  }
+}
+
+TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
+  LmTask task(model_, shards_, nullptr, options(), {1, 0, 1}, comm_);
+  comm::GradReducer r = reducer();
+  EXPECT_EQ(task.tokens_in_epoch(), 4 * 39);
+  EXPECT_EQ(task.steps_in_epoch(0), 4);  // 39 tokens a stream in windows of 10
+  task.seek({0, 0, 0});
+  double sum = 0;
+  double targets = 0;
+  for (std::int64_t step = 0; step < 4; ++step) {
+    r.zero();
+    const StepSums sums = task.accumulate_gradients({step, 0, step}, r);
+    sum += sums.nats;
+    targets += sums.targets;
+  }
+  EXPECT_EQ(targets, 4 * 39);
+  double expected = 0;
+  for (std::int64_t g = 0; g < 4; ++g) expected += nats(g * 39, 39);  // carried from window to window
+  EXPECT_NEAR(sum, expected, 1e-5 * expected);
+}
+
+TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
+  LmTaskOptions o = options();
+  o.dropout = {0.1, 0.2, 0.3, 0.1, 0.4};
+  o.ar = 2;
+  o.tar = 1;
+  std::vector<at::Tensor> whole;
+  for (const std::int64_t passes : {1, 2, 4}) {
+    LmTask task(model_, shards_, nullptr, o, {passes, 0, passes}, comm_);
+    comm::GradReducer r = reducer();
+    r.zero();
+    task.seek({0, 0, 0});
+    task.accumulate_gradients({0, 0, 0}, r);
+    const auto parameters = model_.parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& gradient = parameters[i].tensor.grad();
+      if (passes == 1) whole.push_back(gradient.clone());
+      EXPECT_TRUE(at::allclose(gradient, whole[i], 1e-4, 1e-7)) << parameters[i].name << " in " << passes << " passes";
+    }
+  }
+  EXPECT_THROW(LmTask(model_, shards_, nullptr, o, {3, 0, 3}, comm_), ConfigError);
+}
+
+TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
+  comm::GradReducer r = reducer();
+  const auto step = [&](LmTask& task, std::int64_t s) {
+    r.zero();
+    return task.accumulate_gradients({s, 0, s}, r).nats;
+  };
+  LmTask task(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  task.seek({0, 0, 0});
+  step(task, 0);
+  interop::NamedTensors carried;
+  for (const auto& [name, tensor] : task.carried_tensors()) carried.emplace_back(name, tensor.clone());
+  ASSERT_EQ(carried.size(), 4U);  // h and c of two layers
+  const double next = step(task, 1);
+
+  LmTask resumed(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  resumed.load_carried(carried);
+  resumed.seek({1, 0, 1});
+  EXPECT_EQ(step(resumed, 1), next);
+  LmTask forgetful(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  forgetful.seek({1, 0, 1});
+  EXPECT_NE(step(forgetful, 1), next);
+
+  carried[0].second = at::zeros({3, 8});
+  EXPECT_THROW(resumed.load_carried(carried), CheckpointError);
+}
+
+TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
+  LmTask task(model_, shards_, &shards_, options(), {1, 0, 1}, comm_);
+  comm::GradReducer r = reducer();
+  r.zero();
+  task.seek({0, 0, 0});
+  task.accumulate_gradients({0, 0, 0}, r);
+  const auto before = task.carried_tensors();
+  const Evaluation result = task.validate();
+  EXPECT_EQ(result.values.at("tokens"), kTokens - 1);
+  EXPECT_NEAR(result.values.at("perplexity"), std::exp(result.score), 1e-9);
+  const auto after = task.carried_tensors();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i].second, after[i].second));
+}
+
+}  // namespace
+}  // namespace ulmfit::train
