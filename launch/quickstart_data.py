@@ -5,14 +5,15 @@
 
 writes into FOLDER
     manuals/           HTML manuals of PostgreSQL and Git: general text to pretrain on
-    unlabelled.jsonl   package descriptions, the target domain
+    unlabelled.jsonl   descriptions of packages with a topic, the target domain
     train.csv valid.csv test.csv   (label,text,group): 900 + 100 + 1,000 descriptions with the archive section as label
     facts.json         dates, counts and a fingerprint; written last: where it is, a second run does nothing
 
 Honest by construction. Packages built from one source describe themselves in nearly the same words, so a source gives one
-labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text has no
-package of a source in valid or test, and nothing that shares a run of 12 words with a text in them. Classes keep their
-natural shares. The same index gives the same files: draws are ordered by a hash of names.
+labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text is of the
+same kind, packages whose section names a topic; it has no package of a source in valid or test, nothing that shares a run of
+12 words with a text in them, and nothing that shares one with another text of its own or of train: a language model that
+reads the same sentences again learns little from them. Classes keep their natural shares. The same index gives the same files: draws are ordered by a hash of names.
 """
 import csv
 import hashlib
@@ -157,14 +158,23 @@ def split(groups):
 def choose_unlabelled(packages, sides):
     held_out = sides["valid"] + sides["test"]
     sources = {package["source"] for package in held_out}
-    held_out_runs = set().union(*(runs(package["text"]) for package in held_out))
-    candidates = [p for p in packages.values() if p["source"] not in sources]
-    texts = dict.fromkeys(p["text"] for p in sorted(candidates, key=lambda p: order(p["name"])))
-    for package in sides["train"]:  # comes with train.csv
-        texts.pop(package["text"], None)
-    kept = [text for text in texts if held_out_runs.isdisjoint(runs(text))]
-    return kept, {"same_source_as_held_out": len(packages) - len(candidates), "copies_and_train": len(candidates) - len(texts),
-                  "shared_run_with_held_out": len(texts) - len(kept)}
+    held_out_runs, seen = (set().union(*(runs(p["text"]) for p in texts)) for texts in (held_out, sides["train"]))
+    train = {package["name"] for package in sides["train"]}  # comes with train.csv
+    kept, left_out = [], Counter()
+    for package in sorted(packages.values(), key=lambda p: order(p["name"])):
+        if package["section"] not in TOPICS or package["name"] in train:
+            continue
+        own = runs(package["text"])
+        if package["source"] in sources:
+            left_out["same_source_as_held_out"] += 1
+        elif not own.isdisjoint(held_out_runs):
+            left_out["shared_run_with_held_out"] += 1
+        elif not own.isdisjoint(seen):
+            left_out["shared_run_with_another"] += 1
+        else:
+            kept.append(package["text"])
+            seen |= own
+    return kept, left_out
 
 
 def fetch_manuals(apt, packages, folder):

@@ -55,7 +55,7 @@ def main():
     print_errors(folder / "results")
     print_stages(folder)
     print("\nText: package archive of " + "; ".join(f"{suite} {date}" for suite, date in facts["index_dates"].items()))
-    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']} descriptions; "
+    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']} unlabelled descriptions; "
           f"fingerprint {facts['fingerprint'][:16]}")
 
 

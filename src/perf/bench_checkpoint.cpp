@@ -104,7 +104,7 @@ ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
     const optim::Optimizer optimizer(model.lm_groups(), {});
     train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
     const Folder folder(options.folder);
-    train::CheckpointStore store(folder.path(), 1);
+    train::CheckpointStore store(folder.path(), {.newest = 1});
     WarmCopy copy(snapshot);
     std::vector<double> stalls, copies, writes;
     double first = 0;

@@ -29,6 +29,7 @@ class StepTask : public train::Task {
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t) const override { return 4; }
+  std::int64_t tokens_in_epoch() const override { return 64; }
   void seek(const train::Position&) override {}
   train::StepSums accumulate_gradients(const train::Position& position, comm::GradReducer&) override {
     before_step(position.step);

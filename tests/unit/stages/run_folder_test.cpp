@@ -166,10 +166,16 @@ TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
           const train::ShardPlan plan = shard_plan(run, 64, true, RankOf(rank, ranks));
           EXPECT_EQ(plan.first, next);
           EXPECT_EQ(64 % plan.total, 0);
-          if (reproducible) EXPECT_EQ(plan.total, kReproducibleShards);
-          if (!reproducible && most > 0) EXPECT_LE(64 / plan.total, most);
+          if (reproducible) {
+            EXPECT_EQ(plan.total, kReproducibleShards);
+          }
+          if (!reproducible && most > 0) {
+            EXPECT_LE(64 / plan.total, most);
+          }
           next += plan.count;
-          if (rank + 1 == ranks) EXPECT_EQ(next, plan.total);
+          if (rank + 1 == ranks) {
+            EXPECT_EQ(next, plan.total);
+          }
         }
       }
     }

@@ -50,7 +50,7 @@ void expect_whole_sums(const std::vector<optim::NamedParameter>& parameters, Mak
     EXPECT_EQ(doubling.started, parameters.size()) << "sums that did not start during backward";
   });
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    EXPECT_GT(expected[i].abs().max().item<float>(), 0) << parameters[i].name;
+    EXPECT_GT(expected[i].abs().max().template item<float>(), 0) << parameters[i].name;
     EXPECT_TRUE(at::equal(found[i], expected[i] * 2)) << parameters[i].name;
   }
 }
