@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "model/head_products.h"
 #include "model/softmax_rows.h"
 
 namespace ulmfit::model {
@@ -56,33 +57,63 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   return losses;
 }
 
+// The same products by ATen: on CUDA, and on CPUs without the block kernels.
+class PlainProducts {
+ public:
+  explicit PlainProducts(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
+  void logits(const at::Tensor& hidden, at::Tensor& logits) const { at::mm_out(logits, hidden, transposed_); }
+  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { at::mm_out(out, gradient, weight_); }
+  void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
+    weight_.mutable_grad().addmm_(gradient.t(), hidden);
+  }
+  void finish(const at::Tensor&) const {}
+
+ private:
+  at::Tensor weight_, transposed_;
+};
+
+struct HeadInputs {
+  at::Tensor hidden, weight, bias, targets;
+  double scale;
+  bool gradient;
+};
+
+// The unscaled sum of losses, block by block of rows; gradients into `hidden_gradient` and the .grad of weight and bias.
+template <class Products>
+double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidden_gradient) {
+  const std::int64_t rows = in.hidden.size(0);
+  const std::int64_t step = block_rows(rows, in.weight.size(0));
+  const bool weight_gradient = in.gradient && in.weight.requires_grad();
+  const at::Tensor buffer = at::empty({std::min(step, rows), in.weight.size(0)}, in.hidden.options());
+  double nats = 0;
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const std::int64_t n = std::min(step, rows - first);
+    at::Tensor logits = buffer.narrow(0, 0, n);
+    const at::Tensor hidden = in.hidden.narrow(0, first, n);
+    products.logits(hidden, logits);
+    const at::Tensor losses = block_losses(logits, in.bias, in.targets.narrow(0, first, n), in.scale, in.gradient);
+    nats += losses.sum(at::kDouble).item<double>();
+    if (!in.gradient) continue;
+    at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
+    products.hidden_gradient(logits, block_gradient);
+    if (!weight_gradient) continue;
+    products.add_weight_gradient(logits, hidden);
+    in.bias.mutable_grad().add_(logits.sum(0));
+  }
+  if (weight_gradient) products.finish(in.weight.grad());
+  return nats;
+}
+
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, at::Tensor weight, at::Tensor bias,
                             const at::Tensor& targets, double scale, bool gradient, double* nats) {
-    const std::int64_t rows = hidden.size(0);
-    const std::int64_t step = block_rows(rows, weight.size(0));
-    const bool weight_gradient = gradient && weight.requires_grad();
-    TORCH_CHECK(!weight_gradient || (weight.grad().defined() && bias.grad().defined()),
+    TORCH_CHECK(!gradient || !weight.requires_grad() || (weight.grad().defined() && bias.grad().defined()),
                 "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
-    at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
-    at::Tensor buffer = at::empty({std::min(step, rows), weight.size(0)}, hidden.options());
-    const at::Tensor transposed = weight.t();
-    *nats = 0;
-    for (std::int64_t first = 0; first < rows; first += step) {
-      const std::int64_t n = std::min(step, rows - first);
-      at::Tensor logits = buffer.narrow(0, 0, n);
-      const at::Tensor h = hidden.narrow(0, first, n);
-      at::mm_out(logits, h, transposed);
-      const at::Tensor losses = block_losses(logits, bias, targets.narrow(0, first, n), scale, gradient);
-      *nats += losses.sum(at::kDouble).item<double>();
-      if (!gradient) continue;
-      at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
-      at::mm_out(block_gradient, logits, weight);
-      if (weight_gradient) {
-        weight.mutable_grad().addmm_(logits.t(), h);
-        bias.mutable_grad().add_(logits.sum(0));
-      }
-    }
+    const at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
+    const HeadInputs in{hidden, weight, bias, targets, scale, gradient};
+    const bool by_block_kernels = hidden.is_cpu() && weight.is_contiguous() && HeadProducts::available();
+    *nats = by_block_kernels ? in_blocks(in, HeadProducts(weight), hidden_gradient)
+                             : in_blocks(in, PlainProducts(weight), hidden_gradient);
     ctx->saved_data["gradient"] = hidden_gradient;
     return at::scalar_tensor(*nats * scale, hidden.options());
   }
