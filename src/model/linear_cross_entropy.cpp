@@ -18,13 +18,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Logits of one block: large enough that the products run at full speed, small enough to stay near the caches.
-constexpr std::int64_t kBlockFloats = 6 << 20;
-
-std::int64_t block_rows(std::int64_t rows, std::int64_t vocabulary) {
-  const std::int64_t fitting = std::max<std::int64_t>(kBlockFloats / vocabulary / 16 * 16, 64);
-  return std::min(rows, fitting);
-}
+// Rows of logits at a time: so many that the passes over the weight's gradient, one a block, cost little beside the
+// products. 123 MB at 60,000 words.
+constexpr std::int64_t kBlockRows = 512;
 
 // Losses of a block of logits (in place: becomes the gradient), [n] float32.
 at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
@@ -82,12 +78,11 @@ struct HeadInputs {
 template <class Products>
 double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidden_gradient) {
   const std::int64_t rows = in.hidden.size(0);
-  const std::int64_t step = block_rows(rows, in.weight.size(0));
   const bool weight_gradient = in.gradient && in.weight.requires_grad();
-  const at::Tensor buffer = at::empty({std::min(step, rows), in.weight.size(0)}, in.hidden.options());
+  const at::Tensor buffer = at::empty({std::min(kBlockRows, rows), in.weight.size(0)}, in.hidden.options());
   double nats = 0;
-  for (std::int64_t first = 0; first < rows; first += step) {
-    const std::int64_t n = std::min(step, rows - first);
+  for (std::int64_t first = 0; first < rows; first += kBlockRows) {
+    const std::int64_t n = std::min(kBlockRows, rows - first);
     at::Tensor logits = buffer.narrow(0, 0, n);
     const at::Tensor hidden = in.hidden.narrow(0, first, n);
     products.logits(hidden, logits);
