@@ -28,7 +28,8 @@ Spread ratio_spread(const std::vector<double>& a, const std::vector<double>& b);
 // Adds NAME, NAME_lowest and NAME_highest.
 void add_spread(nlohmann::json& line, const std::string& name, const Spread& value);
 
-// The most FLOP/s that products of large square matrices reach on this device, with the threads that this rank has now.
+// The most FLOP/s that products of large square matrices reach on this device, with the threads that this rank has now: by
+// ATen, or on CPUs by the block kernels of the model's head if they are faster.
 double product_peak(at::Device device, at::ScalarType type);
 
 // FLOP of a token, forward and backward: three times those of the forward products, a multiply-add as two. Recomputation
