@@ -27,16 +27,16 @@ std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1)
 // the leaf write into its gradient themselves and hand nothing to autograd (tied head, embedding).
 class GradReducer::ReadyHook : public torch::autograd::FunctionPostHook {
  public:
-  ReadyHook(GradReducer& reducer, std::size_t parameter) : reducer_(reducer), parameter_(parameter) {}
+  ReadyHook(GradReducer& reducer, std::size_t leaf) : reducer_(reducer), leaf_(leaf) {}
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
                                             const torch::autograd::variable_list&) override {
-    reducer_.mark_ready(parameter_);
+    reducer_.mark_ready(leaf_);
     return outputs;
   }
 
  private:
   GradReducer& reducer_;
-  std::size_t parameter_;
+  std::size_t leaf_;
 };
 
 GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes)
@@ -44,6 +44,7 @@ GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> param
   if (parameters_.empty() || bucket_bytes_ < 1)
     throw CommError("gradient exchange: expected parameters, and buckets of bytes");
   for (const ReducedParameter& parameter : parameters_) require_usable(parameter);
+  list_leaves();
   lay_out(std::vector<bool>(parameters_.size(), true));
   if (comm_.overlaps()) install_hooks();
 }
@@ -53,9 +54,9 @@ GradReducer::~GradReducer() {
 }
 
 void GradReducer::install_hooks() {
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    // Held here: the parameter itself keeps it only as long as a graph does.
-    auto node = torch::autograd::impl::grad_accumulator(parameters_[i].tensor);
+  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    // Held here: the leaf itself keeps it only as long as a graph does.
+    auto node = torch::autograd::impl::grad_accumulator(leaves_[i].tensor);
     const std::uintptr_t key = node->add_post_hook(std::make_unique<ReadyHook>(*this, i));
     hooks_.push_back({std::move(node), key});
   }
@@ -70,6 +71,20 @@ void GradReducer::require_usable(const ReducedParameter& parameter) const {
                                 ": expected a leaf that requires a gradient, ", first.scalar_type(), " on ", first.device(),
                                 " as ", parameters_.front().name));
   }
+  const at::Tensor& early = parameter.early;
+  if (early.defined() && (!early.is_leaf() || !early.requires_grad() || early.const_data_ptr() != tensor.const_data_ptr() ||
+                          early.sizes() != tensor.sizes())) {
+    throw CommError(str("gradient exchange, parameter ", parameter.name,
+                        ": expected a second leaf that requires a gradient and shares the parameter's memory"));
+  }
+}
+
+void GradReducer::list_leaves() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) leaves_.push_back({parameters_[i].tensor, i, kFrozen, false});
+  if (!comm_.overlaps()) return;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].early.defined()) leaves_.push_back({parameters_[i].early, i, kFrozen, false});
+  }
 }
 
 void GradReducer::lay_out(const std::vector<bool>& trainable) {
@@ -79,19 +94,19 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
   // Backward comes to the last parameter first.
   struct Place {
     std::int64_t begin;
-    std::size_t parameter;
+    const Leaf* leaf;
   };
   std::vector<Place> places;
   std::vector<std::int64_t> bucket_begins;
   std::int64_t end = 0;
-  bucket_of_.assign(parameters_.size(), kFrozen);
-  for (std::size_t i = parameters_.size(); i-- > 0;) {
-    parameters_[i].tensor.mutable_grad() = at::Tensor();
-    if (!trainable[i]) continue;
-    const std::int64_t size = round_up(parameters_[i].tensor.numel(), unit);
+  for (auto leaf = leaves_.rbegin(); leaf != leaves_.rend(); ++leaf) {
+    leaf->tensor.mutable_grad() = at::Tensor();
+    leaf->bucket = kFrozen;
+    if (!trainable[leaf->parameter]) continue;
+    const std::int64_t size = round_up(leaf->tensor.numel(), unit);
     if (bucket_begins.empty() || end + size - bucket_begins.back() > bucket_elements) bucket_begins.push_back(end);
-    bucket_of_[i] = bucket_begins.size() - 1;
-    places.push_back({end, i});
+    leaf->bucket = bucket_begins.size() - 1;
+    places.push_back({end, &*leaf});
     end += size;
   }
   flat_ = at::zeros({end}, first.options().requires_grad(false));
@@ -101,9 +116,15 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
     buckets_.push_back({flat_.narrow(0, bucket_begins[b], bucket_end - bucket_begins[b]), 0, 0});
   }
   for (const Place& place : places) {
-    const at::Tensor& parameter = parameters_[place.parameter].tensor;
-    parameter.mutable_grad() = flat_.narrow(0, place.begin, parameter.numel()).view(parameter.sizes());
-    ++buckets_[bucket_of_[place.parameter]].awaited;
+    const at::Tensor& leaf = place.leaf->tensor;
+    leaf.mutable_grad() = flat_.narrow(0, place.begin, leaf.numel()).view(leaf.sizes());
+    ++buckets_[place.leaf->bucket].awaited;
+  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const ReducedParameter& parameter = parameters_[i];
+    if (!parameter.early.defined()) continue;
+    parameter.early.set_requires_grad(trainable[i]);
+    if (!comm_.overlaps()) parameter.early.mutable_grad() = parameter.tensor.grad();
   }
 }
 
@@ -124,14 +145,15 @@ void GradReducer::zero() {
 void GradReducer::expect_backward() {
   counting_ = comm_.overlaps() && shards_of_rank_ == 0;
   started_ = 0;
-  ready_.assign(parameters_.size(), false);
+  for (Leaf& leaf : leaves_) leaf.ready = false;
   for (Bucket& bucket : buckets_) bucket.unfinished = bucket.awaited;
 }
 
 void GradReducer::mark_ready(std::size_t i) {
-  if (!counting_ || bucket_of_.at(i) == kFrozen || ready_[i]) return;
-  ready_[i] = true;
-  --buckets_[bucket_of_[i]].unfinished;
+  Leaf& leaf = leaves_.at(i);
+  if (!counting_ || leaf.bucket == kFrozen || leaf.ready) return;
+  leaf.ready = true;
+  --buckets_[leaf.bucket].unfinished;
   start_complete_buckets();
 }
 
@@ -143,11 +165,22 @@ void GradReducer::start_complete_buckets() {
 
 void GradReducer::reduce() {
   RECORD_USER_SCOPE("ulmfit: all-reduce");
-  if (shards_of_rank_ > 0) return reduce_in_tree();
-  if (!counting_) started_ = 0;
-  for (; started_ < buckets_.size(); ++started_) comm_.start_sum(buckets_[started_].flat);
-  comm_.finish_sums();
-  counting_ = false;
+  if (shards_of_rank_ > 0) {
+    reduce_in_tree();
+  } else {
+    if (!counting_) started_ = 0;
+    for (; started_ < buckets_.size(); ++started_) comm_.start_sum(buckets_[started_].flat);
+    comm_.finish_sums();
+    counting_ = false;
+  }
+  add_early_parts();
+}
+
+void GradReducer::add_early_parts() {
+  for (const Leaf& leaf : leaves_) {
+    const at::Tensor& parameter = parameters_[leaf.parameter].tensor;
+    if (leaf.bucket != kFrozen && !leaf.tensor.is_same(parameter)) parameter.mutable_grad().add_(leaf.tensor.grad());
+  }
 }
 
 void GradReducer::use_fixed_tree(int shards) {

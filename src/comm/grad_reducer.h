@@ -5,7 +5,10 @@
 // Where communication overlaps computation (NCCL), hooks of autograd see each gradient become complete in that last pass,
 // and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all
 // ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
-// called. In a fixed tree (--reproducible), S virtual shards in all, S / N on each rank:
+// called. A weight that two places use, one of which has its part of the gradient long before the other (a head tied to the
+// embedding), may bring a second leaf for the early place: where sums overlap, that part leaves in a bucket of its own and
+// is added to the rest at the end; elsewhere both write into one gradient. In a fixed tree (--reproducible), S virtual
+// shards in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's shards, in order: begin_shard(), backward, end_shard();  then
 //           reduce().
 #pragma once
@@ -30,6 +33,8 @@ namespace ulmfit::comm {
 struct ReducedParameter {
   std::string name;
   at::Tensor tensor;  // a leaf that requires a gradient
+  at::Tensor early =
+      {};  // a second leaf over the same memory, for the use whose gradient is complete first; may be undefined
 };
 
 inline constexpr std::int64_t kBucketBytes = 25 << 20;
@@ -44,7 +49,7 @@ class GradReducer {
   GradReducer& operator=(const GradReducer&) = delete;
 
   // Which parameters train from now on, by their place in the constructor's list; alike on all ranks. The others have no
-  // gradient (.grad is undefined) and are not communicated. Gradients start at zero.
+  // gradient (.grad is undefined) and are not communicated. Gradients start at zero. Early leaves follow their parameter.
   void set_trainable(const std::vector<bool>& trainable);
 
   void zero();  // all gradients
@@ -68,29 +73,40 @@ class GradReducer {
   // Seconds that computation has waited in reduce() for other ranks and for sums.
   double waited_seconds() const { return tree_seconds_ + comm_.waited_seconds(); }
 
+  const std::vector<ReducedParameter>& parameters() const { return parameters_; }
   std::int64_t elements() const { return flat_.numel(); }  // of the flat buffer, gaps for alignment included
   std::size_t buckets() const { return buckets_.size(); }
 
  private:
   struct Bucket {
     at::Tensor flat;         // view of this bucket's part of flat_
-    std::size_t awaited;     // parameters in it
+    std::size_t awaited;     // leaves in it
     std::size_t unfinished;  // of these, not yet marked ready
   };
 
+  // A gradient of its own in the buffer: a parameter's, or where sums overlap that of its early leaf.
+  struct Leaf {
+    at::Tensor tensor;
+    std::size_t parameter;
+    std::size_t bucket;  // kFrozen if it does not train
+    bool ready;          // in this step
+  };
+
   class ReadyHook;
-  // A hook that was installed: the node that adds up a parameter's gradient, and the hook's key there.
+  // A hook that was installed: the node that adds up a leaf's gradient, and the hook's key there.
   struct Hooked {
     std::shared_ptr<torch::autograd::Node> node;
     std::uintptr_t key;
   };
 
   void install_hooks();
-  void mark_ready(std::size_t i);  // parameter i's gradient is complete; from autograd's thread on CUDA
+  void mark_ready(std::size_t leaf);  // its gradient is complete; called from autograd's thread on CUDA
   void require_usable(const ReducedParameter& parameter) const;
+  void list_leaves();
   void lay_out(const std::vector<bool>& trainable);
   void start_complete_buckets();
   void reduce_in_tree();
+  void add_early_parts();
 
   Communicator& comm_;
   std::vector<ReducedParameter> parameters_;
@@ -98,11 +114,10 @@ class GradReducer {
   std::vector<Hooked> hooks_;
   at::Tensor flat_;
   std::vector<Bucket> buckets_;
-  std::vector<std::size_t> bucket_of_;  // by parameter; kFrozen if it does not train
-  std::vector<bool> ready_;             // by parameter, in this step
-  std::size_t started_ = 0;             // buckets whose sum was started in this step
-  bool counting_ = false;               // expect_backward() was called in this step
-  int shards_of_rank_ = 0;              // 0: no fixed tree
+  std::vector<Leaf> leaves_;  // in forward order, early ones behind the others
+  std::size_t started_ = 0;   // buckets whose sum was started in this step
+  bool counting_ = false;     // expect_backward() was called in this step
+  int shards_of_rank_ = 0;    // 0: no fixed tree
   LeafSum shard_sum_;
   double tree_seconds_ = 0;
 };

@@ -47,6 +47,7 @@ LstmState LstmState::narrow(std::int64_t first, std::int64_t count) const {
 AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : shape_(shape) {
   std::uint32_t number = 0;
   embedding_ = uniform({shape.vocabulary, shape.embedding}, 0.1, seed, number++, device);
+  head_weight_ = embedding_.detach().requires_grad_(true);
   for (std::int64_t l = 0; l < shape.layers; ++l) {
     const std::int64_t width = shape.output_width(l);
     const double bound = 1 / std::sqrt(static_cast<double>(width));

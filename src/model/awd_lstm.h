@@ -45,7 +45,9 @@ class AwdLstm {
   EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
                         const DropoutRates& rates, const MaskKey* key) const;
 
-  const at::Tensor& embedding() const { return embedding_; }        // [V, E], also the head's matrix
+  const at::Tensor& embedding() const { return embedding_; }  // [V, E], also the head's matrix
+  // The same memory as a second leaf, for the head to train: its part of the gradient is complete long before the other.
+  const at::Tensor& head_weight() const { return head_weight_; }
   const at::Tensor& decoder_bias() const { return decoder_bias_; }  // [V]
 
   // Every parameter by its name in model.safetensors, the decoder bias last.
@@ -66,6 +68,7 @@ class AwdLstm {
 
   Shape shape_;
   at::Tensor embedding_;
+  at::Tensor head_weight_;
   at::Tensor decoder_bias_;
   std::vector<Layer> layers_;
 };

@@ -83,12 +83,8 @@ ExitCode bench_classifier(const BenchClassifierOptions& options) {
                                comm);
     BlockOptions blocks = options.blocks;
     if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
-    std::vector<optim::NamedParameter> reduced;
-    for (const auto& group : classifier.encoder.encoder_groups()) {
-      reduced.insert(reduced.end(), group.parameters.begin(), group.parameters.end());
-    }
     const double before = product_peak(comm.device(), at::kFloat);
-    const TrainingFigures figures = measure_training(task, reduced, options.run, shards, blocks, comm);
+    const TrainingFigures figures = measure_training(task, options.run, shards, blocks, comm);
     const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
     if (comm.rank() != 0) return ExitCode::kDone;
     nlohmann::json line = facts("classifier", shape, documents, options.batch_size);

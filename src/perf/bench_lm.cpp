@@ -149,8 +149,7 @@ ExitCode bench_lm(const BenchLmOptions& options) {
       plain->block(steps);
     };
     const double before = product_peak(comm.device(), at::kFloat);
-    const TrainingFigures figures =
-        measure_training(task, model.parameters(), options.run, shards, options.blocks, comm, between);
+    const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
     const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
     if (comm.rank() != 0) return ExitCode::kDone;
 

@@ -96,23 +96,21 @@ stages::OptimOptions bench_optim() {
   return optim;
 }
 
-TrainingFigures measure_training(train::Task& task, const std::vector<optim::NamedParameter>& reduced,
-                                 const stages::RunOptions& run, const train::ShardPlan& shards, const BlockOptions& options,
-                                 comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
+TrainingFigures measure_training(train::Task& task, const stages::RunOptions& run, const train::ShardPlan& shards,
+                                 const BlockOptions& options, comm::Communicator& comm,
+                                 const std::function<void(std::int64_t)>& between) {
   stages::OptimOptions optim = bench_optim();
   optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
   const train::TrainingPlan plan(optim.plan(task), task);
   optim::Optimizer optimizer(task.groups(), optim.optimizer());
-  std::vector<comm::ReducedParameter> flat;
-  for (const auto& p : reduced) flat.push_back({p.name, p.tensor});
-  comm::GradReducer reducer(comm, flat);
+  comm::GradReducer reducer(comm, task.reduced_parameters());
   if (run.reproducible) reducer.use_fixed_tree(static_cast<int>(shards.total));
   train::TrainerOptions trainer_options;
   trainer_options.clip = optim.clip;
   trainer_options.log_every = 1;
   trainer_options.checkpoint_every = 0;
   BlockObserver observer(options, between);
-  train::Trainer trainer(task, plan, optimizer, reducer, reduced, comm, nullptr, comm.rank() == 0 ? &observer : nullptr,
+  train::Trainer trainer(task, plan, optimizer, reducer, comm, nullptr, comm.rank() == 0 ? &observer : nullptr,
                          trainer_options);
   observer.watch_items(trainer);
   trainer.run();

@@ -62,12 +62,6 @@ void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
   for (const auto& line : plan.describe(stage.task.groups())) log::info(stage.title, "  " + line);
 }
 
-std::vector<comm::ReducedParameter> reduced_parameters(const StageRun& stage) {
-  std::vector<comm::ReducedParameter> reduced;
-  for (const auto& p : stage.reduced) reduced.push_back({p.name, p.tensor});
-  return reduced;
-}
-
 train::TrainerOptions trainer_options(const StageRun& stage) {
   train::TrainerOptions options;
   options.clip = stage.optim.clip;
@@ -134,8 +128,8 @@ void check_world(const StageRun& stage, comm::Communicator& comm) {
 Engine::Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
                train::CheckpointStore* store, train::Observer* observer)
     : optimizer(stage.task.groups(), stage.optim.optimizer()),
-      reducer(comm, reduced_parameters(stage)),
-      trainer(stage.task, plan, optimizer, reducer, stage.reduced, comm, store, observer, trainer_options(stage)) {
+      reducer(comm, stage.task.reduced_parameters()),
+      trainer(stage.task, plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
   if (stage.run.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
 }
 
@@ -171,8 +165,10 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   }
   if (reason == train::StopReason::kSignalled) {
     comm.barrier();
-    log::info(stage.title,
-              str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));
+    const bool saved = store == nullptr || store->finish();
+    log::info(stage.title, str("stopped on a signal at step ", trainer.step(),
+                               saved ? " after saving" : ", which could not be saved: the checkpoint before it stands",
+                               "; run the same command again to go on"));
     return ExitCode::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);

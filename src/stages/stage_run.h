@@ -26,7 +26,6 @@ struct StageRun {
   const OptimOptions& optim;
   const config::OptionSet& set;  // resolved configuration
   train::Task& task;
-  std::vector<optim::NamedParameter> reduced;  // parameters whose gradients are summed over ranks
   train::ShardPlan shards;
   std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
   std::vector<std::pair<std::string, std::string>> world;  // compared between ranks at start

@@ -101,10 +101,7 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
-  StageRun stage{kCommand, options.run, options.optim, set, task, {}, shards, {}, {}};
-  for (const auto& group : encoder.encoder_groups()) {
-    stage.reduced.insert(stage.reduced.end(), group.parameters.begin(), group.parameters.end());
-  }
+  StageRun stage{kCommand, options.run, options.optim, set, task, shards, {}, {}};
   stage.facts = {
       {"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ",
                    corpus.labels.size(), " classes")},

@@ -104,8 +104,7 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   task_options.seed = seed;
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
-  StageRun stage{command, options.run, options.optim, set, task, {}, shards, {}, {}};
-  stage.reduced = model.parameters();  // in forward order: the embedding's gradient is complete last
+  StageRun stage{command, options.run, options.optim, set, task, shards, {}, {}};
   stage.facts = {
       {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
                      vocabulary.size(), " words")},

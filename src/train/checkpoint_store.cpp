@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <thread>
@@ -68,12 +69,17 @@ struct CheckpointStore::Writer {
   std::thread thread;
   bool failed = false;  // the last save
 
+  at::Tensor& buffer_for(const std::string& name, const at::Tensor& tensor) {
+    at::Tensor& buffer = buffers[name];
+    if (!buffer.defined() || buffer.sizes() != tensor.sizes())
+      buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+    return buffer;
+  }
+
   interop::NamedTensors copied(const interop::NamedTensors& tensors, const std::string& prefix) {
     interop::NamedTensors out;
     for (const auto& [name, tensor] : tensors) {
-      at::Tensor& buffer = buffers[prefix + name];
-      if (!buffer.defined() || buffer.sizes() != tensor.sizes())
-        buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+      at::Tensor& buffer = buffer_for(prefix + name, tensor);
       buffer.copy_(tensor);
       out.emplace_back(name, buffer);
     }
@@ -126,6 +132,16 @@ CheckpointStore::~CheckpointStore() { finish(); }
 bool CheckpointStore::finish() {
   if (writer_->thread.joinable()) writer_->thread.join();
   return !writer_->failed;
+}
+
+void CheckpointStore::prepare(const Snapshot& like) {
+  finish();
+  for (const auto& [name, tensor] : like.model) writer_->buffer_for("model/" + name, tensor);
+  for (const auto& [name, tensor] : like.training) writer_->buffer_for("training/" + name, tensor);
+  // The kernel gives memory when it is first written.
+  writer_->thread = std::thread([this] {
+    for (auto& [name, buffer] : writer_->buffers) std::memset(buffer.mutable_data_ptr(), 0, buffer.nbytes());
+  });
 }
 
 void CheckpointStore::save(const Snapshot& snapshot) {

@@ -36,6 +36,10 @@ class CheckpointStore {
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
+  // Allocates the buffers that snapshots like this one are copied into, on the thread: without it the first save stalls for
+  // that too.
+  void prepare(const Snapshot& like);
+
   // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save
   // before. A save that fails is logged as a warning, what it wrote is removed, and the run goes on. The checkpoints that
   // the retention does not name are removed after it, and those of later steps, which are what the run did not continue

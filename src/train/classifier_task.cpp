@@ -84,6 +84,14 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
 
 ClassifierTask::~ClassifierTask() = default;
 
+std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
+  std::vector<comm::ReducedParameter> reduced;
+  for (const auto& group : encoder_.encoder_groups()) {
+    for (const auto& p : group.parameters) reduced.push_back({p.name, p.tensor});
+  }
+  return reduced;
+}
+
 std::int64_t ClassifierTask::steps_in_epoch(std::int64_t) const { return steps_per_epoch_; }
 
 void ClassifierTask::seek(const Position& position) {

@@ -45,6 +45,7 @@ class ClassifierTask : public Task {
   ~ClassifierTask() override;
 
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  std::vector<comm::ReducedParameter> reduced_parameters() const override;
   std::string rate_unit() const override { return "docs_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override;
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }

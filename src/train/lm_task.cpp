@@ -90,6 +90,14 @@ LmTask::LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::S
 
 LmTask::~LmTask() = default;
 
+std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
+  std::vector<comm::ReducedParameter> reduced;
+  for (const auto& p : model_.parameters()) {
+    reduced.push_back({p.name, p.tensor, p.tensor.is_same(model_.embedding()) ? model_.head_weight() : at::Tensor()});
+  }
+  return reduced;
+}
+
 std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
   return static_cast<std::int64_t>(lengths_.windows(epoch).size());
 }
@@ -152,7 +160,7 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
   // Every term is divided by its global count here, once: sums over shards and ranks are then the mean of the whole batch.
   const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
-  const model::CrossEntropy ce = model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.embedding(),
+  const model::CrossEntropy ce = model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.head_weight(),
                                                              model_.decoder_bias(), y, 1 / global_tokens);
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));

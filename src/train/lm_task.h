@@ -40,6 +40,7 @@ class LmTask : public Task {
   ~LmTask() override;
 
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  std::vector<comm::ReducedParameter> reduced_parameters() const override;
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override;
   std::int64_t tokens_in_epoch() const override;

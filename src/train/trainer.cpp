@@ -16,20 +16,19 @@
 namespace ulmfit::train {
 
 Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
-                 std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store,
-                 Observer* observer, TrainerOptions options)
+                 comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options)
     : task_(task),
       plan_(plan),
       optimizer_(optimizer),
       reducer_(reducer),
-      reduced_(std::move(reduced)),
       comm_(comm),
       store_(store),
       observer_(observer),
       options_(options) {
   for (const auto& group : task.groups()) {
     for (const auto& p : group.parameters) {
-      const bool summed = std::any_of(reduced_.begin(), reduced_.end(), [&](const auto& r) { return r.name == p.name; });
+      const auto& reduced = reducer.parameters();
+      const bool summed = std::any_of(reduced.begin(), reduced.end(), [&](const auto& r) { return r.name == p.name; });
       if (!summed) own_.push_back(p.tensor);
     }
   }
@@ -40,6 +39,8 @@ StopReason Trainer::run(std::int64_t until) {
   watch_ = Stopwatch();
   report_watch_ = Stopwatch();
   compare_ranks();
+  const Snapshot first = snapshot();
+  if (store_ != nullptr) store_->prepare(first);
   if (counters_.step < end) task_.seek(plan_.position(counters_.step));
   while (counters_.step < end && !stop_agreed_ && !stop_early_) {
     const std::int64_t step = counters_.step;
@@ -105,7 +106,7 @@ void Trainer::enter_phase(std::size_t phase) {
   current_phase_ = phase;
   optimizer_.set_trainable(plan_.trainable(phase));
   std::vector<bool> trainable;
-  for (const auto& p : reduced_) trainable.push_back(p.tensor.requires_grad());
+  for (const auto& p : reducer_.parameters()) trainable.push_back(p.tensor.requires_grad());
   reducer_.set_trainable(trainable);
 }
 

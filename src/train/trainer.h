@@ -48,11 +48,10 @@ class Observer {
 
 class Trainer {
  public:
-  // All must outlive the trainer. `store` and `observer` are null on ranks other than 0. `reduced` are the parameters whose
-  // gradients are sums over ranks; those of `task` that are not among them have the same gradient on every rank.
+  // All must outlive the trainer. `store` and `observer` are null on ranks other than 0. `reducer` has the task's
+  // reduced_parameters().
   Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
-          std::vector<optim::NamedParameter> reduced, comm::Communicator& comm, CheckpointStore* store, Observer* observer,
-          TrainerOptions options);
+          comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options);
 
   // Continues from a checkpoint; rank 0 passes it, the others nothing. Collective. Throws CheckpointError if it does not
   // fit.
@@ -107,7 +106,6 @@ class Trainer {
   const TrainingPlan& plan_;
   optim::Optimizer& optimizer_;
   comm::GradReducer& reducer_;
-  std::vector<optim::NamedParameter> reduced_;
   std::vector<at::Tensor> own_;  // parameters whose gradient is the same on all ranks
   comm::Communicator& comm_;
   CheckpointStore* store_;

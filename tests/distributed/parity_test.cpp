@@ -19,10 +19,10 @@ using test::StepTask;
 struct Side {
   Side(const TrainingPlan& plan, comm::Communicator& comm, double share) : optimizer(task.groups(), {}) {
     task.share = share;
-    reducer.emplace(comm, task.reduced());
+    reducer.emplace(comm, task.reduced_parameters());
     TrainerOptions options;
     options.log_every = 1;
-    trainer.emplace(task, plan, optimizer, *reducer, task.parameters(), comm, nullptr, &recorder, options);
+    trainer.emplace(task, plan, optimizer, *reducer, comm, nullptr, &recorder, options);
   }
   ParityRun run() { return {*trainer, task, recorder}; }
 

@@ -22,11 +22,12 @@ class StepTask : public train::Task {
     groups_.push_back({"lower", {{"lower.weight", at::ones({3, 5}).requires_grad_(true), true}}});
     groups_.push_back({"upper", {{"upper.weight", at::ones({7}).requires_grad_(true), true}}});
   }
-  std::vector<optim::NamedParameter> parameters() const { return {groups_[0].parameters[0], groups_[1].parameters[0]}; }
-  std::vector<comm::ReducedParameter> reduced() const { return {{"lower.weight", tensor(0)}, {"upper.weight", tensor(1)}}; }
   at::Tensor tensor(std::size_t group) const { return groups_[group].parameters[0].tensor; }
 
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  std::vector<comm::ReducedParameter> reduced_parameters() const override {
+    return {{"lower.weight", tensor(0)}, {"upper.weight", tensor(1)}};
+  }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t) const override { return 4; }
   std::int64_t tokens_in_epoch() const override { return 64; }

@@ -28,8 +28,8 @@ void flip_lowest_bit(const at::Tensor& tensor) {
 // Three epochs of four steps on all ranks.
 void train(StepTask& task, optim::Optimizer& optimizer) {
   const TrainingPlan plan(step_task_plan(), task);
-  comm::GradReducer reducer(ranks(), task.reduced());
-  Trainer(task, plan, optimizer, reducer, task.parameters(), ranks(), nullptr, nullptr, {}).run();
+  comm::GradReducer reducer(ranks(), task.reduced_parameters());
+  Trainer(task, plan, optimizer, reducer, ranks(), nullptr, nullptr, {}).run();
 }
 
 std::string odd_rank() { return str("rank ", ranks().size() - 1, " (", host_name(), ")"); }

@@ -141,6 +141,72 @@ TEST(GradReducer, AParameterUsedTwiceIsCompleteAfterBothUsesThatWriteThemselves)
   EXPECT_NEAR(parameters[2].tensor.grad()[0].item<double>(), expected, 1e-4);
 }
 
+// A tied matrix: used at the top of the network as `early`, at its bottom as the parameter.
+struct Tied {
+  Tied() {
+    parameters = three_parameters();
+    parameters[0].early = parameters[0].tensor.detach().requires_grad_();
+  }
+  // Gradients: 5 from the top and 3 * sum(hidden) from the bottom.
+  void backward() const {
+    const at::Tensor bottom = DirectGradient::apply(parameters[0].tensor) * 3 * parameters[1].tensor.sum();
+    (bottom + DirectGradient::apply(parameters[0].early) * 5 + parameters[2].tensor.sum()).backward();
+  }
+  at::Tensor expected() const { return at::full({10, 4}, 5 + 3 * parameters[1].tensor.sum().item<double>()); }
+  std::vector<ReducedParameter> parameters;
+};
+
+TEST(GradReducer, WhatATiedHeadAddsLeavesFirstWhereSumsOverlap) {
+  RecordingCommunicator comm;
+  const Tied tied;
+  GradReducer reducer(comm, tied.parameters, 4);
+  std::vector<std::size_t> started;
+  const at::Tensor bottom = DirectGradient::apply(tied.parameters[0].tensor);
+  bottom.register_hook([&](const at::Tensor&) { started.push_back(comm.sizes.size()); });
+  reducer.zero();
+  reducer.expect_backward();
+  DirectGradient::apply(tied.parameters[0].early).backward();
+  EXPECT_THAT(comm.sizes, ElementsAre(48)) << "the head's part, alone";
+  (bottom * tied.parameters[1].tensor.sum() + tied.parameters[2].tensor.sum()).backward();
+  reducer.reduce();
+  EXPECT_THAT(comm.sizes, ElementsAre(48, 16, 32, 48));
+  const double expected = 2 * (1 + tied.parameters[1].tensor.sum().item<double>());
+  EXPECT_NEAR(tied.parameters[0].tensor.grad()[9][3].item<double>(), expected, 1e-5);
+}
+
+TEST(GradReducer, ATiedParametersGradientIsTheSumOfBothUses) {
+  RecordingCommunicator doubling;
+  SoloCommunicator plain;
+  for (const bool overlaps : {false, true}) {
+    Communicator& comm = overlaps ? static_cast<Communicator&>(doubling) : plain;
+    const Tied tied;
+    GradReducer reducer(comm, tied.parameters, 4);
+    for (int step = 0; step < 2; ++step) {
+      reducer.zero();
+      tied.backward();
+      reducer.expect_backward();
+      tied.backward();  // two passes a step
+      reducer.reduce();
+      EXPECT_TRUE(at::allclose(tied.parameters[0].tensor.grad(), tied.expected() * (overlaps ? 4 : 2))) << overlaps;
+    }
+    EXPECT_EQ(reducer.elements(), 48 + 32 + 16 + (overlaps ? 48 : 0));
+    reducer.set_trainable({false, true, true});
+    EXPECT_FALSE(tied.parameters[0].early.requires_grad());
+    EXPECT_FALSE(tied.parameters[0].early.grad().defined());
+    reducer.set_trainable({true, true, true});
+    EXPECT_TRUE(tied.parameters[0].early.requires_grad());
+    EXPECT_TRUE(tied.parameters[0].early.grad().defined());
+  }
+}
+
+TEST(GradReducer, AnEarlyLeafSharesItsParametersMemory) {
+  SoloCommunicator comm;
+  auto parameters = three_parameters();
+  parameters[0].early = parameters[0].tensor.detach().clone().requires_grad_();
+  EXPECT_THAT([&] { GradReducer(comm, parameters); },
+              ThrowsMessage<CommError>(HasSubstr("parameter embedding: expected a second leaf")));
+}
+
 TEST(GradReducer, HooksEndWithTheReducer) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();

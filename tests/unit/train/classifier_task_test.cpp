@@ -81,11 +81,7 @@ TEST_F(ClassifierTaskTest, AnEpochTrainsOnEveryDocumentOnce) {
   options.batches.batch_size = 4;
   options.bpt3c = kBpt3c;
   ClassifierTask task(encoder_, head_, shards_, nullptr, options, {2, 0, 2}, comm_);
-  std::vector<comm::ReducedParameter> reduced;
-  for (const auto& group : encoder_.encoder_groups()) {
-    for (const auto& p : group.parameters) reduced.push_back({p.name, p.tensor});
-  }
-  comm::GradReducer reducer(comm_, reduced);
+  comm::GradReducer reducer(comm_, task.reduced_parameters());
   EXPECT_EQ(task.tokens_in_epoch(), kTokens);
   EXPECT_EQ(task.validate().values.size(), 0U) << "no validation texts";
   task.seek({0, 0, 0});

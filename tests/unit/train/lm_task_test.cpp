@@ -37,11 +37,6 @@ class LmTaskTest : public ::testing::Test {
     o.tar = 0;
     return o;
   }
-  comm::GradReducer reducer() {
-    std::vector<comm::ReducedParameter> reduced;
-    for (const auto& p : model_.parameters()) reduced.push_back({p.name, p.tensor});
-    return {comm_, reduced};
-  }
 
   test::TempDir dir_;
   data::ShardSet shards_ = test::counting_corpus(dir_.path(), {50, 1, 80, 26});
@@ -68,7 +63,7 @@ TEST_F(LmTaskTest, EvaluationCountsEveryTargetOnce) {
 
 TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
   LmTask task(model_, shards_, nullptr, options(), {1, 0, 1}, comm_);
-  comm::GradReducer r = reducer();
+  comm::GradReducer r(comm_, task.reduced_parameters());
   EXPECT_EQ(task.tokens_in_epoch(), 4 * 39);
   EXPECT_EQ(task.steps_in_epoch(0), 4);  // 39 tokens a stream in windows of 10
   task.seek({0, 0, 0});
@@ -94,7 +89,7 @@ TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
   std::vector<at::Tensor> whole;
   for (const std::int64_t passes : {1, 2, 4}) {
     LmTask task(model_, shards_, nullptr, o, {passes, 0, passes}, comm_);
-    comm::GradReducer r = reducer();
+    comm::GradReducer r(comm_, task.reduced_parameters());
     r.zero();
     task.seek({0, 0, 0});
     task.accumulate_gradients({0, 0, 0}, r);
@@ -109,12 +104,12 @@ TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
 }
 
 TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
-  comm::GradReducer r = reducer();
-  const auto step = [&](LmTask& task, std::int64_t s) {
-    r.zero();
-    return task.accumulate_gradients({s, 0, s}, r).nats;
-  };
   LmTask task(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  comm::GradReducer r(comm_, task.reduced_parameters());
+  const auto step = [&](LmTask& of, std::int64_t s) {
+    r.zero();
+    return of.accumulate_gradients({s, 0, s}, r).nats;
+  };
   task.seek({0, 0, 0});
   step(task, 0);
   interop::NamedTensors carried;
@@ -136,7 +131,7 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
 
 TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
   LmTask task(model_, shards_, &shards_, options(), {1, 0, 1}, comm_);
-  comm::GradReducer r = reducer();
+  comm::GradReducer r(comm_, task.reduced_parameters());
   r.zero();
   task.seek({0, 0, 0});
   task.accumulate_gradients({0, 0, 0}, r);

@@ -11,6 +11,7 @@ namespace {
 struct FakeTask : Task {
   std::vector<optim::LayerGroup> layer_groups{{"low", {}}, {"high", {}}};
   const std::vector<optim::LayerGroup>& groups() const override { return layer_groups; }
+  std::vector<comm::ReducedParameter> reduced_parameters() const override { return {}; }
   std::string rate_unit() const override { return "tokens_per_s"; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override { return epoch % 2 == 0 ? 5 : 3; }
   std::int64_t tokens_in_epoch() const override { return 1000; }
