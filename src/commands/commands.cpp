@@ -1,6 +1,7 @@
 #include "commands/commands.h"
 
 #include <c10/util/Exception.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <iostream>
@@ -39,7 +40,7 @@ std::string overview() {
     name.resize(18, ' ');
     text += "  " + name + std::string(command.summary) + '\n';
   }
-  return text + "\n`ulmfit COMMAND --help` explains every option of a command.\n";
+  return text + "\n`ulmfit COMMAND --help` explains every option of a command. `ulmfit --version` names this build.\n";
 }
 
 int fail(std::string_view name, const std::exception& e, ExitCode code) {
@@ -53,6 +54,10 @@ int dispatch(const Arguments& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "help") {
     (arguments.empty() ? std::cerr : std::cout) << overview();
     return static_cast<int>(arguments.empty() ? ExitCode::kConfig : ExitCode::kDone);
+  }
+  if (arguments[0] == "--version") {
+    std::cout << "ulmfit " << ULMFIT_VERSION << " (libtorch " << TORCH_VERSION << ")\n";
+    return static_cast<int>(ExitCode::kDone);
   }
   const std::string& name = arguments[0];
   const auto found = std::find_if(all().begin(), all().end(), [&](const Command& c) { return c.name == name; });

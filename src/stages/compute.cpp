@@ -5,6 +5,7 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/machine.h"
 #include "base/stop_signal.h"
@@ -25,6 +26,17 @@ at::DeviceType device_of(const std::string& name) {
 
 }  // namespace
 
+void full_float32() {
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+}
+
+void reproducible_kernels() {
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8",
+           /*overwrite=*/0);  // read when cuBLAS starts; without it products may differ
+}
+
 ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
   const at::DeviceType device = device_of(options.device);
   if (options.reproducible && options.threads > 1) {
@@ -40,7 +52,8 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     if (options.reproducible) threads = 1;
     if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
     at::set_num_threads(static_cast<int>(threads));
-    if (options.reproducible) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    full_float32();
+    if (options.reproducible) reproducible_kernels();
     return body(comm);
   });
 }

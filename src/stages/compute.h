@@ -17,6 +17,11 @@ inline constexpr std::int64_t kReproducibleShards = 8;
 // Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
 ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
 
+// Products and LSTM kernels of GPUs in full float32: no TF32.
+void full_float32();
+// Kernels that give the same bits each time on one machine; an operator that has none on this device throws with its name.
+void reproducible_kernels();
+
 // How a global batch of `streams` is split. Throws ConfigError, before any file is touched, when ranks (or in reproducible
 // mode 8 shards) do not divide it; `exact` false: a batch of documents, which may be split unevenly.
 train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm);

@@ -125,9 +125,10 @@ StepSums Trainer::agree(const StepSums& mine) {
 }
 
 void Trainer::report(double norm) {
-  const double seconds = report_watch_.lap();
+  const double seconds = report_watch_.lap() - validation_seconds_;
+  validation_seconds_ = 0;
   const double wait = task_.data_wait_seconds();
-  const double in_comm = comm_seconds_ + reducer_.waited_seconds();
+  const double in_comm = communication_seconds();
   if (observer_ != nullptr) {
     StepReport r;
     r.step = counters_.step;
@@ -168,7 +169,10 @@ void Trainer::compare_ranks() {
 }
 
 void Trainer::validate() {
+  const ScopedTimer timer(validation_seconds_);  // not training time
+  const double in_comm = communication_seconds();
   last_evaluation_ = task_.validate();
+  report_comm_start_ += communication_seconds() - in_comm;
   if (last_evaluation_.values.empty()) return;
   if (observer_ != nullptr) {
     observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values,
@@ -183,7 +187,6 @@ void Trainer::validate() {
     log::info("train",
               str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
   }
-  report_watch_ = Stopwatch();  // validation is not training time
 }
 
 void Trainer::save() {

@@ -91,6 +91,7 @@ class Trainer {
   };
 
   void train_step();
+  double communication_seconds() const { return comm_seconds_ + reducer_.waited_seconds(); }
   StepSums forward_backward();
   StepSums agree(const StepSums& mine);
   void enter_phase(std::size_t phase);
@@ -118,8 +119,9 @@ class Trainer {
   Evaluation last_evaluation_;
   bool stop_agreed_ = false;
   bool stop_early_ = false;
-  Stopwatch watch_;         // since run() began
-  Stopwatch report_watch_;  // since the last report
+  Stopwatch watch_;                // since run() began
+  Stopwatch report_watch_;         // since the last report
+  double validation_seconds_ = 0;  // of those
   double report_items_ = 0;
   double report_wait_start_ = 0;
   double comm_seconds_ = 0;

@@ -1,4 +1,5 @@
-// A GoogleTest program whose ranks run the same tests in the same order: --ranks=N says how many must have come together.
+// A GoogleTest program whose ranks run the same tests in the same order: --ranks=N says how many must have come together,
+// --device=cuda that their tensors are on GPUs.
 // A rank that cannot start, or that sees another number, fails; so does the run if a test fails on any rank.
 #include <gtest/gtest.h>
 
@@ -52,11 +53,12 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   constexpr std::string_view kRanks = "--ranks=";
   int expected = 0;
+  ulmfit::comm::LaunchOptions options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument.starts_with(kRanks)) expected = std::atoi(argument.substr(kRanks.size()).data());
+    if (argument == "--device=cuda") options.device = at::kCUDA;
   }
-  ulmfit::comm::LaunchOptions options;
   options.deadline = std::chrono::seconds(60);
   try {
     return static_cast<int>(ulmfit::comm::run_on_ranks(

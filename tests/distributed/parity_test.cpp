@@ -7,7 +7,7 @@
 
 #include "comm/solo_communicator.h"
 #include "tests/distributed/ranks.h"
-#include "tests/distributed/step_task.h"
+#include "tests/support/step_task.h"
 
 namespace ulmfit::train {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/machine.h"
 #include "tests/distributed/ranks.h"
-#include "tests/distributed/step_task.h"
+#include "tests/support/step_task.h"
 #include "train/trainer.h"
 
 namespace ulmfit::train {

@@ -23,6 +23,7 @@ class BadInput(TestCase):
             self.assertFalse((self.dir / output).exists(), f"{output} was left behind")
 
     def test_usage(self):
+        self.assertRegex(self.ulmfit("--version").stdout, r"^ulmfit \d+\.\d+\.\d+ \(libtorch \d")
         self.refuse(2, "did you mean pretrain?", "pretain")
         self.refuse(2, "did you mean --train.bptt?", *TRAIN, "--output=x", "--train.btpt=3", output="x")
         self.refuse(2, "--train.bptt=0: expected at least 1", *[a for a in TRAIN if "bptt" not in a], "--train.bptt=0", "--output=x")

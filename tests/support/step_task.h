@@ -17,6 +17,7 @@ class StepTask : public train::Task {
  public:
   double share = 1;  // of the gradient and the loss, that this rank computes
   std::function<void(std::int64_t step)> before_step = [](std::int64_t) {};
+  std::function<train::Evaluation()> evaluation = [] { return train::Evaluation(); };
 
   StepTask() {
     groups_.push_back({"lower", {{"lower.weight", at::ones({3, 5}).requires_grad_(true), true}}});
@@ -39,7 +40,7 @@ class StepTask : public train::Task {
     for (const auto& group : groups_) group.parameters[0].tensor.grad().add_(gradient);
     return {gradient, share, share};
   }
-  train::Evaluation validate() override { return {}; }
+  train::Evaluation validate() override { return evaluation(); }
   interop::NamedTensors model_tensors() const override {
     return {{"lower.weight", tensor(0).detach()}, {"upper.weight", tensor(1).detach()}};
   }
