@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace ulmfit {
 
 std::string host_name();
 std::string cpu_model();              // as /proc/cpuinfo names it, "unknown CPU" if it does not
+bool cpu_has(std::string_view flag);  // an instruction set by the name that /proc/cpuinfo has for it, such as avx512_bf16
 int available_cores();                // that this process may run on (its affinity mask)
 std::uint64_t resident_bytes();       // memory of this process now
 std::uint64_t peak_resident_bytes();  // and at most so far

@@ -5,6 +5,7 @@
 #include <ATen/record_function.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "base/random.h"
 #include "model/dropout.h"
@@ -20,6 +21,20 @@ at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std:
     out[i] = static_cast<float>((2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1) * bound);
   }
   return tensor.to(device).requires_grad_(true);
+}
+
+at::ScalarType lstm_type(Precision precision) { return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kFloat; }
+
+// One layer over a window, computed in the type of its weights: output [T, B, W] and the states after it, float32.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
+                                                          const LstmWeights& weights) {
+  const at::ScalarType type = weights.weight_hh.scalar_type();
+  const auto [output, next_h, next_c] =
+      at::lstm(x.to(type), {h.unsqueeze(0).to(type), c.unsqueeze(0).to(type)},
+               {weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh}, /*has_biases=*/true,
+               /*num_layers=*/1, /*dropout=*/0.0, /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
+               /*batch_first=*/false);
+  return {output.to(at::kFloat), next_h.squeeze(0).to(at::kFloat), next_c.squeeze(0).to(at::kFloat)};
 }
 
 }  // namespace
@@ -51,7 +66,7 @@ AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : sh
   for (std::int64_t l = 0; l < shape.layers; ++l) {
     const std::int64_t width = shape.output_width(l);
     const double bound = 1 / std::sqrt(static_cast<double>(width));
-    Layer layer;
+    LstmWeights layer;
     layer.weight_ih = uniform({4 * width, shape.input_width(l)}, bound, seed, number++, device);
     layer.weight_hh = uniform({4 * width, width}, bound, seed, number++, device);
     layer.bias_ih = uniform({4 * width}, bound, seed, number++, device);
@@ -70,22 +85,24 @@ LstmState AwdLstm::zero_state(std::int64_t columns) const {
   return state;
 }
 
-std::vector<at::Tensor> AwdLstm::recurrent_weights(double weight_drop, const MaskKey* key) const {
+std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKey* key) const {
   RECORD_USER_SCOPE("ulmfit: weight drop");
-  std::vector<at::Tensor> weights;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const at::Tensor& raw = layers_[l].weight_hh;
-    if (key == nullptr || weight_drop <= 0) {
-      weights.push_back(raw);
-      continue;
+  std::vector<LstmWeights> weights = layers_;
+  for (std::size_t l = 0; l < weights.size(); ++l) {
+    LstmWeights& layer = weights[l];
+    if (key != nullptr && weight_drop > 0) {
+      const at::Tensor& raw = layers_[l].weight_hh;
+      layer.weight_hh = drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l),
+                                                      weight_drop, raw.size(0), raw.size(1), device()));
     }
-    weights.push_back(drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l),
-                                                    weight_drop, raw.size(0), raw.size(1), device())));
+    for (at::Tensor* tensor : {&layer.weight_ih, &layer.weight_hh, &layer.bias_ih, &layer.bias_hh}) {
+      *tensor = tensor->to(lstm_type(precision_));
+    }
   }
   return weights;
 }
 
-EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
+EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
   RECORD_USER_SCOPE("ulmfit: LSTM and masks");
@@ -94,13 +111,9 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    const auto [output, h, c] = at::lstm(activations, {state.h[l].unsqueeze(0), state.c[l].unsqueeze(0)},
-                                         {layer.weight_ih, recurrent[l], layer.bias_ih, layer.bias_hh}, /*has_biases=*/true,
-                                         /*num_layers=*/1, /*dropout=*/0.0, /*train=*/at::GradMode::is_enabled(),
-                                         /*bidirectional=*/false, /*batch_first=*/false);
-    out.next.h.push_back(h.squeeze(0));
-    out.next.c.push_back(c.squeeze(0));
+    const auto [output, h, c] = lstm_layer(activations, state.h[l], state.c[l], weights[l]);
+    out.next.h.push_back(h);
+    out.next.c.push_back(c);
     activations = output;
     if (key != nullptr && rates.hidden > 0 && l + 1 < layers_.size()) {
       activations = activations * locked_mask(*key, Purpose::kHiddenDropout, static_cast<std::uint32_t>(l), rates.hidden,
@@ -113,7 +126,7 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
 
 optim::LayerGroup AwdLstm::rnn_group(std::size_t l) const {
   const std::string name = "rnn." + std::to_string(l);
-  const Layer& layer = layers_[l];
+  const LstmWeights& layer = layers_[l];
   return {"rnn" + std::to_string(l),
           {{name + ".weight_ih", layer.weight_ih, true},
            {name + ".weight_hh", layer.weight_hh, true},

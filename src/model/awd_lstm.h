@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "model/precision.h"
 #include "model/shape.h"
 #include "optim/param_groups.h"
 
@@ -20,6 +21,14 @@ struct LstmState {
   std::vector<at::Tensor> c;
   LstmState detached() const;
   LstmState narrow(std::int64_t first, std::int64_t count) const;  // columns [first, first + count), as views
+};
+
+// One layer's weights as a batch uses them: the recurrent ones with their DropConnect mask, all in the model's precision.
+struct LstmWeights {
+  at::Tensor weight_ih;  // [4 W, input_width]
+  at::Tensor weight_hh;  // [4 W, W], W = output_width
+  at::Tensor bias_ih;    // [4 W]
+  at::Tensor bias_hh;    // [4 W]
 };
 
 struct EncoderOutput {
@@ -37,12 +46,16 @@ class AwdLstm {
 
   LstmState zero_state(std::int64_t columns) const;
 
-  // The recurrent matrices of one batch with their DropConnect mask applied; key == nullptr: the raw ones. Made once a
-  // batch and used by all its windows.
-  std::vector<at::Tensor> recurrent_weights(double weight_drop, const MaskKey* key) const;
+  // In which the LSTM computes from now on. Float32 unless set.
+  void set_precision(Precision precision) { precision_ = precision; }
+  Precision precision() const { return precision_; }
+
+  // The LSTM's weights of one batch, by layer; key == nullptr: nothing is dropped. Made once a batch and used by all its
+  // windows.
+  std::vector<LstmWeights> batch_weights(double weight_drop, const MaskKey* key) const;
 
   // x [T, B] int64. key == nullptr: evaluation, nothing is dropped. Gradients flow into `state` if its tensors want them.
-  EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<at::Tensor>& recurrent,
+  EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
                         const DropoutRates& rates, const MaskKey* key) const;
 
   const at::Tensor& embedding() const { return embedding_; }  // [V, E], also the head's matrix
@@ -58,19 +71,14 @@ class AwdLstm {
   std::vector<optim::LayerGroup> encoder_groups() const;
 
  private:
-  struct Layer {
-    at::Tensor weight_ih;  // [4 W, input_width]
-    at::Tensor weight_hh;  // [4 W, W], W = output_width
-    at::Tensor bias_ih;    // [4 W]
-    at::Tensor bias_hh;    // [4 W]
-  };
   optim::LayerGroup rnn_group(std::size_t layer) const;
 
   Shape shape_;
   at::Tensor embedding_;
   at::Tensor head_weight_;
   at::Tensor decoder_bias_;
-  std::vector<Layer> layers_;
+  std::vector<LstmWeights> layers_;
+  Precision precision_ = Precision::kFloat32;
 };
 
 }  // namespace ulmfit::model

@@ -83,7 +83,7 @@ at::Tensor window_tokens(std::span<const std::vector<std::int64_t>* const> docum
 }  // namespace
 
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
-                          const std::vector<at::Tensor>& recurrent, const Bpt3cOptions& options, const DropoutRates& rates,
+                          const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
                           const MaskKey* key) {
   const Columns columns = sort_columns(documents, options.window);
   const std::int64_t gradient_windows = std::max<std::int64_t>(options.length / options.window, 1);
@@ -107,7 +107,7 @@ at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<st
     const at::AutoGradMode mode(wanted && back <= gradient_windows);
     if (options.detach) state = state.detached();
     const EncoderOutput out =
-        encoder.forward(x, grown(encoder, state, active), recurrent, rates, window_key ? &*window_key : nullptr);
+        encoder.forward(x, grown(encoder, state, active), weights, rates, window_key ? &*window_key : nullptr);
     state = out.next;
     const bool pooled = options.pool_all || back <= gradient_windows;
     if (back > 1) {

@@ -26,7 +26,7 @@ struct Bpt3cOptions {
 // documents[i]: its token ids, at least one. `key.streams[i]` keys document i's masks; key == nullptr: evaluation.
 // Returns [B, 3 E] = [last, max, mean] of the top layer, row i for documents[i].
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
-                          const std::vector<at::Tensor>& recurrent, const Bpt3cOptions& options, const DropoutRates& rates,
+                          const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
                           const MaskKey* key);
 
 }  // namespace ulmfit::model

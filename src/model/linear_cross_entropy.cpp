@@ -68,6 +68,31 @@ class PlainProducts {
   at::Tensor weight_, transposed_;
 };
 
+// The same products of rounded factors, on every device.
+class Bfloat16Products {
+ public:
+  explicit Bfloat16Products(const at::Tensor& weight) : weight_(weight), rounded_(weight.detach().to(at::kBFloat16)) {}
+
+  void logits(const at::Tensor& hidden, at::Tensor& logits) {
+    hidden_ = hidden.to(at::kBFloat16);
+    if (!block_.defined() || block_.size(0) != logits.size(0)) block_ = at::empty(logits.sizes(), rounded_.options());
+    at::mm_out(block_, hidden_, rounded_.t());
+    logits.copy_(block_);
+  }
+  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) {
+    block_.copy_(gradient);
+    out.copy_(at::mm(block_, rounded_));
+  }
+  // Of the block that hidden_gradient() has just been called with.
+  void add_weight_gradient(const at::Tensor&, const at::Tensor&) {
+    weight_.mutable_grad().add_(at::mm(block_.t(), hidden_));
+  }
+  void finish(const at::Tensor&) const {}
+
+ private:
+  at::Tensor weight_, rounded_, hidden_, block_;
+};
+
 struct HeadInputs {
   at::Tensor hidden, weight, bias, targets;
   double scale;
@@ -101,32 +126,36 @@ double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidd
 
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, at::Tensor weight, at::Tensor bias,
-                            const at::Tensor& targets, double scale, bool gradient, double* nats) {
+                            const at::Tensor& targets, double scale, Precision precision, bool gradient, double* nats) {
     TORCH_CHECK(!gradient || !weight.requires_grad() || (weight.grad().defined() && bias.grad().defined()),
                 "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
     const at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
     const HeadInputs in{hidden, weight, bias, targets, scale, gradient};
-    const bool by_block_kernels = hidden.is_cpu() && weight.is_contiguous() && HeadProducts::available();
-    *nats = by_block_kernels ? in_blocks(in, HeadProducts(weight), hidden_gradient)
-                             : in_blocks(in, PlainProducts(weight), hidden_gradient);
+    if (precision == Precision::kBfloat16) {
+      *nats = in_blocks(in, Bfloat16Products(weight), hidden_gradient);
+    } else if (hidden.is_cpu() && weight.is_contiguous() && HeadProducts::available()) {
+      *nats = in_blocks(in, HeadProducts(weight), hidden_gradient);
+    } else {
+      *nats = in_blocks(in, PlainProducts(weight), hidden_gradient);
+    }
     ctx->saved_data["gradient"] = hidden_gradient;
     return at::scalar_tensor(*nats * scale, hidden.options());
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list&) {
-    return {ctx->saved_data["gradient"].toTensor(), {}, {}, {}, {}, {}, {}};
+    return {ctx->saved_data["gradient"].toTensor(), {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
-                                  const at::Tensor& targets, double scale) {
+                                  const at::Tensor& targets, double scale, Precision precision) {
   RECORD_USER_SCOPE("ulmfit: head and loss");
   CrossEntropy result;
   const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
-  result.loss =
-      LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, gradient, &result.nats);
+  result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, precision,
+                                          gradient, &result.nats);
   return result;
 }
 

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "model/precision.h"
+
 namespace ulmfit::model {
 
 struct CrossEntropy {
@@ -15,9 +17,10 @@ struct CrossEntropy {
 // hidden [N, E], weight [V, E], bias [V], targets [N] int64 (-1: ignored). The gradient is made in the forward pass (when
 // gradients are wanted at all): backward only multiplies. Gradients of weight and bias are ADDED to weight.grad() and
 // bias.grad() directly during the forward pass, scaled by `scale`; both must be defined if they require gradients, and the
-// caller must call backward on the loss with gradient 1. Rows with target -1 count for nothing.
+// caller must call backward on the loss with gradient 1. Rows with target -1 count for nothing. In bfloat16 the three
+// products round their factors and logits; softmax, losses and the gradients' sums are float32.
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
-                                  const at::Tensor& targets, double scale);
+                                  const at::Tensor& targets, double scale, Precision precision = Precision::kFloat32);
 
 // The plain way, for tests and comparison: all logits at once, ordinary autograd.
 at::Tensor plain_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,

@@ -22,9 +22,12 @@ struct Classifier {
   model::PoolingHead head;
 };
 
-Classifier make_classifier(const model::Shape& shape, std::int64_t classes, std::uint64_t seed, at::Device device) {
-  return {model::AwdLstm(shape, seed, device),
-          model::PoolingHead({3 * shape.embedding, kHeadWidth, classes}, seed, device)};
+Classifier make_classifier(const model::Shape& shape, std::int64_t classes, std::uint64_t seed, at::Device device,
+                           const stages::RunOptions& run) {
+  Classifier made{model::AwdLstm(shape, seed, device),
+                  model::PoolingHead({3 * shape.embedding, kHeadWidth, classes}, seed, device)};
+  made.encoder.set_precision(stages::use_precision(run.precision, device));
+  return made;
 }
 
 model::Shape shape_of(const stages::ModelOptions& options, const Documents& documents) {
@@ -34,14 +37,16 @@ model::Shape shape_of(const stages::ModelOptions& options, const Documents& docu
 }
 
 std::string title(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
-                  const comm::Communicator& comm) {
+                  const stages::RunOptions& run, const comm::Communicator& comm) {
   return str("bench ", name, ": AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
              " words, ", documents.shards().document_count(), " documents of ", train::fixed(documents.mean_tokens(), 0),
-             " tokens, batches of ", batch_size, "; ", stages::describe_compute(comm));
+             " tokens, batches of ", batch_size, ", ", run.precision, "; ", stages::describe_compute(comm));
 }
 
-nlohmann::json facts(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size) {
+nlohmann::json facts(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
+                     const stages::RunOptions& run) {
   return {{"bench", name},
+          {"precision", run.precision},
           {"vocab", shape.vocabulary},
           {"documents", documents.shards().document_count()},
           {"mean_tokens", documents.mean_tokens()},
@@ -72,7 +77,7 @@ ExitCode bench_classifier(const BenchClassifierOptions& options) {
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
     const Documents documents(options.documents, seed);
     const model::Shape shape = shape_of(options.model, documents);
-    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device());
+    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
     train::ClassifierTaskOptions task_options;
     task_options.batches.batch_size = options.batch_size;
     task_options.batches.seed = seed;
@@ -83,12 +88,12 @@ ExitCode bench_classifier(const BenchClassifierOptions& options) {
                                comm);
     BlockOptions blocks = options.blocks;
     if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
-    const double before = product_peak(comm.device(), at::kFloat);
+    const double before = product_peak(comm.device(), product_type(classifier.encoder.precision()));
     const TrainingFigures figures = measure_training(task, options.run, shards, blocks, comm);
-    const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
+    const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
     if (comm.rank() != 0) return ExitCode::kDone;
-    nlohmann::json line = facts("classifier", shape, documents, options.batch_size);
-    Table table(title("classifier", shape, documents, options.batch_size, comm));
+    nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
+    Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
     describe_training(figures, "docs_per_s", documents.mean_tokens() * encoder_training_flop(shape), peak, comm, line,
                       table);
     table.print();
@@ -112,10 +117,10 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
     const Documents documents(options.documents, seed);
     const model::Shape shape = shape_of(options.model, documents);
-    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device());
+    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
     data::DocumentBatchOptions batches;
     batches.batch_size = options.batch_size;
-    double peak = product_peak(comm.device(), at::kFloat);
+    double peak = product_peak(comm.device(), product_type(classifier.encoder.precision()));
     std::vector<double> rates;
     for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
       comm.barrier();
@@ -124,11 +129,11 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
                                    options.bpt3c.resolved(), shards, comm);
       if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
     }
-    peak = std::max(peak, product_peak(comm.device(), at::kFloat));
+    peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));
     if (comm.rank() != 0) return ExitCode::kDone;
     const Spread rate = spread(rates);
     const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
-    nlohmann::json line = facts("predict", shape, documents, options.batch_size);
+    nlohmann::json line = facts("predict", shape, documents, options.batch_size, options.run);
     add_spread(line, "docs_per_s", rate);
     line["ranks"] = comm.size();
     line["threads"] = at::get_num_threads();
@@ -137,7 +142,7 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
     line["share_of_peak"] = flops / peak;
     line["peak_memory_mb"] = static_cast<double>(peak_resident_bytes()) / 1e6;
     line["cpu"] = cpu_model();
-    Table table(title("predict", shape, documents, options.batch_size, comm));
+    Table table(title("predict", shape, documents, options.batch_size, options.run, comm));
     table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
     table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / peak),
                                           " of the ", train::significant(peak / 1e9, 4), " of large products"));

@@ -59,7 +59,7 @@ class PlainRun {
       : streams_(shards, streams),
         windows_(static_cast<std::int64_t>(streams_.windows(0).size())),
         model_(shape, options.dropout.resolved(), bench_optim(), options.streams.ar, options.streams.tar, streams.streams,
-               static_cast<std::uint64_t>(options.run.seed), device),
+               static_cast<std::uint64_t>(options.run.seed), stages::use_precision(options.run.precision, device), device),
         count_(streams.streams),
         device_(device) {}
 
@@ -135,6 +135,8 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     model::Shape shape = options.model.shape;
     shape.vocabulary = tokens.vocabulary;
     model::AwdLstm model(shape, streams.seed, comm.device());
+    const model::Precision precision = stages::use_precision(options.run.precision, comm.device());
+    model.set_precision(precision);
     train::LmTaskOptions task_options;
     task_options.streams = streams;
     task_options.dropout = options.dropout.resolved();
@@ -148,9 +150,9 @@ ExitCode bench_lm(const BenchLmOptions& options) {
       if (!plain) plain = std::make_unique<PlainRun>(options, shape, *tokens.plain_shards, streams, comm.device());
       plain->block(steps);
     };
-    const double before = product_peak(comm.device(), at::kFloat);
+    const double before = product_peak(comm.device(), product_type(precision));
     const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
-    const double peak = std::max(before, product_peak(comm.device(), at::kFloat));
+    const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));
     if (comm.rank() != 0) return ExitCode::kDone;
 
     nlohmann::json line = {{"bench", "lm"},
@@ -161,9 +163,11 @@ ExitCode bench_lm(const BenchLmOptions& options) {
                            {"hidden", shape.hidden},
                            {"layers", shape.layers},
                            {"parameters", shape.encoder_parameters() + shape.vocabulary},
+                           {"precision", options.run.precision},
                            {"reproducible", options.run.reproducible}};
     Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
-                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens; ", stages::describe_compute(comm)));
+                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ", options.run.precision, "; ",
+                    stages::describe_compute(comm)));
     describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
     if (plain) describe_plain(*plain, figures, line, table);
     table.print();

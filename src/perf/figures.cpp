@@ -31,6 +31,10 @@ void add_spread(nlohmann::json& line, const std::string& name, const Spread& val
   line[name + "_highest"] = value.highest;
 }
 
+at::ScalarType product_type(model::Precision precision) {
+  return precision == model::Precision::kBfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
 double product_peak(at::Device device, at::ScalarType type) {
   at::NoGradGuard no_grad;
   const std::int64_t size = device.is_cpu() ? 1024 : 8192;

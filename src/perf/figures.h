@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/precision.h"
 #include "model/shape.h"
 
 namespace ulmfit::perf {
@@ -27,6 +28,9 @@ Spread ratio_spread(const std::vector<double>& a, const std::vector<double>& b);
 
 // Adds NAME, NAME_lowest and NAME_highest.
 void add_spread(nlohmann::json& line, const std::string& name, const Spread& value);
+
+// The type of the factors of products.
+at::ScalarType product_type(model::Precision precision);
 
 // The most FLOP/s that products of large square matrices reach on this device, with the threads that this rank has now: by
 // ATen, or on CPUs by the block kernels of the model's head if they are faster.

@@ -1,10 +1,12 @@
 #include "perf/plain_lm.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adamw.h>
 
 #include <cmath>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -21,6 +23,24 @@ at::Tensor locked_dropout(const at::Tensor& x, double drop) {
   return x * at::empty({1, x.size(1), x.size(2)}, x.options().requires_grad(false)).bernoulli_(1 - drop).div_(1 - drop);
 }
 
+// bfloat16 as a user of PyTorch turns it on.
+class Autocast {
+ public:
+  explicit Autocast(at::DeviceType device) : device_(device) {
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_enabled(device, true);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(device_, false);
+    at::autocast::clear_cache();
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+};
+
 struct Layer {
   at::Tensor weight_ih, weight_hh, bias_ih, bias_hh, h, c;
 };
@@ -29,6 +49,7 @@ struct Layer {
 
 struct PlainLm::Impl {
   model::DropoutRates rates;
+  model::Precision precision;
   double ar, tar, clip;
   at::Tensor embedding, bias;
   std::vector<Layer> layers;
@@ -59,10 +80,11 @@ struct PlainLm::Impl {
 };
 
 PlainLm::PlainLm(const model::Shape& shape, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
-                 double tar, std::int64_t streams, std::uint64_t seed, at::Device device)
+                 double tar, std::int64_t streams, std::uint64_t seed, model::Precision precision, at::Device device)
     : impl_(std::make_unique<Impl>()) {
   at::manual_seed(seed);
   impl_->rates = rates;
+  impl_->precision = precision;
   impl_->ar = ar;
   impl_->tar = tar;
   impl_->clip = optim.clip;
@@ -92,6 +114,8 @@ PlainLm::~PlainLm() = default;
 double PlainLm::train_step(const at::Tensor& x, const at::Tensor& y) {
   Impl& m = *impl_;
   m.optimizer->zero_grad();
+  std::optional<Autocast> autocast;
+  if (m.precision == model::Precision::kBfloat16) autocast.emplace(x.device().type());
   const at::Tensor top = m.encode(x);
   const at::Tensor dropped = locked_dropout(top, m.rates.output);
   const at::Tensor logits = at::linear(dropped.flatten(0, 1), m.embedding, m.bias);
@@ -101,6 +125,7 @@ double PlainLm::train_step(const at::Tensor& x, const at::Tensor& y) {
   if (m.tar > 0 && x.size(0) > 1) {
     loss = loss + m.tar * (top.slice(0, 1) - top.slice(0, 0, top.size(0) - 1)).square().mean();
   }
+  autocast.reset();
   loss.backward();
   if (m.clip > 0) torch::nn::utils::clip_grad_norm_(m.parameters, m.clip);
   m.optimizer->step();

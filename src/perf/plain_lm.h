@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "model/precision.h"
 #include "model/shape.h"
 #include "stages/options.h"
 
@@ -16,7 +17,7 @@ namespace ulmfit::perf {
 class PlainLm {
  public:
   PlainLm(const model::Shape& shape, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
-          double tar, std::int64_t streams, std::uint64_t seed, at::Device device);
+          double tar, std::int64_t streams, std::uint64_t seed, model::Precision precision, at::Device device);
   ~PlainLm();
   PlainLm(const PlainLm&) = delete;
   PlainLm& operator=(const PlainLm&) = delete;

@@ -85,6 +85,7 @@ void BlockOptions::declare(config::OptionSet& set, bool of_epochs) {
 void declare_compute(config::OptionSet& set, stages::RunOptions& run) {
   set.add("train.threads", run.threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
           {.min = 0, .max = 4096});
+  stages::declare_precision(set, run.precision);
   set.add_choice("device", run.device, {"auto", "cpu", "cuda"}, "where to compute");
   set.add("train.seed", run.seed, "of weights, made-up data, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");

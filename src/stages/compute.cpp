@@ -26,9 +26,21 @@ at::DeviceType device_of(const std::string& name) {
 
 }  // namespace
 
-void full_float32() {
-  at::globalContext().setAllowTF32CuDNN(false);
-  at::globalContext().setAllowTF32CuBLAS(false);
+model::Precision use_precision(const std::string& name, at::Device device) {
+  const bool tf32 = name == "tf32";
+  if (tf32 && device.is_cpu()) throw ConfigError("--precision=tf32: CPUs have no TF32; use fp32 or bf16");
+  at::globalContext().setAllowTF32CuDNN(tf32);
+  at::globalContext().setAllowTF32CuBLAS(tf32);
+  if (name != "bf16") return model::Precision::kFloat32;
+  if (device.is_cpu() && !cpu_has("avx512_bf16") && !cpu_has("amx_bf16")) {
+    throw ConfigError(str("--precision=bf16: ", cpu_model(),
+                          " has no bfloat16 instructions (avx512_bf16, amx_bf16) and would ",
+                          "only emulate them; use fp32"));
+  }
+  if (device.is_cuda() && !at::detail::getCUDAHooks().supportsBFloat16RNNWithCuDNN()) {
+    throw ConfigError("--precision=bf16: this GPU or its cuDNN has no LSTM in bfloat16; use fp32 or tf32");
+  }
+  return model::Precision::kBfloat16;
 }
 
 void reproducible_kernels() {
@@ -52,7 +64,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     if (options.reproducible) threads = 1;
     if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
     at::set_num_threads(static_cast<int>(threads));
-    full_float32();
+    use_precision(options.precision, comm.device());
     if (options.reproducible) reproducible_kernels();
     return body(comm);
   });

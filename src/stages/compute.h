@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
+#include "model/precision.h"
 #include "stages/options.h"
 #include "train/task.h"
 
@@ -17,8 +18,9 @@ inline constexpr std::int64_t kReproducibleShards = 8;
 // Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
 ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
 
-// Products and LSTM kernels of GPUs in full float32: no TF32.
-void full_float32();
+// What --precision means on this device, and whether GPUs may compute float32 products in TF32 from now on (only with
+// tf32). ConfigError where the hardware does not have it: nothing is emulated.
+model::Precision use_precision(const std::string& name, at::Device device);
 // Kernels that give the same bits each time on one machine; an operator that has none on this device throws with its name.
 void reproducible_kernels();
 

@@ -153,6 +153,7 @@ void EvaluateOptions::declare(config::OptionSet& set) {
   set.add_alias("batch-size", "train.batch-size");
   set.add("train.threads", threads, "CPU threads a rank; 0: cores / ranks", {.min = 0, .max = 4096});
   set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
+  declare_precision(set, precision);
   set.add("report", report, "also write report.html with confusion matrix and per-class table into this folder");
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
@@ -161,9 +162,11 @@ ExitCode evaluate(const EvaluateOptions& options) {
   RunOptions run;
   run.device = options.device;
   run.threads = options.threads;
+  run.precision = options.precision;
   return on_ranks(run, [&](comm::Communicator& comm) {
     const data::CorpusInfo corpus = data::open_corpus(options.data);
     std::vector<Stage> models = read_models(options.models, comm.device());
+    for (const auto& model : models) model.encoder->set_precision(use_precision(run.precision, comm.device()));
     const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
     for (const auto& model : models) {
       if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {

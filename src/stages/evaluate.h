@@ -18,6 +18,7 @@ struct EvaluateOptions {
   std::string split = "test";
   std::string device = "auto";
   std::int64_t threads = 0;
+  std::string precision = "fp32";
   std::int64_t batch_size = 64;
   std::string report;  // folder for report.html
   bool baselines = false;
@@ -32,9 +33,10 @@ struct PredictOptions {
   std::string input_format = "lines";
   std::string text_field = "text";
   std::int64_t top = 0;  // 0: all classes
-  std::int64_t batch_size = 32;
+  std::int64_t batch_size = 128;
   std::string device = "auto";
   std::int64_t threads = 0;
+  std::string precision = "fp32";
   void declare(config::OptionSet& set);
 };
 

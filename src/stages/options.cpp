@@ -18,12 +18,20 @@ namespace {
 constexpr double kAlmostOne = 0.999;
 }
 
+void declare_precision(config::OptionSet& set, std::string& precision) {
+  set.add_choice(
+      "precision", precision, {"fp32", "tf32", "bf16"},
+      "what products and the LSTM compute in; bf16: on CPUs and GPUs that have it, weights, moments, losses and sums "
+      "in float32 all the same; tf32: on GPUs");
+}
+
 void RunOptions::declare(config::OptionSet& set) {
   set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage",
           OnResume::kMayChange);
   set.require("output");
   set.add_choice("device", device, {"auto", "cpu", "cuda"},
                  "where to compute; auto takes a GPU if this build and machine have one", OnResume::kMayChange);
+  declare_precision(set, precision);
   set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
           {.min = 0, .max = 4096}, OnResume::kMayChange);
   set.add("reproducible", reproducible,

@@ -21,6 +21,7 @@ namespace ulmfit::stages {
 struct RunOptions {
   std::string output;
   std::string device = "auto";
+  std::string precision = "fp32";
   std::int64_t threads = 0;  // 0: cores / ranks
   bool reproducible = false;
   bool dry_run = false;
@@ -34,6 +35,9 @@ struct RunOptions {
   std::int64_t max_streams_per_pass = 0;  // 0: all
   void declare(config::OptionSet& set);
 };
+
+// --precision, for every command that computes.
+void declare_precision(config::OptionSet& set, std::string& precision);
 
 struct ModelOptions {
   model::Shape shape;

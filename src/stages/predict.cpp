@@ -66,9 +66,9 @@ at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Reques
     std::vector<const std::vector<std::int64_t>*> documents;
     for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
     for (const auto& document : ids) documents.push_back(&document);
-    const auto recurrent = model.encoder->recurrent_weights(0, nullptr);
+    const auto weights = model.encoder->batch_weights(0, nullptr);
     const at::Tensor features =
-        model::pool_documents(*model.encoder, documents, recurrent, model.info.classifier->bpt3c, {}, nullptr);
+        model::pool_documents(*model.encoder, documents, weights, model.info.classifier->bpt3c, {}, nullptr);
     const at::Tensor p = at::softmax(model.head->forward(features, {}, nullptr), 1).cpu();
     sum = sum.defined() ? sum + p : p;
   }
@@ -106,17 +106,20 @@ void PredictOptions::declare(config::OptionSet& set) {
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
   set.add("train.threads", threads, "CPU threads; 0: all cores", {.min = 0, .max = 4096});
   set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
+  declare_precision(set, precision);
 }
 
 ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out) {
   RunOptions run;
   run.device = options.device;
   run.threads = options.threads;
+  run.precision = options.precision;
   return on_ranks(run, [&](comm::Communicator& comm) {
     at::NoGradGuard no_grad;
     std::vector<Stage> models;
     for (const auto& path : options.models) {
       models.push_back(read_stage(path, comm.device()));
+      models.back().encoder->set_precision(use_precision(run.precision, comm.device()));
       if (!models.back().info.classifier)
         throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
       if (models.back().info.classifier->labels != models.front().info.classifier->labels) {

@@ -23,19 +23,20 @@ constexpr double kProbeTolerance = 1e-3;
 constexpr std::int64_t kProbeTokens = 48;
 
 // The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
-double probe(const model::AwdLstm& encoder, model::PoolingHead* head, const std::optional<ClassifierInfo>& classifier) {
+double probe(model::AwdLstm encoder, model::PoolingHead* head, const std::optional<ClassifierInfo>& classifier) {
   at::NoGradGuard no_grad;
+  encoder.set_precision(model::Precision::kFloat32);  // whatever it was trained in
   std::vector<std::int64_t> tokens;
   for (std::int64_t i = 0; i <= kProbeTokens; ++i) tokens.push_back((i * 7919 + 11) % encoder.shape().vocabulary);
-  const auto recurrent = encoder.recurrent_weights(0, nullptr);
+  const auto weights = encoder.batch_weights(0, nullptr);
   if (head != nullptr) {
     const std::vector<const std::vector<std::int64_t>*> documents{&tokens};
-    const at::Tensor features = model::pool_documents(encoder, documents, recurrent, classifier->bpt3c, {}, nullptr);
+    const at::Tensor features = model::pool_documents(encoder, documents, weights, classifier->bpt3c, {}, nullptr);
     return at::log_softmax(head->forward(features, {}, nullptr), 1)[0][0].item<double>();
   }
   const at::Tensor ids = at::tensor(tokens, at::kLong).to(encoder.device());
   const auto out =
-      encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), recurrent, {}, nullptr);
+      encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), weights, {}, nullptr);
   return model::linear_cross_entropy(out.top.squeeze(1), encoder.embedding(), encoder.decoder_bias(),
                                      ids.narrow(0, 1, kProbeTokens), 1.0)
              .nats /

@@ -87,6 +87,7 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   shape.vocabulary = vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model::AwdLstm encoder(shape, seed, comm.device());
+  encoder.set_precision(use_precision(options.run.precision, comm.device()));
   if (parent) copy_encoder(*parent, encoder);
   const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()),
                                   options.bpt3c.resolved()};

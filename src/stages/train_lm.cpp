@@ -87,6 +87,7 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   shape.vocabulary = vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model::AwdLstm model(shape, seed, comm.device());
+  model.set_precision(use_precision(options.run.precision, comm.device()));
   if (from.parent) {
     from.known = transfer(*from.parent, vocabulary, model);
     log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from,

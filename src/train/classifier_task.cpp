@@ -46,7 +46,7 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
   options.shuffle = false;
   data::DocumentBatches batches(shards, options);
   const auto order = batches.order(0);
-  const auto recurrent = encoder.recurrent_weights(0, nullptr);
+  const auto weights = encoder.batch_weights(0, nullptr);
   const std::int64_t width = 3 * encoder.shape().embedding;
   at::Tensor probabilities = at::empty({shards.document_count(), head.widths().back()}, at::kFloat);
   for (std::size_t b = 0; b < order.size(); ++b) {
@@ -56,7 +56,7 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
           batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(plan.first + k), static_cast<int>(plan.total));
       if (documents.empty()) continue;
       mine[static_cast<std::size_t>(k)] =
-          model::pool_documents(encoder, token_lists(documents), recurrent, bpt3c, {}, nullptr);
+          model::pool_documents(encoder, token_lists(documents), weights, bpt3c, {}, nullptr);
     }
     const auto n = static_cast<std::int64_t>(order[b].size());
     const at::Tensor features = gather_by_slot(mine, n, width, plan, comm, at::TensorOptions(encoder.device()));
@@ -116,7 +116,7 @@ void ClassifierTask::seek(const Position& position) {
 at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const Position& position) const {
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
   for (const auto& document : documents) key.streams.push_back(static_cast<std::uint32_t>(document.slot));
-  return model::pool_documents(encoder_, token_lists(documents), encoder_.recurrent_weights(options_.dropout.weight, &key),
+  return model::pool_documents(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
                                options_.bpt3c, options_.dropout, &key);
 }
 

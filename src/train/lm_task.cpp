@@ -36,7 +36,7 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
   options.shuffle = false;
   data::LmStreams streams(shards, options);
   const auto windows = static_cast<std::int64_t>(streams.windows(0).size());
-  const auto recurrent = model.recurrent_weights(0, nullptr);
+  const auto weights = model.batch_weights(0, nullptr);
   at::Tensor nats = at::zeros({plan.count}, at::kDouble);
   for (std::int64_t k = 0; k < plan.count; ++k) {
     const std::int64_t first = part_begin(options.streams, plan.first + k, plan.total);
@@ -47,10 +47,10 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
     const auto add = [&](const data::LmBatch& batch) {
       const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, model.device());
       const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, model.device());
-      model::EncoderOutput out = model.forward(x, state, recurrent, {}, nullptr);
+      model::EncoderOutput out = model.forward(x, state, weights, {}, nullptr);
       state = std::move(out.next);
       sum += model::linear_cross_entropy(out.top.reshape({batch.T * batch.B, -1}), model.embedding(), model.decoder_bias(),
-                                         y.reshape({-1}), 1.0)
+                                         y.reshape({-1}), 1.0, model.precision())
                  .nats;
     };
     for (std::int64_t w = 0; w < windows; ++w) add(streams.batch(0, w, first, count));
@@ -152,7 +152,7 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
 
   auto& state = states_[static_cast<std::size_t>(shard)];
   const auto& rates = options_.dropout;
-  model::EncoderOutput out = model_.forward(x, state, model_.recurrent_weights(rates.weight, &key), rates, &key);
+  model::EncoderOutput out = model_.forward(x, state, model_.batch_weights(rates.weight, &key), rates, &key);
   at::Tensor dropped = out.top;
   if (rates.output > 0) {
     dropped = dropped * model::locked_mask(key, Purpose::kOutputDropout, 0, rates.output, out.top.size(2), model_.device());
@@ -160,8 +160,9 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
   // Every term is divided by its global count here, once: sums over shards and ranks are then the mean of the whole batch.
   const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
-  const model::CrossEntropy ce = model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.head_weight(),
-                                                             model_.decoder_bias(), y, 1 / global_tokens);
+  const model::CrossEntropy ce =
+      model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.head_weight(), model_.decoder_bias(), y,
+                                  1 / global_tokens, model_.precision());
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
   if (options_.tar > 0 && batch.T > 1) {

@@ -30,6 +30,7 @@ class BadInput(TestCase):
         self.refuse(2, "expected a number", *TRAIN, "--optim.lr=nan", "--output=x", output="x")
         self.refuse(2, "expected at least 0", *TRAIN, "--optim.clip=-1", "--output=x", output="x")
         self.refuse(2, "needs --output", *TRAIN)
+        self.refuse(2, "CPUs have no TF32", *TRAIN, "--output=x", "--device=cpu", "--precision=tf32", output="x")
         self.refuse(2, "makes a dropout of", *TRAIN, "--drop-mult=9", "--output=x", output="x")
 
     def test_corpus(self):

@@ -1,6 +1,7 @@
 """N ranks are one rank: losses agree to rounding in normal mode, every bit in reproducible mode."""
 import math
 import unittest
+from pathlib import Path
 
 from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, sentences, write_csv
 
@@ -61,6 +62,19 @@ class LanguageModelRanks(TestCase):
         self.assertEqual(ends[0], ends[1])
         self.assertEqual(ends[0], ends[2])
         self.assertLess(len(ends[0]), 80, "no run stopped early")
+
+    def test_bfloat16_follows_the_float32_run_on_1_and_2_ranks_and_is_refused_where_it_would_be_emulated(self):
+        flags = Path("/proc/cpuinfo").read_text()
+        if "avx512_bf16" not in flags and "amx_bf16" not in flags:
+            result = self.ulmfit("pretrain", "--output=no", "--corpus=corpus", *LM, "--precision=bf16", expect=2)
+            self.assertIn("has no bfloat16 instructions", result.stderr)
+            return
+        exact = self.pretrain("fp32", 1)
+        self.assert_close(exact, self.pretrain("bf16", 1, "--precision=bf16"), 0.03)
+        self.assert_close(exact, self.pretrain("bf16-two", 2, "--precision=bf16"), 0.03)
+        self.pretrain("whole", 1, "--precision=bf16", "--reproducible")
+        self.pretrain("two", 2, "--precision=bf16", "--reproducible")
+        self.assert_same_weights("whole/stage/model.safetensors", "two/stage/model.safetensors")
 
     def test_passes_of_fewer_streams_are_one_batch(self):
         self.assert_close(self.pretrain("one", 1), self.pretrain("passes", 1, "--train.max-streams-per-pass=4"))

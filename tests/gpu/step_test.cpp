@@ -60,7 +60,7 @@ class GpuStep : public test::DeviceTest {
  protected:
   void SetUp() override {
     DeviceTest::SetUp();
-    stages::full_float32();
+    stages::use_precision("fp32", device_);
   }
 
   // Two shards, all dropouts on.

@@ -76,7 +76,7 @@ std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet
 }
 
 TEST(DeviceRanks, AStepOnAllRanksIsTheStepOnOne) {
-  stages::full_float32();
+  stages::use_precision("fp32", ranks().device());
   const test::TempDir dir;
   const data::ShardSet corpus = test::counting_corpus(dir.path(), {90, 40, 120, 60, 15, 75});
   SoloCommunicator alone(ranks().device());

@@ -71,8 +71,7 @@ TEST_F(AwdLstmTest, ForwardIsAPlainLstmInLoops) {
   at::NoGradGuard no_grad;
   const at::Tensor x = tiny_tokens(5, 3);
   const LstmState state = some_state(model, 3);
-  const auto recurrent = model.recurrent_weights(0, nullptr);
-  const EncoderOutput out = model.forward(x, state, recurrent, {}, nullptr);
+  const EncoderOutput out = model.forward(x, state, model.batch_weights(0, nullptr), {}, nullptr);
 
   at::Tensor activations = at::embedding(model.embedding(), x).to(at::kDouble);
   const auto groups = model.encoder_groups();
@@ -94,11 +93,11 @@ TEST_F(AwdLstmTest, TwoWindowsWithTheStateCarriedAreOneLongOne) {
     const MaskKey key{1, 2, {4, 9, 1}};
     const MaskKey* masks = dropped ? &key : nullptr;
     const DropoutRates rates{0.4, 0.3, 0.4, 0.2, 0.5};
-    const auto recurrent = model.recurrent_weights(rates.weight, masks);
+    const auto weights = model.batch_weights(rates.weight, masks);
     const at::Tensor x = tiny_tokens(9, 3);
-    const EncoderOutput whole = model.forward(x, some_state(model, 3), recurrent, rates, masks);
-    const EncoderOutput first = model.forward(x.narrow(0, 0, 4), some_state(model, 3), recurrent, rates, masks);
-    const EncoderOutput second = model.forward(x.narrow(0, 4, 5), first.next, recurrent, rates, masks);
+    const EncoderOutput whole = model.forward(x, some_state(model, 3), weights, rates, masks);
+    const EncoderOutput first = model.forward(x.narrow(0, 0, 4), some_state(model, 3), weights, rates, masks);
+    const EncoderOutput second = model.forward(x.narrow(0, 4, 5), first.next, weights, rates, masks);
     EXPECT_LT(relative_difference(at::cat({first.top, second.top}), whole.top), 1e-6);
     for (std::size_t l = 0; l < 3; ++l) {
       EXPECT_LT(relative_difference(second.next.h[l], whole.next.h[l]), 1e-6);
@@ -109,14 +108,14 @@ TEST_F(AwdLstmTest, TwoWindowsWithTheStateCarriedAreOneLongOne) {
 
 TEST_F(AwdLstmTest, AStateCarriesGradientsUntilItIsDetached) {
   const AwdLstm model = tiny_model();
-  const auto recurrent = model.recurrent_weights(0, nullptr);
+  const auto weights = model.batch_weights(0, nullptr);
   const auto last_window_gradient = [&](bool detach) {
     test::zero_gradients(model.parameters());
-    const EncoderOutput first = model.forward(tiny_tokens(4, 2), model.zero_state(2), recurrent, {}, nullptr);
+    const EncoderOutput first = model.forward(tiny_tokens(4, 2), model.zero_state(2), weights, {}, nullptr);
     const LstmState state = detach ? first.next.detached() : first.next;
     for (const auto& t : state.h) EXPECT_EQ(t.requires_grad(), !detach);
     for (const auto& t : state.c) EXPECT_EQ(t.requires_grad(), !detach);
-    torch::autograd::backward({model.forward(at::full({1, 2}, 7, at::kLong), state, recurrent, {}, nullptr).top.sum()}, {});
+    torch::autograd::backward({model.forward(at::full({1, 2}, 7, at::kLong), state, weights, {}, nullptr).top.sum()}, {});
     return model.embedding().grad().clone();
   };
   // Only word 7 is in the second window.
@@ -133,11 +132,11 @@ TEST_F(AwdLstmTest, ColumnsDoNotSeeEachOther) {
   const DropoutRates rates{0.4, 0.3, 0.4, 0.2, 0.5};
   const at::Tensor x = tiny_tokens(7, 6);
   const LstmState state = some_state(model, 6);
-  const EncoderOutput whole = model.forward(x, state, model.recurrent_weights(rates.weight, &all), rates, &all);
+  const EncoderOutput whole = model.forward(x, state, model.batch_weights(rates.weight, &all), rates, &all);
   for (const auto& [first, count] : std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 2}, {2, 1}, {3, 3}}) {
     const MaskKey part{3, 4, {all.streams.begin() + first, all.streams.begin() + first + count}};
     const EncoderOutput slice = model.forward(x.narrow(1, first, count), state.narrow(first, count),
-                                              model.recurrent_weights(rates.weight, &part), rates, &part);
+                                              model.batch_weights(rates.weight, &part), rates, &part);
     EXPECT_LT(relative_difference(slice.top, whole.top.narrow(1, first, count)), 1e-6);
     for (std::size_t l = 0; l < 3; ++l) {
       EXPECT_LT(relative_difference(slice.next.h[l], whole.next.h[l].narrow(0, first, count)), 1e-6);
@@ -151,13 +150,40 @@ TEST_F(AwdLstmTest, NothingIsDroppedInEvaluation) {
   at::NoGradGuard no_grad;
   const DropoutRates high{0.9, 0.9, 0.9, 0.9, 0.9};
   const at::Tensor x = tiny_tokens(5, 3);
-  const auto raw = model.recurrent_weights(0.9, nullptr);
-  for (std::size_t l = 0; l < 3; ++l) EXPECT_TRUE(raw[l].is_same(model.encoder_groups()[l + 1].parameters[1].tensor));
+  const auto raw = model.batch_weights(0.9, nullptr);
+  for (std::size_t l = 0; l < 3; ++l)
+    EXPECT_TRUE(raw[l].weight_hh.is_same(model.encoder_groups()[l + 1].parameters[1].tensor));
   EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), raw, high, nullptr).top,
                         model.forward(x, model.zero_state(3), raw, {0, 0, 0, 0, 0}, nullptr).top));
   const MaskKey key{1, 1, {0, 1, 2}};
-  EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), model.recurrent_weights(0, &key), {0, 0, 0, 0, 0}, &key).top,
+  EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), model.batch_weights(0, &key), {0, 0, 0, 0, 0}, &key).top,
                         model.forward(x, model.zero_state(3), raw, high, nullptr).top));
+}
+
+TEST(AwdLstm, InBfloat16IsTheFloatModelToItsRounding) {
+  const DropoutRates rates{0, 0.2, 0.2, 0.1, 0.3};
+  const MaskKey key{1, 1, {0, 1, 2}};
+  const auto run = [&](Precision precision) {
+    AwdLstm model = tiny_model();
+    model.set_precision(precision);
+    test::zero_gradients(model.parameters());
+    const EncoderOutput out =
+        model.forward(tiny_tokens(9, 3), model.zero_state(3), model.batch_weights(rates.weight, &key), rates, &key);
+    out.top.square().mean().backward();
+    std::vector<at::Tensor> found{out.top.detach(), out.next.h[0].detach(), out.next.c[2].detach()};
+    for (const auto& p : model.parameters()) {
+      if (p.name != "decoder.bias") found.push_back(p.tensor.grad());
+    }
+    return found;
+  };
+  const auto found = run(Precision::kBfloat16);
+  const auto expected = run(Precision::kFloat32);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double difference = relative_difference(found[i], expected[i]);
+    EXPECT_LE(difference, 0.05) << i;
+    EXPECT_GT(difference, 0) << i << " was not rounded";
+    EXPECT_EQ(found[i].scalar_type(), at::kFloat) << i;
+  }
 }
 
 // fastai's test of its WeightDropout: from a zero state the recurrent weights first act in the second time step.
@@ -166,8 +192,7 @@ TEST_F(AwdLstmTest, WeightDropLeavesTheFirstTimeStepAlone) {
   at::NoGradGuard no_grad;
   const auto top = [&](std::uint64_t step) {
     const MaskKey key{1, step, {0, 1, 2}};
-    return model
-        .forward(tiny_tokens(5, 3), model.zero_state(3), model.recurrent_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
+    return model.forward(tiny_tokens(5, 3), model.zero_state(3), model.batch_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
         .top;
   };
   const at::Tensor a = top(1);
@@ -183,14 +208,14 @@ TEST_F(AwdLstmTest, WeightDropReachesTheRawWeightsThroughItsMask) {
   const MaskKey key{1, 5, {0, 1}};
   const at::Tensor x = tiny_tokens(4, 2);
   const auto loss = [&] {
-    return model.forward(x, model.zero_state(2), model.recurrent_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
+    return model.forward(x, model.zero_state(2), model.batch_weights(0.5, &key), {0, 0, 0, 0, 0.5}, &key)
         .top.square()
         .sum();
   };
   torch::autograd::backward({loss()}, {});
   for (std::size_t l = 0; l < 3; ++l) {
     const at::Tensor raw = model.encoder_groups()[l + 1].parameters[1].tensor;
-    const at::Tensor dropped = model.recurrent_weights(0.5, &key)[l].detach().eq(0);
+    const at::Tensor dropped = model.batch_weights(0.5, &key)[l].weight_hh.detach().eq(0);
     EXPECT_EQ(raw.grad().masked_select(dropped).count_nonzero().item<std::int64_t>(), 0);
     const at::Tensor differences =
         test::finite_differences(raw.detach(), 2e-2, [&] { return loss().to(at::kDouble).item<double>(); });
@@ -202,7 +227,7 @@ TEST_F(AwdLstmTest, WithoutGradientModeThereIsNoGraph) {
   const AwdLstm model = tiny_model();
   at::NoGradGuard no_grad;
   const EncoderOutput out =
-      model.forward(tiny_tokens(5, 3), model.zero_state(3), model.recurrent_weights(0, nullptr), {}, nullptr);
+      model.forward(tiny_tokens(5, 3), model.zero_state(3), model.batch_weights(0, nullptr), {}, nullptr);
   EXPECT_FALSE(out.top.requires_grad());
   EXPECT_FALSE(out.next.h[0].requires_grad());
 }

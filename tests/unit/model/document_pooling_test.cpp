@@ -42,7 +42,7 @@ at::Tensor pool(const AwdLstm& model, const Documents& documents, const Bpt3cOpt
                 const MaskKey* key = nullptr) {
   std::vector<const std::vector<std::int64_t>*> lists;
   for (const auto& tokens : documents) lists.push_back(&tokens);
-  return pool_documents(model, lists, model.recurrent_weights(kHighRates.weight, key), options, kHighRates, key);
+  return pool_documents(model, lists, model.batch_weights(kHighRates.weight, key), options, kHighRates, key);
 }
 
 // The definition: each document alone as one unroll, [last, max, mean] of its states from token `first` on. With `window` >
@@ -60,7 +60,7 @@ at::Tensor long_unroll(const AwdLstm& model, const Documents& documents, const M
     const std::int64_t step = window > 0 ? window : x.size(0);
     for (std::int64_t t = 0; t < x.size(0); t += step) {
       const EncoderOutput out = model.forward(x.narrow(0, t, std::min(step, x.size(0) - t)), state,
-                                              model.recurrent_weights(kHighRates.weight, masks), kHighRates, masks);
+                                              model.batch_weights(kHighRates.weight, masks), kHighRates, masks);
       tops.push_back(out.top.squeeze(1));
       state = window > 0 ? out.next.detached() : out.next;
     }

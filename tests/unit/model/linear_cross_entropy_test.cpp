@@ -196,5 +196,29 @@ TEST(LinearCrossEntropy, OneAndTwoThreadsGiveTheSameBits) {
   at::set_num_threads(before);
 }
 
+TEST(LinearCrossEntropy, InBfloat16IsThePlainOneToItsRounding) {
+  const std::int64_t rows = 700, words = 300;  // past one block
+  const auto run = [&](bool rounded) {
+    at::Tensor hidden = test::closed_form(1, {rows, 24}, 0.7).requires_grad_(true);
+    at::Tensor weight = test::closed_form(2, {words, 24}, 0.7).requires_grad_(true);
+    at::Tensor bias = test::closed_form(3, {words}, 0.3).requires_grad_(true);
+    weight.mutable_grad() = at::zeros_like(weight);
+    bias.mutable_grad() = at::zeros_like(bias);
+    const at::Tensor targets = at::arange(rows, at::kLong).mul(17).remainder(words);
+    const CrossEntropy ce = linear_cross_entropy(hidden, weight, bias, targets, 1.0 / static_cast<double>(rows),
+                                                 rounded ? Precision::kBfloat16 : Precision::kFloat32);
+    ce.loss.backward();
+    return std::vector<at::Tensor>{ce.loss.detach(), hidden.grad(), weight.grad(), bias.grad()};
+  };
+  const auto found = run(true);
+  const auto expected = run(false);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double difference = test::relative_difference(found[i], expected[i]);
+    EXPECT_LE(difference, 0.02) << i;
+    EXPECT_GT(difference, 0) << i << " was not rounded";
+    EXPECT_EQ(found[i].scalar_type(), at::kFloat) << i;
+  }
+}
+
 }  // namespace
 }  // namespace ulmfit::model

@@ -88,7 +88,7 @@ TEST_F(ReferenceTest, LanguageModel) {
       state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
     }
     const EncoderOutput out =
-        model.forward(test::tiny_tokens(kT, kB), state, model.recurrent_weights(kRates.weight, masks), kRates, masks);
+        model.forward(test::tiny_tokens(kT, kB), state, model.batch_weights(kRates.weight, masks), kRates, masks);
     at::Tensor top = out.top;
     if (dropped) top = top * locked_mask(key, Purpose::kOutputDropout, 0, kRates.output, kE, at::kCPU);
     const CrossEntropy ce = linear_cross_entropy(top.reshape({kT * kB, kE}), model.embedding(), model.decoder_bias(),
@@ -140,7 +140,7 @@ TEST_F(ReferenceTest, Classifier) {
     const MaskKey key = key_of({9, 0, 4, 1, 30, 12, 7, 2});
     const MaskKey* masks = dropped ? &key : nullptr;
     const at::Tensor features =
-        pool_documents(model, lists, model.recurrent_weights(kRates.weight, masks), options, kRates, masks);
+        pool_documents(model, lists, model.batch_weights(kRates.weight, masks), options, kRates, masks);
     const std::vector<double> drops = dropped ? std::vector<double>{0.4, 0.2} : std::vector<double>{0, 0};
     const at::Tensor logits = head.forward(features, drops, &key);
     const at::Tensor loss = at::cross_entropy_loss(logits, at::tensor({2, 0, 1, 2, 1, 0, 0, 2}, at::kLong));
@@ -155,7 +155,7 @@ TEST_F(ReferenceTest, Classifier) {
     }
     expect_gradients(parameters, expected.at("gradients"), kClassifierGradientTolerance);
     at::NoGradGuard no_grad;
-    const at::Tensor plain = pool_documents(model, lists, model.recurrent_weights(0, nullptr), options, {}, nullptr);
+    const at::Tensor plain = pool_documents(model, lists, model.batch_weights(0, nullptr), options, {}, nullptr);
     expect_same(head.forward(plain, {}, nullptr), expected.at("evaluation_logits"), "logits in evaluation");
   }
 }

@@ -13,7 +13,7 @@ TEST(PlainLm, LearnsARepeatedBatchWithAllDropouts) {
   const model::Shape shape{50, 12, 16, 3};
   stages::OptimOptions optim;
   optim.lr = 0.02;
-  PlainLm plain(shape, {}, optim, 2, 1, 4, 1, at::kCPU);
+  PlainLm plain(shape, {}, optim, 2, 1, 4, 1, model::Precision::kFloat32, at::kCPU);
   const at::Tensor x = at::randint(50, {10, 4}, at::kLong);
   const at::Tensor y = at::randint(50, {10, 4}, at::kLong);
   const double first = plain.train_step(x, y);
@@ -27,7 +27,7 @@ TEST(PlainLm, SameSeedSameLosses) {
   const model::Shape shape{50, 12, 16, 2};
   const at::Tensor x = at::randint(50, {10, 4}, at::kLong);
   const auto run = [&] {
-    PlainLm plain(shape, {}, stages::OptimOptions(), 2, 1, 4, 7, at::kCPU);
+    PlainLm plain(shape, {}, stages::OptimOptions(), 2, 1, 4, 7, model::Precision::kFloat32, at::kCPU);
     plain.train_step(x, x);
     return plain.train_step(x, x);
   };

@@ -27,7 +27,7 @@ class ClassifierTaskTest : public ::testing::Test {
       tokens.push_back(i);
     const std::vector<const std::vector<std::int64_t>*> documents{&tokens};
     const at::Tensor features =
-        model::pool_documents(encoder_, documents, encoder_.recurrent_weights(0, nullptr), kBpt3c, {}, nullptr);
+        model::pool_documents(encoder_, documents, encoder_.batch_weights(0, nullptr), kBpt3c, {}, nullptr);
     return at::softmax(head_.forward(features, {}, nullptr), 1)[0];
   }
 

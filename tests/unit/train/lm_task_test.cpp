@@ -24,7 +24,7 @@ class LmTaskTest : public ::testing::Test {
     at::NoGradGuard no_grad;
     const at::Tensor ids = at::arange(first, first + count + 1, at::kLong);  // token i of the corpus is i
     const auto out = model_.forward(ids.narrow(0, 0, count).unsqueeze(1), model_.zero_state(1),
-                                    model_.recurrent_weights(0, nullptr), {}, nullptr);
+                                    model_.batch_weights(0, nullptr), {}, nullptr);
     return model::plain_linear_cross_entropy(out.top.squeeze(1), model_.embedding(), model_.decoder_bias(),
                                              ids.narrow(0, 1, count), 1.0)
         .item<double>();
