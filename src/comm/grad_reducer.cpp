@@ -44,6 +44,8 @@ GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> param
   if (parameters_.empty() || bucket_bytes_ < 1)
     throw CommError("gradient exchange: expected parameters, and buckets of bytes");
   for (const ReducedParameter& parameter : parameters_) require_usable(parameter);
+  const auto shared = std::find_if(parameters_.begin(), parameters_.end(), [](const auto& p) { return p.early.defined(); });
+  shared_ = shared == parameters_.end() ? kFrozen : static_cast<std::size_t>(shared - parameters_.begin());
   list_leaves();
   lay_out(std::vector<bool>(parameters_.size(), true));
   if (comm_.overlaps()) install_hooks();
@@ -80,14 +82,13 @@ void GradReducer::require_usable(const ReducedParameter& parameter) const {
 }
 
 void GradReducer::list_leaves() {
+  leaves_.clear();
   for (std::size_t i = 0; i < parameters_.size(); ++i) leaves_.push_back({parameters_[i].tensor, i, kFrozen, false});
-  if (!comm_.overlaps()) return;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].early.defined()) leaves_.push_back({parameters_[i].early, i, kFrozen, false});
-  }
+  if (shared_ != kFrozen && early_parts_apart()) leaves_.push_back({parameters_[shared_].early, shared_, kFrozen, false});
 }
 
 void GradReducer::lay_out(const std::vector<bool>& trainable) {
+  trainable_ = trainable;
   const at::Tensor& first = parameters_.front().tensor;
   const std::int64_t unit = kAlignmentBytes / first.element_size();
   const std::int64_t bucket_elements = std::max<std::int64_t>(bucket_bytes_ / first.element_size(), 1);
@@ -104,7 +105,12 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
     leaf->bucket = kFrozen;
     if (!trainable[leaf->parameter]) continue;
     const std::int64_t size = round_up(leaf->tensor.numel(), unit);
-    if (bucket_begins.empty() || end + size - bucket_begins.back() > bucket_elements) bucket_begins.push_back(end);
+    // What may be summed by rows, or is to leave at once, is alone.
+    const bool alone = leaf->parameter == shared_ && early_parts_apart();
+    const bool after_alone = !places.empty() && places.back().leaf->parameter == shared_ && early_parts_apart();
+    if (bucket_begins.empty() || alone || after_alone || end + size - bucket_begins.back() > bucket_elements) {
+      bucket_begins.push_back(end);
+    }
     leaf->bucket = bucket_begins.size() - 1;
     places.push_back({end, &*leaf});
     end += size;
@@ -120,12 +126,11 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
     leaf.mutable_grad() = flat_.narrow(0, place.begin, leaf.numel()).view(leaf.sizes());
     ++buckets_[place.leaf->bucket].awaited;
   }
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const ReducedParameter& parameter = parameters_[i];
-    if (!parameter.early.defined()) continue;
-    parameter.early.set_requires_grad(trainable[i]);
-    if (!comm_.overlaps()) parameter.early.mutable_grad() = parameter.tensor.grad();
-  }
+  rows_.reset();
+  if (shared_ == kFrozen) return;
+  const ReducedParameter& shared = parameters_[shared_];
+  shared.early.set_requires_grad(trainable[shared_]);
+  if (!early_parts_apart()) shared.early.mutable_grad() = shared.tensor.grad();
 }
 
 void GradReducer::set_trainable(const std::vector<bool>& trainable) {
@@ -142,6 +147,14 @@ void GradReducer::zero() {
   flat_.zero_();
 }
 
+void GradReducer::expect_lookup(const at::Tensor& ids) {
+  rows_.reset();
+  if (shared_ == kFrozen || !trainable_[shared_] || !early_parts_apart()) return;
+  const at::Tensor& matrix = parameters_[shared_].tensor;
+  const at::Tensor rows = std::get<0>(at::_unique(comm_.all_gather(ids.contiguous())));
+  if (2 * rows.numel() < matrix.size(0)) rows_ = rows.to(matrix.device());
+}
+
 void GradReducer::expect_backward() {
   counting_ = comm_.overlaps() && shards_of_rank_ == 0;
   started_ = 0;
@@ -150,16 +163,24 @@ void GradReducer::expect_backward() {
 }
 
 void GradReducer::mark_ready(std::size_t i) {
+  if (!counting_) return;
   Leaf& leaf = leaves_.at(i);
-  if (!counting_ || leaf.bucket == kFrozen || leaf.ready) return;
+  if (leaf.bucket == kFrozen || leaf.ready) return;
   leaf.ready = true;
   --buckets_[leaf.bucket].unfinished;
   start_complete_buckets();
 }
 
 void GradReducer::start_complete_buckets() {
-  for (; started_ < buckets_.size() && buckets_[started_].unfinished == 0; ++started_) {
-    comm_.start_sum(buckets_[started_].flat);
+  for (; started_ < buckets_.size() && buckets_[started_].unfinished == 0; ++started_) start_sum(started_);
+}
+
+void GradReducer::start_sum(std::size_t bucket) {
+  if (rows_.defined() && bucket == leaves_[shared_].bucket) {
+    rows_sum_ = parameters_[shared_].tensor.grad().index_select(0, rows_);
+    comm_.start_sum(rows_sum_);
+  } else {
+    comm_.start_sum(buckets_[bucket].flat);
   }
 }
 
@@ -169,18 +190,19 @@ void GradReducer::reduce() {
     reduce_in_tree();
   } else {
     if (!counting_) started_ = 0;
-    for (; started_ < buckets_.size(); ++started_) comm_.start_sum(buckets_[started_].flat);
+    for (; started_ < buckets_.size(); ++started_) start_sum(started_);
     comm_.finish_sums();
     counting_ = false;
   }
-  add_early_parts();
+  join_early_part();
 }
 
-void GradReducer::add_early_parts() {
-  for (const Leaf& leaf : leaves_) {
-    const at::Tensor& parameter = parameters_[leaf.parameter].tensor;
-    if (leaf.bucket != kFrozen && !leaf.tensor.is_same(parameter)) parameter.mutable_grad().add_(leaf.tensor.grad());
-  }
+void GradReducer::join_early_part() {
+  if (shared_ == kFrozen || !trainable_[shared_] || !early_parts_apart()) return;
+  at::Tensor gradient = parameters_[shared_].tensor.grad();
+  if (rows_.defined()) gradient.index_copy_(0, rows_, rows_sum_);
+  gradient.add_(parameters_[shared_].early.grad());
+  rows_.reset();
 }
 
 void GradReducer::use_fixed_tree(int shards) {
@@ -190,6 +212,8 @@ void GradReducer::use_fixed_tree(int shards) {
   }
   shards_of_rank_ = shards / comm_.size();
   shard_sum_ = LeafSum();
+  list_leaves();
+  lay_out(trainable_);
 }
 
 void GradReducer::end_shard() {

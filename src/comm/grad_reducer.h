@@ -5,9 +5,9 @@
 // Where communication overlaps computation (NCCL), hooks of autograd see each gradient become complete in that last pass,
 // and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all
 // ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
-// called. A weight that two places use, one of which has its part of the gradient long before the other (a head tied to the
-// embedding), may bring a second leaf for the early place: where sums overlap, that part leaves in a bucket of its own and
-// is added to the rest at the end; elsewhere both write into one gradient. In a fixed tree (--reproducible), S virtual
+// called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the gradient is
+// complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete last, only the
+// rows that some rank looked up; elsewhere both write into one gradient. In a fixed tree (--reproducible), S virtual
 // shards in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's shards, in order: begin_shard(), backward, end_shard();  then
 //           reduce().
@@ -32,9 +32,8 @@ namespace ulmfit::comm {
 
 struct ReducedParameter {
   std::string name;
-  at::Tensor tensor;  // a leaf that requires a gradient
-  at::Tensor early =
-      {};  // a second leaf over the same memory, for the use whose gradient is complete first; may be undefined
+  at::Tensor tensor;      // a leaf that requires a gradient
+  at::Tensor early = {};  // a second leaf over the same memory, for a tied head; may be undefined, and is of all but one
 };
 
 inline constexpr std::int64_t kBucketBytes = 25 << 20;
@@ -54,6 +53,10 @@ class GradReducer {
 
   void zero();  // all gradients
 
+  // Before the backward passes of a step: `ids` [n] int64 on the CPU, n alike on all ranks, are the rows that this rank's
+  // passes look up in the matrix with an early leaf. Without it, or if they are many, the lookup's part is summed whole.
+  // Collective.
+  void expect_lookup(const at::Tensor& ids);
   // The next backward pass is the last of this step. A parameter that it does not reach waits for reduce().
   void expect_backward();
   // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them.
@@ -102,11 +105,13 @@ class GradReducer {
   void install_hooks();
   void mark_ready(std::size_t leaf);  // its gradient is complete; called from autograd's thread on CUDA
   void require_usable(const ReducedParameter& parameter) const;
+  bool early_parts_apart() const { return comm_.overlaps() && shards_of_rank_ == 0; }
   void list_leaves();
   void lay_out(const std::vector<bool>& trainable);
   void start_complete_buckets();
+  void start_sum(std::size_t bucket);
   void reduce_in_tree();
-  void add_early_parts();
+  void join_early_part();
 
   Communicator& comm_;
   std::vector<ReducedParameter> parameters_;
@@ -114,10 +119,14 @@ class GradReducer {
   std::vector<Hooked> hooks_;
   at::Tensor flat_;
   std::vector<Bucket> buckets_;
-  std::vector<Leaf> leaves_;  // in forward order, early ones behind the others
-  std::size_t started_ = 0;   // buckets whose sum was started in this step
-  bool counting_ = false;     // expect_backward() was called in this step
-  int shards_of_rank_ = 0;    // 0: no fixed tree
+  std::vector<bool> trainable_;  // by parameter
+  std::vector<Leaf> leaves_;     // in forward order, an early one behind the others
+  std::size_t shared_;           // the parameter with an early leaf; kFrozen: none
+  at::Tensor rows_;              // of it that ranks look up in this step; undefined: all
+  at::Tensor rows_sum_;          // their gradients
+  std::size_t started_ = 0;      // buckets whose sum was started in this step
+  bool counting_ = false;        // expect_backward() was called in this step
+  int shards_of_rank_ = 0;       // 0: no fixed tree
   LeafSum shard_sum_;
   double tree_seconds_ = 0;
 };

@@ -122,7 +122,8 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
   };
   std::vector<Difference> found;
   for (const auto& e : entries_) {
-    const auto old = joined(before.contains(e.key) ? before.at(e.key) : std::vector<std::string>{});
+    // A key that the file lacks is an option that came later: the run had its default.
+    const auto old = before.contains(e.key) ? joined(before.at(e.key)) : joined({e.default_text});
     const auto now = joined(e.values());
     if (e.resume != OnResume::kMayChange && old != now) found.push_back({e.key, old, now, e.resume});
   }

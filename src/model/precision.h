@@ -1,4 +1,4 @@
-// What the large products and the LSTM compute in. Weights, moments, losses, norms, penalties and carried states are
+// What the LSTM and the softmax head compute in. Weights, moments, losses, norms, penalties and the classifier's head are
 // float32 either way.
 #pragma once
 
@@ -6,7 +6,7 @@ namespace ulmfit::model {
 
 enum class Precision {
   kFloat32,
-  kBfloat16,  // inputs and weights of products rounded to 8 bits of mantissa, sums in float32
+  kBfloat16,  // factors and results of products, and the LSTM's states after each window, rounded to 8 bits of mantissa
 };
 
 }  // namespace ulmfit::model

@@ -36,9 +36,9 @@ struct TrainingFigures {
   std::optional<ProfileFigures> profile;
 };
 
-// Trains `task` with Adam at a constant rate, all layers, clipping on. `reduced` are the parameters that are summed over
-// ranks. `between`, if any, is called on rank 0 with the number of steps since the last call: after the warm-up, and after
-// each block but not during one; its time does not count. Collective; the figures are rank 0's.
+// Trains `task` with Adam at a constant rate, all layers, clipping on. `between`, if any, is called on rank 0 with the
+// number of steps since the last call: after the warm-up, and after each block but not during one; its time does not count.
+// Collective; the figures are rank 0's.
 TrainingFigures measure_training(train::Task& task, const stages::RunOptions& run, const train::ShardPlan& shards,
                                  const BlockOptions& options, comm::Communicator& comm,
                                  const std::function<void(std::int64_t)>& between = {});

@@ -43,10 +43,10 @@ model::Precision use_precision(const std::string& name, at::Device device) {
   return model::Precision::kBfloat16;
 }
 
-void reproducible_kernels() {
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8",
-           /*overwrite=*/0);  // read when cuBLAS starts; without it products may differ
+void reproducible_kernels(bool wanted) {
+  // Without it products of cuBLAS may differ. Read once: in a pipeline a later stage may want it.
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::globalContext().setDeterministicAlgorithms(wanted, /*warn_only=*/false);
 }
 
 ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
@@ -58,6 +58,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
   // Once a process: a pipeline runs several stages in one.
   static const bool one_interop_thread = (at::set_num_interop_threads(1), true);
   static_cast<void>(one_interop_thread);
+  reproducible_kernels(options.reproducible);
   install_stop_signal(comm::read_launch_environment().under_launcher);
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
     std::int64_t threads = options.threads;
@@ -65,7 +66,6 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
     at::set_num_threads(static_cast<int>(threads));
     use_precision(options.precision, comm.device());
-    if (options.reproducible) reproducible_kernels();
     return body(comm);
   });
 }

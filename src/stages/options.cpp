@@ -21,8 +21,8 @@ constexpr double kAlmostOne = 0.999;
 void declare_precision(config::OptionSet& set, std::string& precision) {
   set.add_choice(
       "precision", precision, {"fp32", "tf32", "bf16"},
-      "what products and the LSTM compute in; bf16: on CPUs and GPUs that have it, weights, moments, losses and sums "
-      "in float32 all the same; tf32: on GPUs");
+      "what LSTM and softmax head compute in; bf16: on CPUs and GPUs that have it, weights, moments and losses in "
+      "float32 all the same; tf32: on GPUs");
 }
 
 void RunOptions::declare(config::OptionSet& set) {

@@ -23,9 +23,29 @@ constexpr double kProbeTolerance = 1e-3;
 constexpr std::int64_t kProbeTokens = 48;
 
 // The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
+// Full float32 while alive: a stage is checked alike whatever it was trained in.
+class FullPrecision {
+ public:
+  FullPrecision() {
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+  }
+  ~FullPrecision() {
+    at::globalContext().setAllowTF32CuDNN(cudnn_);
+    at::globalContext().setAllowTF32CuBLAS(cublas_);
+  }
+  FullPrecision(const FullPrecision&) = delete;
+  FullPrecision& operator=(const FullPrecision&) = delete;
+
+ private:
+  bool cudnn_ = at::globalContext().allowTF32CuDNN();
+  bool cublas_ = at::globalContext().allowTF32CuBLAS();
+};
+
 double probe(model::AwdLstm encoder, model::PoolingHead* head, const std::optional<ClassifierInfo>& classifier) {
   at::NoGradGuard no_grad;
-  encoder.set_precision(model::Precision::kFloat32);  // whatever it was trained in
+  const FullPrecision full;
+  encoder.set_precision(model::Precision::kFloat32);
   std::vector<std::int64_t> tokens;
   for (std::int64_t i = 0; i <= kProbeTokens; ++i) tokens.push_back((i * 7919 + 11) % encoder.shape().vocabulary);
   const auto weights = encoder.batch_weights(0, nullptr);

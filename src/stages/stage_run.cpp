@@ -165,10 +165,15 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   }
   if (reason == train::StopReason::kSignalled) {
     comm.barrier();
-    const bool saved = store == nullptr || store->finish();
-    log::info(stage.title, str("stopped on a signal at step ", trainer.step(),
-                               saved ? " after saving" : ", which could not be saved: the checkpoint before it stands",
-                               "; run the same command again to go on"));
+    if (store != nullptr && !store->finish()) {  // not code 75: a job that requeues itself would go on so for ever
+      throw CheckpointError(
+          str("stopped on a signal at step ", trainer.step(),
+              ", which could not be saved (see the warning above); when that is mended, the same command goes "
+              "on from the newest checkpoint in ",
+              folder.path().string()));
+    }
+    log::info(stage.title,
+              str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));
     return ExitCode::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);

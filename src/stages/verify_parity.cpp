@@ -121,6 +121,10 @@ ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set
   optim_of(options).patience = 0;
   VerifyParityOptions options_alone = options;
   run_of(options_alone).max_streams_per_pass = 0;
+  if (run_of(options).precision != "fp32" && !run_of(options).reproducible) {
+    throw ConfigError(str("verify-parity has tolerances for float32; with --precision=", run_of(options).precision,
+                          " give --reproducible too, whose bits must be the same"));
+  }
   return on_ranks(run_of(options), [&](comm::Communicator& comm) {
     return with_stage(options, set, comm, [&](const StageRun& together, const FinishStage&) {
       if (comm.size() == 1 && together.shards.count == 1) {

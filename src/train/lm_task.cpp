@@ -130,6 +130,7 @@ StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReduce
     return prefetch_->next();
   }();
   TORCH_CHECK(batch && batch->epoch == position.epoch && batch->window == position.index, "the data path lost its place");
+  reducer.expect_lookup(columns_of(batch->x, batch->T, batch->B, 0, batch->B, at::kCPU).reshape({-1}));
   StepSums sums;
   for (std::int64_t k = 0; k < plan_.count; ++k) {
     auto& state = states_[static_cast<std::size_t>(k)];

@@ -121,15 +121,20 @@ std::string format_bar_line(const std::string& title, const StepReport& r, doubl
   return line;
 }
 
-Progress::Progress(std::int64_t total_steps, std::string title)
-    : total_steps_(total_steps), title_(std::move(title)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+std::function<int()> standard_error_width() {
+  if (::isatty(STDERR_FILENO) != 1) return {};
+  return terminal_width;
+}
+
+Progress::Progress(std::int64_t total_steps, std::string title, std::function<int()> width)
+    : total_steps_(total_steps), title_(std::move(title)), width_(std::move(width)) {}
 
 Progress::~Progress() { erase(); }
 
 void Progress::report(StepReport report) {
   report.total_steps = total_steps_;
   const double left = seconds_left(report);
-  if (!terminal_) {
+  if (!width_) {
     log::info("train", format_report_line(report, left));
     return;
   }
@@ -156,14 +161,14 @@ double Progress::seconds_left(const StepReport& report) {
 
 // The cursor goes back to the first column, so that a log line starts there.
 void Progress::draw() const {
-  if (!terminal_ || !shown_) return;
-  const std::string line = "\r\x1b[K" + format_bar_line(title_, *shown_, shown_seconds_left_, terminal_width()) + "\r";
+  if (!width_ || !shown_) return;
+  const std::string line = "\r\x1b[K" + format_bar_line(title_, *shown_, shown_seconds_left_, width_()) + "\r";
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
 }
 
 void Progress::erase() const {
-  if (!terminal_ || !shown_) return;
+  if (!width_ || !shown_) return;
   std::fputs("\r\x1b[K", stderr);
   std::fflush(stderr);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,9 +24,13 @@ std::string format_evaluation_line(const EvaluationReport& report);
 // columns: the bar shrinks first, then parts at the end are dropped. `title` is ASCII.
 std::string format_bar_line(const std::string& title, const StepReport& report, double seconds_left, int width);
 
+// Columns of the terminal that standard error is, asked anew for each line; empty where it is none.
+std::function<int()> standard_error_width();
+
 class Progress {
  public:
-  Progress(std::int64_t total_steps, std::string title);
+  // `width` as above: without it there are plain lines.
+  Progress(std::int64_t total_steps, std::string title, std::function<int()> width = standard_error_width());
   ~Progress();  // takes the bar away
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -40,7 +45,7 @@ class Progress {
 
   std::int64_t total_steps_;
   std::string title_;
-  bool terminal_;                                       // standard error is one
+  std::function<int()> width_;
   std::deque<std::pair<std::int64_t, double>> recent_;  // steps and elapsed seconds of the last reports
   std::optional<StepReport> shown_;                     // in the bar
   double shown_seconds_left_ = 0;

@@ -39,9 +39,11 @@ StopReason Trainer::run(std::int64_t until) {
   watch_ = Stopwatch();
   report_watch_ = Stopwatch();
   compare_ranks();
-  const Snapshot first = snapshot();
-  if (store_ != nullptr) store_->prepare(first);
-  if (counters_.step < end) task_.seek(plan_.position(counters_.step));
+  if (counters_.step < end && !stop_early_) {
+    const Snapshot like = snapshot();
+    if (store_ != nullptr) store_->prepare(like);
+    task_.seek(plan_.position(counters_.step));
+  }
   while (counters_.step < end && !stop_agreed_ && !stop_early_) {
     const std::int64_t step = counters_.step;
     train_step();

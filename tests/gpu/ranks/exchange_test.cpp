@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "comm/grad_reducer.h"
 #include "comm/solo_communicator.h"
 #include "stages/compute.h"
@@ -59,12 +61,39 @@ TEST(DeviceRanks, BroadcastGatherAndExchange) {
   EXPECT_TRUE(at::equal(theirs, filled(33, peer, at::kFloat)));
 }
 
+// The ranks, with sums that start during backward: on CPUs each is then done at once.
+class Overlapping : public Communicator {
+ public:
+  int rank() const override { return ranks().rank(); }
+  int size() const override { return ranks().size(); }
+  int local_rank() const override { return ranks().local_rank(); }
+  int local_size() const override { return ranks().local_size(); }
+  at::Device device() const override { return ranks().device(); }
+  void all_reduce(at::Tensor& tensor, ReduceOp op) override { ranks().all_reduce(tensor, op); }
+  void broadcast(at::Tensor& tensor, int root) override { ranks().broadcast(tensor, root); }
+  at::Tensor all_gather(const at::Tensor& mine) override { return ranks().all_gather(mine); }
+  void exchange(const at::Tensor& mine, at::Tensor& theirs, int peer) override { ranks().exchange(mine, theirs, peer); }
+  void barrier() override { ranks().barrier(); }
+  bool overlaps() const override { return true; }
+  void start_sum(at::Tensor& tensor) override {
+    ranks().start_sum(tensor);
+    elements += tensor.numel();
+  }
+  void finish_sums() override { ranks().finish_sums(); }
+  [[noreturn]] void abort(ExitCode code, std::string_view why) noexcept override {
+    ranks().abort(code, why);
+    std::abort();
+  }
+  std::int64_t elements = 0;
+};
+
 // The first step of a language model with all dropouts, its batch in `shards`.
 std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet& corpus, const train::ShardPlan& shards) {
   model::AwdLstm model({400, 24, 40, 3}, 1, comm.device());
   train::LmTaskOptions options;
   options.streams.streams = 8;
   options.streams.bptt = 12;
+  options.streams.variable_bptt = false;
   train::LmTask task(model, corpus, nullptr, options, shards, comm);
   GradReducer reducer(comm, task.reduced_parameters(), /*bucket_bytes=*/4096);
   task.seek({});
@@ -89,6 +118,26 @@ TEST(DeviceRanks, AStepOnAllRanksIsTheStepOnOne) {
       ranks().broadcast(of_first, 0);
       EXPECT_TRUE(at::equal(of_first, found[i])) << "bits of parameter " << i << " on rank " << ranks().rank();
     }
+  }
+}
+
+// The head's part of the tied matrix leaves first and whole, of the lookup's part the rows of all ranks' words.
+TEST(DeviceRanks, SumsThatStartDuringBackwardAreTheSame) {
+  stages::use_precision("fp32", ranks().device());
+  const test::TempDir dir;
+  const data::ShardSet corpus = test::counting_corpus(dir.path(), {90, 40, 120, 60, 15, 75});
+  SoloCommunicator alone(ranks().device());
+  const auto expected = first_gradients(alone, corpus, {1, 0, 1});
+  for (const std::int64_t passes : {1, 2}) {
+    Overlapping comm;
+    const auto found = first_gradients(comm, corpus, {comm.size() * passes, comm.rank() * passes, passes});
+    std::int64_t parameters = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_LE(relative_difference(found[i].cpu(), expected[i].cpu()), 1e-5) << "parameter " << i << ", " << passes;
+      parameters += found[i].numel();
+    }
+    const std::int64_t words = 8 * 12;  // of the batch, each another one
+    EXPECT_LE(std::abs(comm.elements - (parameters + words * 24)), 16 * 20) << "but for gaps between parameters";
   }
 }
 

@@ -199,6 +199,58 @@ TEST(GradReducer, ATiedParametersGradientIsTheSumOfBothUses) {
   }
 }
 
+TEST(GradReducer, OnlyTheRowsLookedUpLeaveLast) {
+  RecordingCommunicator comm;
+  const Tied tied;
+  GradReducer reducer(comm, tied.parameters, 4);
+  const auto lookup = [&](const std::vector<std::int64_t>& rows) {
+    at::embedding(tied.parameters[0].tensor, at::tensor(rows, at::kLong)).sum().backward();
+  };
+  for (int step = 0; step < 2; ++step) {
+    comm.sizes.clear();
+    reducer.zero();
+    reducer.expect_lookup(at::tensor({7, 2, 7}, at::kLong));
+    reducer.expect_backward();
+    DirectGradient::apply(tied.parameters[0].early).backward();
+    lookup({7, 2, 7});
+    reducer.reduce();
+    EXPECT_THAT(comm.sizes, ElementsAre(48, 16, 32, 2 * 4)) << "two rows of four";
+    at::Tensor expected = at::full({10, 4}, 2.0);
+    expected[2] += 2;
+    expected[7] += 4;
+    EXPECT_TRUE(at::equal(tied.parameters[0].tensor.grad(), expected));
+  }
+  comm.sizes.clear();
+  reducer.zero();
+  reducer.expect_lookup(at::arange(6, at::kLong));  // more than half: whole
+  lookup({0, 1, 2, 3, 4, 5});
+  reducer.reduce();
+  EXPECT_THAT(comm.sizes, ElementsAre(48, 16, 32, 48));
+}
+
+// In a fixed tree nothing overlaps: the bits are those of a communicator that never does.
+TEST(GradReducer, AFixedTreeHasTheSameBitsWhetherSumsOverlapOrNot) {
+  SoloCommunicator plain;
+  RecordingCommunicator overlapping;
+  std::vector<at::Tensor> found;
+  for (Communicator* comm : std::initializer_list<Communicator*>{&plain, &overlapping}) {
+    const Tied tied;
+    GradReducer reducer(*comm, tied.parameters, 4);
+    reducer.use_fixed_tree(2);
+    reducer.expect_lookup(at::arange(3, at::kLong));
+    for (std::uint32_t shard = 0; shard < 2; ++shard) {
+      reducer.begin_shard();
+      reducer.expect_backward();
+      (tied.parameters[0].early * random_tensor({10, 4}, 7 + shard)).sum().backward();
+      (tied.parameters[0].tensor * random_tensor({10, 4}, 9 + shard)).sum().backward();
+      reducer.end_shard();
+    }
+    reducer.reduce();
+    found.push_back(tied.parameters[0].tensor.grad().clone());
+  }
+  EXPECT_TRUE(at::equal(found[0], found[1]));
+}
+
 TEST(GradReducer, AnEarlyLeafSharesItsParametersMemory) {
   SoloCommunicator comm;
   auto parameters = three_parameters();

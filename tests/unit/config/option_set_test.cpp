@@ -138,6 +138,18 @@ TEST(OptionSet, DifferencesNameWhatMustMatchAndNothingElse) {
   EXPECT_EQ(found[0].resume, OnResume::kMustMatch);
 }
 
+TEST(OptionSet, AKeyThatAnOlderFileLacksCountsAsItsDefault) {
+  const std::string older = "[train]\nbptt = 70\n";
+  Options now;
+  auto set = now.declare();
+  EXPECT_TRUE(set.differences(older).empty());
+  set.parse({"--lr=0.5"});
+  const auto found = set.differences(older);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].key, "optim.lr");
+  EXPECT_EQ(found[0].before, "0.004");
+}
+
 TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {
   Options o;
   const auto text = o.declare().help("Trains.");

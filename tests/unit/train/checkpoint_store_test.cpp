@@ -44,6 +44,24 @@ TEST(CheckpointStore, GivesBackWhatItWasGiven) {
   EXPECT_TRUE(at::equal(loaded->training.at(0).second, at::arange(4, at::kFloat)));
 }
 
+TEST(CheckpointStore, PreparedBuffersChangeNothing) {
+  const test::TempDir dir;
+  CheckpointStore store(dir.path(), {});
+  Snapshot snapshot = snapshot_of(3);
+  store.prepare(snapshot);
+  store.save(snapshot);  // at once: the buffers may still be made
+  store.prepare(snapshot);
+  ASSERT_TRUE(store.finish());
+  EXPECT_TRUE(at::equal(store.load(3).model.at(0).second, snapshot.model[0].second));
+  snapshot.step = 4;
+  snapshot.model[0].second = at::full({7, 2}, 5.0);  // of another shape than was prepared
+  store.save(snapshot);
+  ASSERT_TRUE(store.finish());
+  EXPECT_TRUE(at::equal(store.load(4).model.at(0).second, snapshot.model[0].second));
+  EXPECT_TRUE(at::equal(store.load(4).training.at(0).second, snapshot.training[0].second));
+  store.prepare(snapshot);  // the destructor waits for it
+}
+
 TEST(CheckpointStore, WritesACopyOfTheMomentOfSaving) {
   test::TempDir dir;
   CheckpointStore store(dir.path(), {});

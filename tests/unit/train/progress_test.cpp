@@ -1,13 +1,9 @@
 #include "train/progress.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pty.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <cstdio>
 
 namespace ulmfit::train {
 namespace {
@@ -118,36 +114,16 @@ TEST(Progress, TimeLeftFollowsThePaceOfTheLastReports) {
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("left 1h 02m"));  // 3700 steps at one a second
 }
 
-// What `action` writes to a terminal of that width on standard error.
-template <class Action>
-std::string on_terminal(unsigned short width, const Action& action) {
-  int controller = -1;
-  int terminal = -1;
-  const winsize size{24, width, 0, 0};
-  if (::openpty(&controller, &terminal, nullptr, nullptr, &size) != 0) return "no terminal";
-  std::fflush(stderr);
-  const int kept = ::dup(STDERR_FILENO);
-  ::dup2(terminal, STDERR_FILENO);
-  action();
-  std::fflush(stderr);
-  ::dup2(kept, STDERR_FILENO);
-  ::close(kept);
-  ::fcntl(controller, F_SETFL, O_NONBLOCK);
-  std::string shown;
-  char buffer[4096];
-  for (ssize_t got = 0; (got = ::read(controller, buffer, sizeof buffer)) > 0;)
-    shown.append(buffer, static_cast<std::size_t>(got));
-  ::close(terminal);
-  ::close(controller);
-  return shown;
-}
+int ninety() { return 90; }
 
 TEST(Progress, RedrawsOneLineOnATerminal) {
-  const std::string shown = on_terminal(90, [] {
-    Progress progress(5000, "pretrain");
+  ::testing::internal::CaptureStderr();
+  {
+    Progress progress(5000, "pretrain", ninety);
     progress.report(report_at(1250, 250));
     progress.report(report_at(2500, 500));
-  });
+  }
+  const std::string shown = ::testing::internal::GetCapturedStderr();
   const std::string clear = "\r\x1b[K";
   const std::string first = format_bar_line("pretrain", report_at(1250, 250), 750, 90);
   const std::string second = format_bar_line("pretrain", report_at(2500, 500), 500, 90);
@@ -155,11 +131,13 @@ TEST(Progress, RedrawsOneLineOnATerminal) {
 }
 
 TEST(Progress, AValidationIsALineOfItsOwnAboveTheBar) {
-  const std::string shown = on_terminal(90, [] {
-    Progress progress(5000, "pretrain");
+  ::testing::internal::CaptureStderr();
+  {
+    Progress progress(5000, "pretrain", ninety);
     progress.report(report_at(1250, 250));
     progress.report(EvaluationReport{1250, 1, "valid", {{"loss", 4.5}}});
-  });
+  }
+  const std::string shown = ::testing::internal::GetCapturedStderr();
   const std::string bar = format_bar_line("pretrain", report_at(1250, 250), 750, 90);
   const auto line = shown.find("valid: loss 4.500");
   ASSERT_NE(line, std::string::npos);
