@@ -104,16 +104,23 @@ std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet
   return gradients;
 }
 
-TEST(DeviceRanks, AStepOnAllRanksIsTheStepOnOne) {
-  stages::use_precision("fp32", ranks().device());
-  const test::TempDir dir;
-  const data::ShardSet corpus = test::counting_corpus(dir.path(), {90, 40, 120, 60, 15, 75});
-  SoloCommunicator alone(ranks().device());
-  const auto expected = first_gradients(alone, corpus, {1, 0, 1});
+class DeviceStep : public testing::Test {
+ protected:
+  void SetUp() override {
+    stages::use_precision("fp32", ranks().device());
+    SoloCommunicator alone(ranks().device());
+    expected_ = first_gradients(alone, corpus_, {1, 0, 1});
+  }
+  test::TempDir dir_;
+  data::ShardSet corpus_ = test::counting_corpus(dir_.path(), {90, 40, 120, 60, 15, 75});
+  std::vector<at::Tensor> expected_;  // one rank's
+};
+
+TEST_F(DeviceStep, OnAllRanksIsTheStepOnOne) {
   for (const std::int64_t passes : {1, 2}) {
-    const auto found = first_gradients(ranks(), corpus, {ranks().size() * passes, ranks().rank() * passes, passes});
+    const auto found = first_gradients(ranks(), corpus_, {ranks().size() * passes, ranks().rank() * passes, passes});
     for (std::size_t i = 0; i < found.size(); ++i) {
-      EXPECT_LE(relative_difference(found[i].cpu(), expected[i].cpu()), 1e-5) << "parameter " << i << ", " << passes;
+      EXPECT_LE(relative_difference(found[i].cpu(), expected_[i].cpu()), 1e-5) << "parameter " << i << ", " << passes;
       at::Tensor of_first = found[i].clone();
       ranks().broadcast(of_first, 0);
       EXPECT_TRUE(at::equal(of_first, found[i])) << "bits of parameter " << i << " on rank " << ranks().rank();
@@ -122,18 +129,13 @@ TEST(DeviceRanks, AStepOnAllRanksIsTheStepOnOne) {
 }
 
 // The head's part of the tied matrix leaves first and whole, of the lookup's part the rows of all ranks' words.
-TEST(DeviceRanks, SumsThatStartDuringBackwardAreTheSame) {
-  stages::use_precision("fp32", ranks().device());
-  const test::TempDir dir;
-  const data::ShardSet corpus = test::counting_corpus(dir.path(), {90, 40, 120, 60, 15, 75});
-  SoloCommunicator alone(ranks().device());
-  const auto expected = first_gradients(alone, corpus, {1, 0, 1});
+TEST_F(DeviceStep, WithSumsThatStartDuringBackwardIsTheSame) {
   for (const std::int64_t passes : {1, 2}) {
     Overlapping comm;
-    const auto found = first_gradients(comm, corpus, {comm.size() * passes, comm.rank() * passes, passes});
+    const auto found = first_gradients(comm, corpus_, {comm.size() * passes, comm.rank() * passes, passes});
     std::int64_t parameters = 0;
     for (std::size_t i = 0; i < found.size(); ++i) {
-      EXPECT_LE(relative_difference(found[i].cpu(), expected[i].cpu()), 1e-5) << "parameter " << i << ", " << passes;
+      EXPECT_LE(relative_difference(found[i].cpu(), expected_[i].cpu()), 1e-5) << "parameter " << i << ", " << passes;
       parameters += found[i].numel();
     }
     const std::int64_t words = 8 * 12;  // of the batch, each another one
