@@ -29,7 +29,7 @@ bool among(std::string_view name, const std::string_view (&names)[N]) {
 
 std::string attribute(const xmlNode* node, const char* name) {
   xmlChar* value = xmlGetProp(node, reinterpret_cast<const xmlChar*>(name));
-  const std::string copy(view(value));
+  std::string copy(view(value));
   xmlFree(value);
   return copy;
 }

@@ -54,7 +54,7 @@ bool already_prepared(const fs::path& output, const std::vector<std::string>& co
   return true;
 }
 
-PartialFolder::PartialFolder(fs::path output) : output_(bare(output)), partial_(output_.string() + ".partial") {
+PartialFolder::PartialFolder(const fs::path& output) : output_(bare(output)), partial_(output_.string() + ".partial") {
   make_directories(partial_);
   lock_.emplace(partial_);
   std::error_code error;

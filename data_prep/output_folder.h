@@ -21,7 +21,7 @@ class PartialFolder {
  public:
   // OUTPUT.partial, locked and empty: what a killed run left there is removed. Throws FileError when it cannot be made,
   // CheckpointError when another run works on it.
-  explicit PartialFolder(std::filesystem::path output);
+  explicit PartialFolder(const std::filesystem::path& output);
   ~PartialFolder();  // removes it unless it was committed
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
