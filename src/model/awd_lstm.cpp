@@ -28,6 +28,11 @@ at::ScalarType lstm_type(Precision precision) { return precision == Precision::k
 // One layer over a window, computed in the type of its weights: output [T, B, W] and the states after it, float32.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
                                                           const LstmWeights& weights) {
+  if (weights.panels) {
+    const LstmWindow window =
+        block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels);
+    return {window.output, window.h, window.c};
+  }
   const at::ScalarType type = weights.weight_hh.scalar_type();
   const auto [output, next_h, next_c] =
       at::lstm(x.to(type), {h.unsqueeze(0).to(type), c.unsqueeze(0).to(type)},
@@ -94,6 +99,10 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
       const at::Tensor& raw = layers_[l].weight_hh;
       layer.weight_hh = drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l),
                                                       weight_drop, raw.size(0), raw.size(1), device()));
+    }
+    if (has_block_lstm(lstm_type(precision_), layer.weight_ih, layer.weight_hh)) {
+      layer.panels = lstm_panels(lstm_type(precision_), layer.weight_ih, layer.weight_hh);
+      continue;
     }
     for (at::Tensor* tensor : {&layer.weight_ih, &layer.weight_hh, &layer.bias_ih, &layer.bias_hh}) {
       *tensor = tensor->to(lstm_type(precision_));

@@ -6,9 +6,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "model/block_lstm.h"
 #include "model/precision.h"
 #include "model/shape.h"
 #include "optim/param_groups.h"
@@ -23,12 +25,14 @@ struct LstmState {
   LstmState narrow(std::int64_t first, std::int64_t count) const;  // columns [first, first + count), as views
 };
 
-// One layer's weights as a batch uses them: the recurrent ones with their DropConnect mask, all in the model's precision.
+// One layer's weights as a batch uses them: the recurrent ones with their DropConnect mask; in the model's precision, or
+// float32 beside panels in that precision.
 struct LstmWeights {
   at::Tensor weight_ih;  // [4 W, input_width]
   at::Tensor weight_hh;  // [4 W, W], W = output_width
   at::Tensor bias_ih;    // [4 W]
   at::Tensor bias_hh;    // [4 W]
+  std::optional<LstmPanels> panels;
 };
 
 struct EncoderOutput {

@@ -2,11 +2,9 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
-#include <array>
 
 namespace ulmfit::model {
 namespace {
@@ -15,39 +13,6 @@ using at::native::cpublas::brgemm;
 
 constexpr std::int64_t kWords = 256;  // of a panel
 constexpr std::int64_t kRows = 128;  // of the left factor at once: with a panel and the result about the second-level cache
-
-bool has_avx512() {
-  const auto all = at::cpu::get_cpu_capabilities();
-  const auto found = all.find("avx512_f");
-  return found != all.end() && found->second.isBool() && found->second.toBool();
-}
-
-// torch may be built without the kernels, or oneDNN refuse the machine: a product with a known result tells.
-bool probe() {
-  constexpr std::int64_t kSize = 16;
-  std::array<float, kSize * kSize> a;
-  std::array<float, kSize * kSize> c{};
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7);
-  const std::array<float, kSize* kSize> ones = [] {
-    std::array<float, kSize * kSize> all;
-    all.fill(1);
-    return all;
-  }();
-  try {
-    brgemm(kSize, kSize, kSize, kSize, kSize, kSize, /*add_C=*/false, a.data(), ones.data(), c.data(), /*is_vnni=*/false);
-    at::native::cpublas::brgemm_release(/*is_vnni=*/false);
-  } catch (const c10::Error&) {
-    return false;
-  }
-  for (std::size_t r = 0; r < kSize; ++r) {
-    float sum = 0;
-    for (std::size_t k = 0; k < kSize; ++k) sum += a[r * kSize + k];
-    for (std::size_t n = 0; n < kSize; ++n) {
-      if (c[r * kSize + n] != sum) return false;
-    }
-  }
-  return true;
-}
 
 // Runs body(panel, first word, words) for every panel, on all threads.
 template <class Body>
@@ -59,11 +24,6 @@ void for_panels(std::int64_t vocabulary, const Body& body) {
 }
 
 }  // namespace
-
-bool HeadProducts::available() {
-  static const bool available = has_avx512() && probe();
-  return available;
-}
 
 HeadProducts::HeadProducts(const at::Tensor& weight) : weight_(weight.detach()) {
   const std::int64_t vocabulary = weight.size(0);

@@ -1,5 +1,4 @@
-// The three products of the softmax head on the CPU, in float32, by oneDNN's block kernels, which torch exports: on AVX-512
-// machines that are not Intel's they are twice as fast as the products of MKL that at::mm takes.
+// The three products of the softmax head on the CPU, in float32, by the block kernels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,12 +8,9 @@
 namespace ulmfit::model {
 
 // Made for one weight [V, E], as it is now. All tensors are float32, contiguous, on the CPU; results depend on no number of
-// threads.
+// threads. has_block_kernels(at::kFloat) must be true.
 class HeadProducts {
  public:
-  // True if this machine and this torch have the kernels.
-  static bool available();
-
   explicit HeadProducts(const at::Tensor& weight);
 
   // logits [n, V] = hidden [n, E] * weight^T.

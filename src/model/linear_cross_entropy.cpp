@@ -8,7 +8,9 @@
 
 #include <algorithm>
 
+#include "model/block_kernels.h"
 #include "model/head_products.h"
+#include "model/rounded_sums.h"
 #include "model/softmax_rows.h"
 
 namespace ulmfit::model {
@@ -20,7 +22,7 @@ using torch::autograd::variable_list;
 
 // Rows of logits at a time: so many that the passes over the weight's gradient, one a block, cost little beside the
 // products. 123 MB at 60,000 words.
-constexpr std::int64_t kBlockRows = 512;
+std::int64_t block_rows(at::ScalarType logits) { return logits == at::kBFloat16 ? 1024 : 512; }
 
 // Losses of a block of logits (in place: becomes the gradient), [n] float32.
 at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
@@ -28,39 +30,59 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   if (!logits.is_cpu()) {
     const at::Tensor valid = targets.ge(0);
     const at::Tensor index = targets.clamp_min(0).unsqueeze(1);
-    logits.add_(bias);
-    const at::Tensor lse = logits.logsumexp(1);
-    const at::Tensor losses = (lse - logits.gather(1, index).squeeze(1)).mul_(valid);
+    at::Tensor wide = logits.to(at::kFloat);  // the same memory if it is float32
+    wide.add_(bias);
+    const at::Tensor lse = wide.logsumexp(1);
+    const at::Tensor losses = (lse - wide.gather(1, index).squeeze(1)).mul_(valid);
     if (gradient) {
-      logits.sub_(lse.unsqueeze(1)).exp_();
-      logits.scatter_add_(1, index, at::full_like(index, -1.0, logits.options()));
-      logits.mul_(valid.to(at::kFloat).mul_(scale).unsqueeze(1));
+      wide.sub_(lse.unsqueeze(1)).exp_();
+      wide.scatter_add_(1, index, at::full_like(index, -1.0, wide.options()));
+      wide.mul_(valid.to(at::kFloat).mul_(scale).unsqueeze(1));
+      if (!wide.is_same(logits)) logits.copy_(wide);
     }
     return losses;
   }
   const std::int64_t cols = logits.size(1);
-  at::Tensor losses = at::empty({logits.size(0)}, logits.options());
-  auto* out = logits.mutable_data_ptr<float>();
+  at::Tensor losses = at::empty({logits.size(0)}, bias.options());
   auto* loss = losses.mutable_data_ptr<float>();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   const auto* b = bias.const_data_ptr<float>();
   TORCH_CHECK(*std::max_element(target, target + losses.numel()) < cols, "linear_cross_entropy: a target lies outside the ",
               cols, " words of the vocabulary");
-  at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
-    softmax_rows(out + begin * cols, end - begin, cols, cols, b, target + begin, loss + begin, static_cast<float>(scale),
-                 gradient);
-  });
+  const auto in_rows = [&](auto* numbers) {
+    at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+      softmax_rows(numbers + begin * cols, end - begin, cols, cols, b, target + begin, loss + begin,
+                   static_cast<float>(scale), gradient);
+    });
+  };
+  if (logits.scalar_type() == at::kBFloat16) {
+    in_rows(logits.mutable_data_ptr<at::BFloat16>());
+  } else {
+    in_rows(logits.mutable_data_ptr<float>());
+  }
   return losses;
 }
 
-// The same products by ATen: on CUDA, and on CPUs without the block kernels.
+// The products of the head, on three ways: `Products` of in_blocks(). First by the block kernels.
+class BlockProducts : public HeadProducts {
+ public:
+  using HeadProducts::HeadProducts;
+  // Adds to the gradients of weight and bias what the block of the last logits() gives.
+  void add_gradients(const at::Tensor& gradient, const at::Tensor& hidden, at::Tensor bias_gradient) {
+    add_weight_gradient(gradient, hidden);
+    bias_gradient.add_(gradient.sum(0));
+  }
+};
+
+// By ATen: on CUDA, and on CPUs without the block kernels.
 class PlainProducts {
  public:
   explicit PlainProducts(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
   void logits(const at::Tensor& hidden, at::Tensor& logits) const { at::mm_out(logits, hidden, transposed_); }
   void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { at::mm_out(out, gradient, weight_); }
-  void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
+  void add_gradients(const at::Tensor& gradient, const at::Tensor& hidden, at::Tensor bias_gradient) {
     weight_.mutable_grad().addmm_(gradient.t(), hidden);
+    bias_gradient.add_(gradient.sum(0));
   }
   void finish(const at::Tensor&) const {}
 
@@ -68,35 +90,32 @@ class PlainProducts {
   at::Tensor weight_, transposed_;
 };
 
-// The same products of rounded factors, on every device.
+// Of rounded factors, with rounded results, on every device.
 class Bfloat16Products {
  public:
   explicit Bfloat16Products(const at::Tensor& weight) : weight_(weight), rounded_(weight.detach().to(at::kBFloat16)) {}
-
   void logits(const at::Tensor& hidden, at::Tensor& logits) {
     hidden_ = hidden.to(at::kBFloat16);
-    if (!block_.defined() || block_.size(0) != logits.size(0)) block_ = at::empty(logits.sizes(), rounded_.options());
-    at::mm_out(block_, hidden_, rounded_.t());
-    logits.copy_(block_);
+    at::mm_out(logits, hidden_, rounded_.t());
   }
-  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) {
-    block_.copy_(gradient);
-    out.copy_(at::mm(block_, rounded_));
-  }
-  // Of the block that hidden_gradient() has just been called with.
-  void add_weight_gradient(const at::Tensor&, const at::Tensor&) {
-    weight_.mutable_grad().add_(at::mm(block_.t(), hidden_));
+  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { out.copy_(at::mm(gradient, rounded_)); }
+  void add_gradients(const at::Tensor& gradient, const at::Tensor&, const at::Tensor& bias_gradient) {
+    if (!part_.defined()) part_ = at::empty_like(rounded_);
+    at::mm_out(part_, gradient.t(), hidden_);
+    add_rounded(weight_.mutable_grad(), part_);
+    add_rounded_rows(bias_gradient, gradient);
   }
   void finish(const at::Tensor&) const {}
 
  private:
-  at::Tensor weight_, rounded_, hidden_, block_;
+  at::Tensor weight_, rounded_, hidden_, part_;
 };
 
 struct HeadInputs {
   at::Tensor hidden, weight, bias, targets;
   double scale;
   bool gradient;
+  at::ScalarType logits;  // in which the logits and their gradient are kept between products
 };
 
 // The unscaled sum of losses, block by block of rows; gradients into `hidden_gradient` and the .grad of weight and bias.
@@ -104,10 +123,11 @@ template <class Products>
 double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidden_gradient) {
   const std::int64_t rows = in.hidden.size(0);
   const bool weight_gradient = in.gradient && in.weight.requires_grad();
-  const at::Tensor buffer = at::empty({std::min(kBlockRows, rows), in.weight.size(0)}, in.hidden.options());
+  const std::int64_t block = std::min(block_rows(in.logits), rows);
+  const at::Tensor buffer = at::empty({block, in.weight.size(0)}, in.hidden.options().dtype(in.logits));
   double nats = 0;
-  for (std::int64_t first = 0; first < rows; first += kBlockRows) {
-    const std::int64_t n = std::min(kBlockRows, rows - first);
+  for (std::int64_t first = 0; first < rows; first += block) {
+    const std::int64_t n = std::min(block, rows - first);
     at::Tensor logits = buffer.narrow(0, 0, n);
     const at::Tensor hidden = in.hidden.narrow(0, first, n);
     products.logits(hidden, logits);
@@ -117,8 +137,7 @@ double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidd
     at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
     products.hidden_gradient(logits, block_gradient);
     if (!weight_gradient) continue;
-    products.add_weight_gradient(logits, hidden);
-    in.bias.mutable_grad().add_(logits.sum(0));
+    products.add_gradients(logits, hidden, in.bias.grad());
   }
   if (weight_gradient) products.finish(in.weight.grad());
   return nats;
@@ -130,11 +149,12 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
     TORCH_CHECK(!gradient || !weight.requires_grad() || (weight.grad().defined() && bias.grad().defined()),
                 "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
     const at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
-    const HeadInputs in{hidden, weight, bias, targets, scale, gradient};
-    if (precision == Precision::kBfloat16) {
+    const bool rounded = precision == Precision::kBfloat16;
+    const HeadInputs in{hidden, weight, bias, targets, scale, gradient, rounded ? at::kBFloat16 : at::kFloat};
+    if (rounded) {
       *nats = in_blocks(in, Bfloat16Products(weight), hidden_gradient);
-    } else if (hidden.is_cpu() && weight.is_contiguous() && HeadProducts::available()) {
-      *nats = in_blocks(in, HeadProducts(weight), hidden_gradient);
+    } else if (hidden.is_cpu() && weight.is_contiguous() && has_block_kernels(at::kFloat)) {
+      *nats = in_blocks(in, BlockProducts(weight), hidden_gradient);
     } else {
       *nats = in_blocks(in, PlainProducts(weight), hidden_gradient);
     }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/stopwatch.h"
+#include "model/block_kernels.h"
 #include "model/head_products.h"
 #include "train/number_format.h"
 
@@ -51,7 +52,7 @@ double product_peak(at::Device device, at::ScalarType type) {
     }
   };
   attempt([&] { at::mm_out(out, a, a); });
-  if (device.is_cpu() && type == at::kFloat && model::HeadProducts::available()) {
+  if (device.is_cpu() && type == at::kFloat && model::has_block_kernels(at::kFloat)) {
     const model::HeadProducts by_block_kernels(a);
     attempt([&] { by_block_kernels.logits(a, out); });
   }

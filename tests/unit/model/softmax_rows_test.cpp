@@ -73,6 +73,22 @@ TEST(SoftmaxRows, IsTheDefinitionOnManyShapes) {
   }
 }
 
+// The same arithmetic on logits that are rounded to begin with; only the gradient is rounded once more.
+TEST(SoftmaxRows, InBfloat16IsTheFloatKernelToItsRounding) {
+  for (const std::int64_t cols : {1, 63, 64, 65, 1000}) {
+    Rows rows = make_rows(11, cols, 5);
+    std::vector<c10::BFloat16> rounded(rows.logits.begin(), rows.logits.end());
+    rows.logits.assign(rounded.begin(), rounded.end());
+    const Rows expected = run(rows, 0.25F, true);
+    softmax_rows(rounded.data(), rows.rows, cols, cols, rows.bias.data(), rows.target.data(), rows.loss.data(), 0.25F,
+                 true);
+    EXPECT_EQ(rows.loss, expected.loss);
+    for (std::size_t i = 0; i < rounded.size(); ++i) {
+      EXPECT_EQ(rounded[i].x, c10::BFloat16(expected.logits[i]).x) << expected.logits[i] << " at " << i << " of " << cols;
+    }
+  }
+}
+
 TEST(SoftmaxRows, GradientOfARowSumsToZero) {
   const Rows after = run(make_rows(4, 5000, 8), 1.0F, true);
   for (std::int64_t r = 0; r < 4; ++r) {

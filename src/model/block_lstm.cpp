@@ -1,0 +1,269 @@
+#include "model/block_lstm.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/native/CPUBlas.h>
+#include <ATen/record_function.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "model/block_kernels.h"
+#include "model/lstm_cell.h"
+
+namespace ulmfit::model {
+namespace {
+
+using at::BFloat16;
+using at::native::cpublas::brgemm;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// What the kernels multiply at once of each type.
+template <class Number>
+constexpr std::int64_t kPair = sizeof(float) / sizeof(Number);
+
+// Units of a tile: its panel of 1,152 inputs, 295 KB, fits the second-level cache.
+template <class Number>
+constexpr std::int64_t kUnits = 64 / static_cast<std::int64_t>(sizeof(Number));
+constexpr std::int64_t kUnitsBack = 32;
+
+std::int64_t tiles_of(std::int64_t width, std::int64_t units) { return (width + units - 1) / units; }
+
+// All that the kernels multiply at once is copied at once.
+const float* pairs(const at::Tensor& t) { return static_cast<const float*>(t.const_data_ptr()); }
+
+// weight [4 W, K] -> [tiles, K / p, 4, units, p]; units past W are zero.
+template <class Number>
+at::Tensor forward_panels(const at::Tensor& weight) {
+  constexpr std::int64_t kTile = kUnits<Number>;
+  const std::int64_t width = weight.size(0) / 4, depth = weight.size(1) / kPair<Number>, tiles = tiles_of(width, kTile);
+  at::Tensor panels = at::empty({tiles, depth, 4, kTile, kPair<Number>}, weight.options());
+  const float* in = pairs(weight);
+  auto* out = static_cast<float*>(panels.mutable_data_ptr());
+  at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t tile = begin; tile < end; ++tile) {
+      for (std::int64_t gate = 0; gate < 4; ++gate) {
+        float* panel = out + tile * depth * 4 * kTile + gate * kTile;
+        const std::int64_t units = std::min(kTile, width - tile * kTile);
+        const float* rows = in + (gate * width + tile * kTile) * depth;
+        for (std::int64_t k = 0; k < depth; ++k) {
+          for (std::int64_t u = 0; u < units; ++u) panel[k * 4 * kTile + u] = rows[u * depth + k];
+          for (std::int64_t u = units; u < kTile; ++u) panel[k * 4 * kTile + u] = 0;
+        }
+      }
+    }
+  });
+  return panels;
+}
+
+// weight [4 W, W] -> [tiles, 4 W / 2, units, 2]; units past W are zero.
+at::Tensor backward_panels(const at::Tensor& weight) {
+  constexpr std::int64_t kTile = kUnitsBack;
+  const std::int64_t width = weight.size(1), depth = weight.size(0) / 2, tiles = tiles_of(width, kTile);
+  at::Tensor panels = at::empty({tiles, depth, kTile, 2}, weight.options());
+  const auto* in = weight.const_data_ptr<BFloat16>();
+  auto* out = panels.mutable_data_ptr<BFloat16>();
+  at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t tile = begin; tile < end; ++tile) {
+      const std::int64_t units = std::min(kTile, width - tile * kTile);
+      for (std::int64_t k = 0; k < depth; ++k) {
+        const BFloat16* rows = in + 2 * k * width + tile * kTile;
+        BFloat16* panel = out + (tile * depth + k) * kTile * 2;
+        for (std::int64_t u = 0; u < units; ++u) {
+          panel[2 * u] = rows[u];
+          panel[2 * u + 1] = rows[width + u];
+        }
+        std::fill(panel + 2 * units, panel + 2 * kTile, BFloat16(0.0F));
+      }
+    }
+  });
+  return panels;
+}
+
+// Runs body(first unit, tile, products' buffer) for every tile of `units`, on all threads. `columns`: of the buffer's rows.
+template <class Number, class Body>
+void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, std::int64_t columns, const Body& body) {
+  at::parallel_for(0, tiles_of(width, units), 1, [&](std::int64_t begin, std::int64_t end) {
+    thread_local std::vector<float> products;
+    products.resize(static_cast<std::size_t>(rows * columns));
+    for (std::int64_t first = begin * units; first < std::min(end * units, width); first += units) {
+      body(first, LstmTile{rows, std::min(units, width - first), width, units}, products.data());
+    }
+    at::native::cpublas::brgemm_release(kPair<Number> > 1);
+  });
+}
+
+// products [rows, columns] (+)= a [rows, depth] * panel; rows of `a` are `stride` apart.
+template <class Number>
+void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t stride, const Number* a,
+              const Number* panel, bool add, float* products) {
+  for_row_blocks(rows, [&](std::int64_t first, std::int64_t count) {
+    brgemm(count, columns, depth, stride, columns, columns, add, a + first * stride, panel, products + first * columns);
+  });
+}
+
+// products [rows, kUnitsBack] = gates' gradients [rows, 4 W] * panel, gate by gate: rows of all four do not fit the caches.
+void multiply_back(std::int64_t rows, std::int64_t width, const BFloat16* gates, const BFloat16* panel, float* products) {
+  for (std::int64_t gate = 0; gate < 4; ++gate) {
+    multiply(rows, kUnitsBack, width, 4 * width, gates + gate * width, panel + gate * width * kUnitsBack, gate > 0,
+             products);
+  }
+}
+
+// What the way back needs; undefined without gradient.
+struct Kept {
+  at::Tensor inputs;  // [T, B, I]
+  at::Tensor states;  // [T + 1, B, W]: h before the first step and after each
+  at::Tensor cells;   // [T + 1, B, W] float32
+  at::Tensor gates;   // [T, B, 4 W]
+};
+
+template <class Number>
+LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& bias,
+                          const LstmPanels& panels, Kept* keep) {
+  constexpr std::int64_t kTile = kUnits<Number>;
+  constexpr bool kRounded = !std::is_same_v<Number, float>;
+  const std::int64_t T = x.size(0), B = x.size(1), I = x.size(2), W = h.size(1);
+  const auto type = x.options().dtype(panels.weight_ih.scalar_type());
+  const at::Tensor inputs = x.to(type).contiguous();
+  at::Tensor states = at::empty({T + 1, B, W}, type);
+  states[0].copy_(h);
+  const std::int64_t slots = keep == nullptr ? 2 : T + 1;  // without a way back two cells take turns
+  at::Tensor cells = at::empty({slots, B, W}, x.options());
+  cells[0].copy_(c);
+  const at::Tensor gates = keep == nullptr ? at::Tensor() : at::empty({T, B, 4 * W}, type);
+  const at::Tensor output = kRounded ? at::empty({T, B, W}, x.options()) : states.narrow(0, 1, T);
+
+  const at::Tensor dense_bias = bias.contiguous();
+  const auto* input_panels = panels.input.const_data_ptr<Number>();
+  const auto* recurrent_panels = panels.recurrent.const_data_ptr<Number>();
+  const auto* in = inputs.const_data_ptr<Number>();
+  const auto* b = dense_bias.const_data_ptr<float>();
+  auto* state = states.mutable_data_ptr<Number>();
+  auto* cell = cells.mutable_data_ptr<float>();
+  auto* out = output.mutable_data_ptr<float>();
+  auto* kept = keep == nullptr ? nullptr : gates.mutable_data_ptr<Number>();
+  RECORD_USER_SCOPE("ulmfit: LSTM");
+  for (std::int64_t t = 0; t < T; ++t) {
+    for_tiles<Number>(B, W, kTile, 4 * kTile, [&](std::int64_t first, const LstmTile& tile, float* products) {
+      multiply(B, 4 * kTile, I, I, in + t * B * I, input_panels + first * 4 * I, false, products);
+      multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, products);
+      lstm_cell(tile, products, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
+                out + t * B * W + first, state + (t + 1) * B * W + first,
+                kept == nullptr ? nullptr : kept + t * B * 4 * W + first);
+    });
+  }
+  if (keep != nullptr) *keep = {inputs, states, cells, gates};
+  return {output, output[T - 1].clone(), cells[T % slots].clone()};
+}
+
+struct Bfloat16Lstm : Function<Bfloat16Lstm> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
+                               const at::Tensor&, const at::Tensor&, const at::Tensor& bias, const LstmPanels* panels) {
+    Kept kept;
+    const LstmWindow window = forward_window<BFloat16>(x, h, c, bias, *panels, &kept);
+    ctx->saved_data["inputs"] = kept.inputs;
+    ctx->saved_data["states"] = kept.states;
+    ctx->saved_data["cells"] = kept.cells;
+    ctx->saved_data["gates"] = kept.gates;
+    ctx->saved_data["backward"] = panels->backward;
+    ctx->saved_data["weight_ih"] = panels->weight_ih;
+    return {window.output, window.h, window.c};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const at::Tensor inputs = ctx->saved_data["inputs"].toTensor();
+    const at::Tensor states = ctx->saved_data["states"].toTensor();
+    const at::Tensor cells = ctx->saved_data["cells"].toTensor();
+    const at::Tensor gates = ctx->saved_data["gates"].toTensor();
+    const at::Tensor panels = ctx->saved_data["backward"].toTensor();
+    const std::int64_t T = inputs.size(0), B = inputs.size(1), I = inputs.size(2), W = states.size(2);
+
+    at::Tensor h_gradient = gradients[0].defined() ? gradients[0].contiguous() : at::zeros({T, B, W}, cells.options());
+    if (gradients[1].defined()) {
+      if (gradients[0].defined()) h_gradient = h_gradient.clone();
+      h_gradient[T - 1].add_(gradients[1]);
+    }
+    at::Tensor c_gradient =
+        gradients[2].defined() ? gradients[2].clone(at::MemoryFormat::Contiguous) : at::zeros({B, W}, cells.options());
+    at::Tensor gate_gradient = at::empty_like(gates);
+
+    const auto* dh = h_gradient.const_data_ptr<float>();
+    const auto* kept = gates.const_data_ptr<BFloat16>();
+    const auto* cell = cells.const_data_ptr<float>();
+    const auto* panel = panels.const_data_ptr<BFloat16>();
+    auto* dc = c_gradient.mutable_data_ptr<float>();
+    auto* dgates = gate_gradient.mutable_data_ptr<BFloat16>();
+    for (std::int64_t t = T - 1; t >= 0; --t) {
+      for_tiles<BFloat16>(B, W, kUnitsBack, kUnitsBack, [&](std::int64_t first, const LstmTile& tile, float* products) {
+        const bool last = t + 1 == T;
+        if (!last) multiply_back(B, W, dgates + (t + 1) * B * 4 * W, panel + first * 4 * W, products);
+        lstm_cell_backward(tile, last ? nullptr : products, dh + t * B * W + first, kept + t * B * 4 * W + first,
+                           cell + t * B * W + first, cell + (t + 1) * B * W + first, dc + first,
+                           dgates + t * B * 4 * W + first);
+      });
+    }
+
+    variable_list result(7);
+    const at::Tensor flat = gate_gradient.view({T * B, 4 * W});
+    const auto gradient_of_weight = [&](const at::Tensor& factor) {
+      return at::mm(flat.t(), factor.view({T * B, factor.size(2)})).to(at::kFloat);
+    };
+    if (ctx->needs_input_grad(0)) {
+      result[0] = at::mm(flat, ctx->saved_data["weight_ih"].toTensor()).view({T, B, I}).to(at::kFloat);
+    }
+    if (ctx->needs_input_grad(1)) {
+      at::Tensor first_h = at::empty({B, W}, cells.options());
+      auto* to = first_h.mutable_data_ptr<float>();
+      for_tiles<BFloat16>(B, W, kUnitsBack, kUnitsBack, [&](std::int64_t first, const LstmTile& tile, float* products) {
+        multiply_back(B, W, dgates, panel + first * 4 * W, products);
+        for (std::int64_t r = 0; r < B; ++r) std::copy_n(products + r * kUnitsBack, tile.units, to + r * W + first);
+      });
+      result[1] = first_h;
+    }
+    if (ctx->needs_input_grad(2)) result[2] = c_gradient;
+    if (ctx->needs_input_grad(3)) result[3] = gradient_of_weight(inputs);
+    if (ctx->needs_input_grad(4)) result[4] = gradient_of_weight(states.narrow(0, 0, T));
+    if (ctx->needs_input_grad(5)) result[5] = flat.sum(0, /*keepdim=*/false, at::kFloat);
+    return result;
+  }
+};
+
+}  // namespace
+
+bool has_block_lstm(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh) {
+  const bool rounded = type == at::kBFloat16;
+  const std::int64_t pair = rounded ? kPair<BFloat16> : kPair<float>;
+  return (rounded || !at::GradMode::is_enabled()) && weight_ih.is_cpu() && weight_ih.size(1) % pair == 0 &&
+         weight_hh.size(1) % pair == 0 && has_block_kernels(type);
+}
+
+LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh) {
+  const bool gradient = at::GradMode::is_enabled();
+  const at::NoGradGuard no_grad;
+  const at::Tensor input = weight_ih.to(type).contiguous();
+  const at::Tensor recurrent = weight_hh.to(type).contiguous();
+  if (type == at::kFloat) return {forward_panels<float>(input), forward_panels<float>(recurrent), {}, input};
+  return {forward_panels<BFloat16>(input), forward_panels<BFloat16>(recurrent),
+          gradient ? backward_panels(recurrent) : at::Tensor(), input};
+}
+
+LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
+                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels) {
+  const bool rounded = panels.weight_ih.scalar_type() == at::kBFloat16;
+  if (at::GradMode::is_enabled()) {
+    TORCH_CHECK(rounded && panels.backward.defined(), "block_lstm: these panels were made without a way back");
+    const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &panels);
+    return {out[0], out[1], out[2]};
+  }
+  return rounded ? forward_window<BFloat16>(x, h, c, bias, panels, nullptr)
+                 : forward_window<float>(x, h, c, bias, panels, nullptr);
+}
+
+}  // namespace ulmfit::model

@@ -1,0 +1,49 @@
+#include "model/rounded_sums.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cstdint>
+
+#include "base/cpu_clones.h"
+#include "model/vector_math.h"
+
+namespace ulmfit::model {
+namespace {
+
+ULMFIT_CPU_CLONES
+void add_row(float* __restrict sum, const c10::BFloat16* __restrict part, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) sum[i] += widened(part[i]);
+}
+
+constexpr std::int64_t kGrain = 2048;  // floats that stay in the first-level cache
+
+}  // namespace
+
+void add_rounded(at::Tensor sum, const at::Tensor& part) {
+  if (!sum.is_cpu()) {
+    sum.add_(part);
+    return;
+  }
+  auto* to = sum.mutable_data_ptr<float>();
+  const auto* from = part.const_data_ptr<at::BFloat16>();
+  at::parallel_for(0, sum.numel(), kGrain,
+                   [&](std::int64_t begin, std::int64_t end) { add_row(to + begin, from + begin, end - begin); });
+}
+
+void add_rounded_rows(at::Tensor sum, const at::Tensor& part) {
+  if (!sum.is_cpu()) {
+    sum.add_(part.sum(0, /*keepdim=*/false, at::kFloat));
+    return;
+  }
+  const std::int64_t rows = part.size(0), cols = part.size(1);
+  auto* to = sum.mutable_data_ptr<float>();
+  const auto* from = part.const_data_ptr<at::BFloat16>();
+  at::parallel_for(0, (cols + kGrain - 1) / kGrain, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * kGrain; first < std::min(end * kGrain, cols); first += kGrain) {
+      for (std::int64_t r = 0; r < rows; ++r) add_row(to + first, from + r * cols + first, std::min(kGrain, cols - first));
+    }
+  });
+}
+
+}  // namespace ulmfit::model

@@ -1,0 +1,162 @@
+#include "model/block_lstm.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/block_kernels.h"
+#include "tests/support/model_checks.h"
+
+namespace ulmfit::model {
+namespace {
+
+using test::closed_form;
+using test::relative_difference;
+using test::same_bits;
+
+struct Size {
+  std::int64_t T, B, I, W;
+};
+
+struct Inputs {
+  at::Tensor x, h, c, weight_ih, weight_hh, bias;
+  std::vector<at::Tensor> all() const { return {x, h, c, weight_ih, weight_hh, bias}; }
+};
+
+// What the kernels round is rounded already.
+Inputs inputs_of(const Size& size, bool requires_grad) {
+  const auto make = [&](int number, at::IntArrayRef sizes, double scale) {
+    return closed_form(number, sizes, scale).to(at::kBFloat16).to(at::kFloat).requires_grad_(requires_grad);
+  };
+  return {make(1, {size.T, size.B, size.I}, 1), make(2, {size.B, size.W}, 0.5),     make(3, {size.B, size.W}, 1),
+          make(4, {4 * size.W, size.I}, 0.3),   make(5, {4 * size.W, size.W}, 0.3), make(6, {4 * size.W}, 0.5)};
+}
+
+LstmWindow plain(const Inputs& in) {
+  const auto [output, h, c] =
+      at::lstm(in.x, {in.h.unsqueeze(0), in.c.unsqueeze(0)}, {in.weight_ih, in.weight_hh, in.bias, at::zeros_like(in.bias)},
+               /*has_biases=*/true, 1, 0.0, /*train=*/true, /*bidirectional=*/false, /*batch_first=*/false);
+  return {output, h.squeeze(0), c.squeeze(0)};
+}
+
+// The window and, with gradients, those of a sum over all three results.
+std::vector<at::Tensor> all_of(const std::function<LstmWindow(const Inputs&)>& layer, const Size& size, bool gradients) {
+  const at::AutoGradMode mode(gradients);
+  const Inputs in = inputs_of(size, gradients);
+  const LstmWindow window = layer(in);
+  std::vector<at::Tensor> found{window.output.detach(), window.h.detach(), window.c.detach()};
+  if (!gradients) return found;
+  const at::Tensor loss = (window.output * closed_form(7, window.output.sizes(), 1)).sum() +
+                          (window.h * closed_form(8, window.h.sizes(), 1)).sum() +
+                          (window.c * closed_form(9, window.c.sizes(), 1)).sum();
+  loss.backward();
+  for (const auto& t : in.all()) found.push_back(t.grad());
+  return found;
+}
+
+class BlockLstmTest : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  // Without the kernels the layer is never called: AwdLstm computes by at::lstm then.
+  bool has_kernels() const { return has_block_kernels(GetParam()); }
+
+  bool has_gradients() const { return GetParam() == at::kBFloat16; }
+
+  std::function<LstmWindow(const Inputs&)> own = [this](const Inputs& in) {
+    return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
+                      lstm_panels(GetParam(), in.weight_ih, in.weight_hh));
+  };
+};
+
+INSTANTIATE_TEST_SUITE_P(Types, BlockLstmTest, testing::Values(at::kFloat, at::kBFloat16),
+                         [](const auto& type) { return std::string(c10::toString(type.param)); });
+
+TEST_P(BlockLstmTest, IsThePlainLayerToItsRounding) {
+  if (!has_kernels()) return;
+  // Fewer units than a tile, tiles with a rest, rows with a rest, the first step alone.
+  for (const Size& size :
+       {Size{1, 1, 2, 2}, Size{5, 3, 6, 10}, Size{7, 70, 34, 32}, Size{9, 64, 20, 72}, Size{4, 127, 50, 98}}) {
+    const auto found = all_of(own, size, has_gradients());
+    const auto expected = all_of(plain, size, has_gradients());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_LE(relative_difference(found[i], expected[i]), GetParam() == at::kFloat ? 3e-6 : 0.02)
+          << "tensor " << i << ", T " << size.T << ", W " << size.W;
+    }
+  }
+}
+
+TEST(BlockLstm, WithoutGradientGivesTheSameBits) {
+  if (!has_block_kernels(at::kBFloat16)) return;
+  const Inputs in = inputs_of({6, 5, 12, 40}, true);
+  const auto own = [&] {
+    return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
+                      lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh));
+  };
+  const LstmWindow with = own();
+  const at::NoGradGuard no_grad;
+  const LstmWindow without = own();
+  EXPECT_TRUE(same_bits(with.output, without.output));
+  EXPECT_TRUE(same_bits(with.h, without.h));
+  EXPECT_TRUE(same_bits(with.c, without.c));
+}
+
+TEST_P(BlockLstmTest, OneThreadGivesTheSameBits) {
+  if (!has_kernels()) return;
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = all_of(own, {6, 5, 12, 100}, has_gradients());
+  at::set_num_threads(3);
+  const auto three = all_of(own, {6, 5, 12, 100}, has_gradients());
+  at::set_num_threads(before);
+  // The gradients of x and of the weights are oneDNN's products.
+  for (const std::size_t i : {0, 1, 2, 4, 5}) {
+    if (i >= one.size()) break;
+    EXPECT_TRUE(same_bits(one[i], three[i])) << i;
+  }
+}
+
+TEST_P(BlockLstmTest, TwoWindowsAreOne) {
+  if (!has_kernels()) return;
+  const at::NoGradGuard no_grad;
+  const Inputs in = inputs_of({8, 5, 12, 40}, false);
+  const LstmWindow whole = own(in);
+  Inputs part = in;
+  part.x = in.x.narrow(0, 0, 3);
+  const LstmWindow first = own(part);
+  part.x = in.x.narrow(0, 3, 5);
+  part.h = first.h;
+  part.c = first.c;
+  const LstmWindow second = own(part);
+  EXPECT_TRUE(same_bits(at::cat({first.output, second.output}), whole.output));
+  EXPECT_TRUE(same_bits(second.h, whole.h));
+  EXPECT_TRUE(same_bits(second.c, whole.c));
+}
+
+TEST(BlockLstm, OnlyWhatIsAskedForGetsAGradient) {
+  if (!has_block_kernels(at::kBFloat16)) return;
+  const Inputs in = inputs_of({4, 3, 6, 10}, false);
+  in.weight_hh.requires_grad_(true);
+  block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh))
+      .output.sum()
+      .backward();
+  for (const auto& t : in.all()) EXPECT_EQ(t.grad().defined(), t.is_same(in.weight_hh));
+}
+
+TEST(BlockLstm, WhatItCannotDoIsLeftToThePlainLayer) {
+  const auto has = [](at::ScalarType type, std::int64_t inputs, std::int64_t width) {
+    return has_block_lstm(type, at::zeros({4 * width, inputs}), at::zeros({4 * width, width}));
+  };
+  EXPECT_FALSE(has(at::kBFloat16, 7, 10));
+  EXPECT_FALSE(has(at::kBFloat16, 6, 5));
+  EXPECT_EQ(has(at::kBFloat16, 6, 10), has_block_kernels(at::kBFloat16));
+  EXPECT_FALSE(has(at::kFloat, 7, 5)) << "gradients are on";
+  const at::NoGradGuard no_grad;
+  EXPECT_EQ(has(at::kFloat, 7, 5), has_block_kernels(at::kFloat));
+}
+
+}  // namespace
+}  // namespace ulmfit::model
