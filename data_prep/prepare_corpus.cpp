@@ -166,6 +166,7 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
   PreparedCorpus result;
   const TextSetup setup = text_setup(options.text, options.vocabulary_from);
   std::vector<fs::path> spools;
+  spools.reserve(static_cast<std::size_t>(team.size()));
   for (int rank = 0; rank < team.size(); ++rank) spools.push_back(spool_file(folder, rank));
   TokenSpool spool(spool_file(folder, team.rank()), setup.pipeline, options.threads, team.share());
   const std::int64_t train_documents = spool_inputs(options, setup.pipeline.options().fastai_rules, spool, result.cleaned);
