@@ -11,23 +11,31 @@
 namespace ulmfit::model {
 namespace {
 
+constexpr std::int64_t kParts = 4;  // of the last window
+
 // The running pools of the documents that have joined so far, [b, E] each; undefined before the first window.
 struct Pools {
   at::Tensor maximum;
   at::Tensor sum;
 
+  // Adds what a window of all documents so far, and of those that join with it, gives.
   void add(const at::Tensor& max_now, const at::Tensor& sum_now) {
     if (!maximum.defined()) {
       maximum = max_now;
       sum = sum_now;
       return;
     }
-    const std::int64_t before = maximum.size(0);
-    const std::int64_t joined = max_now.size(0) - before;
-    const at::Tensor old_max = at::maximum(maximum, max_now.narrow(0, 0, before));
-    const at::Tensor old_sum = sum + sum_now.narrow(0, 0, before);
-    maximum = joined == 0 ? old_max : at::cat({old_max, max_now.narrow(0, before, joined)});
-    sum = joined == 0 ? old_sum : at::cat({old_sum, sum_now.narrow(0, before, joined)});
+    grow(max_now.size(0));
+    maximum = at::maximum(maximum, max_now);
+    sum = sum + sum_now;
+  }
+
+  void grow(std::int64_t columns) {
+    const std::int64_t joined = columns - maximum.size(0);
+    if (joined == 0) return;
+    const at::Tensor none = at::zeros({joined, maximum.size(1)}, maximum.options());
+    maximum = at::cat({maximum, none - std::numeric_limits<float>::infinity()});
+    sum = at::cat({sum, none});
   }
 };
 
@@ -45,8 +53,15 @@ LstmState grown(const AwdLstm& encoder, const LstmState& state, std::int64_t col
   return out;
 }
 
+LstmState selected(const LstmState& state, const at::Tensor& columns) {
+  LstmState out;
+  for (const auto& h : state.h) out.h.push_back(h.index_select(0, columns));
+  for (const auto& c : state.c) out.c.push_back(c.index_select(0, columns));
+  return out;
+}
+
 struct Columns {
-  std::vector<std::size_t> order;     // documents by decreasing number of windows
+  std::vector<std::size_t> order;     // documents by decreasing number of windows; in the last by decreasing length in it
   std::vector<std::int64_t> windows;  // of each, in that order
 };
 
@@ -80,58 +95,151 @@ at::Tensor window_tokens(std::span<const std::vector<std::int64_t>* const> docum
   return x;
 }
 
+// Columns by decreasing length in the last window.
+std::vector<std::int64_t> by_length(const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> columns(lengths.size());
+  std::iota(columns.begin(), columns.end(), std::int64_t{0});
+  std::stable_sort(columns.begin(), columns.end(), [&](auto a, auto b) {
+    return lengths[static_cast<std::size_t>(a)] > lengths[static_cast<std::size_t>(b)];
+  });
+  return columns;
+}
+
+template <class Value>
+std::vector<Value> selected(const std::vector<Value>& values, const std::vector<std::int64_t>& columns) {
+  std::vector<Value> out;
+  for (const std::int64_t column : columns) out.push_back(values[static_cast<std::size_t>(column)]);
+  return out;
+}
+
+// One batch on its way through its windows.
+class Passage {
+ public:
+  Passage(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
+          const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
+          const MaskKey* key)
+      : encoder_(encoder),
+        documents_(documents),
+        weights_(weights),
+        options_(options),
+        rates_(rates),
+        key_(key),
+        gradient_windows_(std::max<std::int64_t>(options.length / options.window, 1)),
+        columns_(sort_columns(documents, options.window)) {}
+
+  at::Tensor pooled() {
+    const bool wanted = at::GradMode::is_enabled();
+    for (std::int64_t back = columns_.windows.front(); back > 1; --back) {
+      const at::AutoGradMode mode(wanted && back <= gradient_windows_);
+      whole_window(back);
+    }
+    return last_window(start_last_window());
+  }
+
+ private:
+  void whole_window(std::int64_t back) {
+    const auto active = std::count_if(columns_.windows.begin(), columns_.windows.end(), [&](auto n) { return n >= back; });
+    const at::Tensor x = window_tokens(documents_, columns_, back, active, options_.window, lengths_).to(encoder_.device());
+    if (options_.detach) state_ = state_.detached();
+    state_ = grown(encoder_, state_, active);
+    const at::Tensor top = forward(x);
+    if (options_.pool_all || back <= gradient_windows_) pools_.add(std::get<0>(top.max(0)), top.sum(0));
+  }
+
+  // All documents are there now; those that end last come first. Their tokens, [T, B].
+  at::Tensor start_last_window() {
+    const auto active = static_cast<std::int64_t>(documents_.size());
+    const at::Tensor x = window_tokens(documents_, columns_, 1, active, options_.window, lengths_).to(encoder_.device());
+    if (options_.detach) state_ = state_.detached();
+    state_ = grown(encoder_, state_, active);
+    if (pools_.maximum.defined()) pools_.grow(active);
+
+    const std::vector<std::int64_t> sorted = by_length(lengths_);
+    const at::Tensor order = at::tensor(sorted, at::kLong).to(encoder_.device());
+    columns_ = {selected(columns_.order, sorted), selected(columns_.windows, sorted)};
+    lengths_ = selected(lengths_, sorted);
+    state_ = selected(state_, order);
+    if (pools_.maximum.defined()) pools_ = {pools_.maximum.index_select(0, order), pools_.sum.index_select(0, order)};
+    return x.index_select(1, order);
+  }
+
+  // In parts, after each of which the documents that have ended leave: so little padding is computed.
+  at::Tensor last_window(const at::Tensor& x) {
+    std::vector<at::Tensor> features;  // of the documents that left, [n, 3 E]; the first to leave are the last columns
+    auto running = static_cast<std::int64_t>(documents_.size());
+    const at::Tensor lengths = at::tensor(lengths_, at::kLong).to(encoder_.device());
+    const std::int64_t part = (options_.window + kParts - 1) / kParts;
+    for (std::int64_t first = 0, T = 0; running > 0; first += T) {
+      const std::int64_t shortest = lengths_[static_cast<std::size_t>(running - 1)];
+      T = std::min((shortest + part - 1) / part * part, x.size(0)) - first;
+      state_ = state_.narrow(0, running);
+      const at::Tensor top = forward(x.narrow(0, first, T).narrow(1, 0, running));
+      const at::Tensor length = lengths.narrow(0, 0, running) - first;
+      const at::Tensor padding = at::arange(T, length.options()).unsqueeze(1).ge(length).unsqueeze(2);  // [T, running, 1]
+      pools_.add(std::get<0>(top.masked_fill(padding, -std::numeric_limits<float>::infinity()).max(0)),
+                 top.masked_fill(padding, 0).sum(0));
+
+      const auto stay = std::count_if(lengths_.begin(), lengths_.begin() + running, [&](auto n) { return n > first + T; });
+      const std::int64_t leave = running - stay;
+      const at::Tensor end = (length.narrow(0, stay, leave) - 1).view({1, leave, 1}).expand({1, leave, top.size(2)});
+      features.push_back(
+          at::cat({top.narrow(1, stay, leave).gather(0, end).squeeze(0), pools_.maximum.narrow(0, stay, leave),
+                   pools_.sum.narrow(0, stay, leave) / pooled_tokens(stay, leave)},
+                  1));
+      pools_ = {pools_.maximum.narrow(0, 0, stay), pools_.sum.narrow(0, 0, stay)};
+      running = stay;
+    }
+    std::reverse(features.begin(), features.end());
+    std::vector<std::int64_t> place(documents_.size());
+    for (std::size_t b = 0; b < place.size(); ++b) place[columns_.order[b]] = static_cast<std::int64_t>(b);
+    return at::cat(features).index_select(0, at::tensor(place, at::kLong).to(encoder_.device()));
+  }
+
+  // The top layer's output over x [T, active], from the state on, which moves on.
+  at::Tensor forward(const at::Tensor& x) {
+    std::optional<MaskKey> key;
+    if (key_ != nullptr) {
+      key = MaskKey{key_->seed, key_->step, {}};
+      for (std::int64_t b = 0; b < x.size(1); ++b) {
+        key->streams.push_back(key_->streams[columns_.order[static_cast<std::size_t>(b)]]);
+      }
+    }
+    EncoderOutput out = encoder_.forward(x, state_, weights_, rates_, key ? &*key : nullptr);
+    state_ = std::move(out.next);
+    return out.top;
+  }
+
+  // Pooled tokens of columns [first, first + count), [count, 1].
+  at::Tensor pooled_tokens(std::int64_t first, std::int64_t count) const {
+    std::vector<float> counts;
+    for (auto b = static_cast<std::size_t>(first); b < static_cast<std::size_t>(first + count); ++b) {
+      auto pooled = static_cast<std::int64_t>(documents_[columns_.order[b]]->size());
+      if (!options_.pool_all)
+        pooled -= std::max<std::int64_t>(columns_.windows[b] - gradient_windows_, 0) * options_.window;
+      counts.push_back(static_cast<float>(pooled));
+    }
+    return at::tensor(counts).to(encoder_.device()).unsqueeze(1);
+  }
+
+  const AwdLstm& encoder_;
+  std::span<const std::vector<std::int64_t>* const> documents_;
+  const std::vector<LstmWeights>& weights_;
+  const Bpt3cOptions& options_;
+  const DropoutRates& rates_;
+  const MaskKey* key_;
+  std::int64_t gradient_windows_;
+  Columns columns_;
+  LstmState state_;
+  Pools pools_;
+  std::vector<std::int64_t> lengths_;  // of the columns in the window
+};
+
 }  // namespace
 
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
                           const MaskKey* key) {
-  const Columns columns = sort_columns(documents, options.window);
-  const std::int64_t gradient_windows = std::max<std::int64_t>(options.length / options.window, 1);
-  const at::Device device = encoder.device();
-  const bool wanted = at::GradMode::is_enabled();
-
-  LstmState state;
-  Pools pools;
-  at::Tensor last;
-  std::vector<std::int64_t> lengths;
-  for (std::int64_t back = columns.windows.front(); back >= 1; --back) {
-    const auto active = std::count_if(columns.windows.begin(), columns.windows.end(), [&](auto n) { return n >= back; });
-    const at::Tensor x = window_tokens(documents, columns, back, active, options.window, lengths).to(device);
-    std::optional<MaskKey> window_key;
-    if (key != nullptr) {
-      window_key = MaskKey{key->seed, key->step, {}};
-      for (std::int64_t b = 0; b < active; ++b) {
-        window_key->streams.push_back(key->streams[columns.order[static_cast<std::size_t>(b)]]);
-      }
-    }
-    const at::AutoGradMode mode(wanted && back <= gradient_windows);
-    if (options.detach) state = state.detached();
-    const EncoderOutput out =
-        encoder.forward(x, grown(encoder, state, active), weights, rates, window_key ? &*window_key : nullptr);
-    state = out.next;
-    const bool pooled = options.pool_all || back <= gradient_windows;
-    if (back > 1) {
-      if (pooled) pools.add(std::get<0>(out.top.max(0)), out.top.sum(0));
-      continue;
-    }
-    const at::Tensor length = at::tensor(lengths, at::kLong).to(device);
-    const at::Tensor padding = at::arange(x.size(0), length.options()).unsqueeze(1).ge(length).unsqueeze(2);  // [T, B, 1]
-    pools.add(std::get<0>(out.top.masked_fill(padding, -std::numeric_limits<float>::infinity()).max(0)),
-              out.top.masked_fill(padding, 0).sum(0));
-    const at::Tensor index = (length - 1).view({1, active, 1}).expand({1, active, out.top.size(2)});
-    last = out.top.gather(0, index).squeeze(0);
-  }
-
-  std::vector<float> counts;
-  std::vector<std::int64_t> place(documents.size());
-  for (std::size_t b = 0; b < documents.size(); ++b) {
-    auto tokens = static_cast<std::int64_t>(documents[columns.order[b]]->size());
-    if (!options.pool_all) tokens -= std::max<std::int64_t>(columns.windows[b] - gradient_windows, 0) * options.window;
-    counts.push_back(static_cast<float>(tokens));
-    place[columns.order[b]] = static_cast<std::int64_t>(b);
-  }
-  const at::Tensor mean = pools.sum / at::tensor(counts).to(device).unsqueeze(1);
-  return at::cat({last, pools.maximum, mean}, 1).index_select(0, at::tensor(place, at::kLong).to(device));
+  return Passage(encoder, documents, weights, options, rates, key).pooled();
 }
 
 }  // namespace ulmfit::model

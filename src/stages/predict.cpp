@@ -58,15 +58,19 @@ std::vector<std::int64_t> encode(const Stage& model, const std::string& text, do
   return ids;
 }
 
-at::Tensor probabilities_of(std::vector<Stage>& models, const std::vector<Request>& requests,
+struct Classifier {
+  Stage stage;
+  std::vector<model::LstmWeights> weights;
+};
+
+at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::vector<Request>& requests,
                             std::vector<double>& unknown) {
   at::Tensor sum;
-  for (auto& model : models) {
+  for (const auto& [model, weights] : models) {
     std::vector<std::vector<std::int64_t>> ids;
     std::vector<const std::vector<std::int64_t>*> documents;
     for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
     for (const auto& document : ids) documents.push_back(&document);
-    const auto weights = model.encoder->batch_weights(0, nullptr);
     const at::Tensor features =
         model::pool_documents(*model.encoder, documents, weights, model.info.classifier->bpt3c, {}, nullptr);
     const at::Tensor p = at::softmax(model.head->forward(features, {}, nullptr), 1).cpu();
@@ -116,17 +120,18 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
   run.precision = options.precision;
   return on_ranks(run, [&](comm::Communicator& comm) {
     at::NoGradGuard no_grad;
-    std::vector<Stage> models;
+    std::vector<Classifier> models;
     for (const auto& path : options.models) {
-      models.push_back(read_stage(path, comm.device()));
-      models.back().encoder->set_precision(use_precision(run.precision, comm.device()));
-      if (!models.back().info.classifier)
-        throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
-      if (models.back().info.classifier->labels != models.front().info.classifier->labels) {
+      Stage stage = read_stage(path, comm.device());
+      stage.encoder->set_precision(use_precision(run.precision, comm.device()));
+      if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
+      if (!models.empty() && stage.info.classifier->labels != models.front().stage.info.classifier->labels) {
         throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
       }
+      auto weights = stage.encoder->batch_weights(0, nullptr);
+      models.push_back({std::move(stage), std::move(weights)});
     }
-    const auto& labels = models.front().info.classifier->labels;
+    const auto& labels = models.front().stage.info.classifier->labels;
     std::string line;
     while (!stop_requested() && std::getline(in, line)) {
       // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
