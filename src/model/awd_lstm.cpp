@@ -25,7 +25,8 @@ at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std:
 
 at::ScalarType lstm_type(Precision precision) { return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kFloat; }
 
-// One layer over a window, computed in the type of its weights: output [T, B, W] and the states after it, float32.
+// One layer over a window, computed in the type of its panels or else of its weights: output [T, B, W] and the states after
+// it, float32.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
                                                           const LstmWeights& weights) {
   if (weights.panels) {

@@ -5,6 +5,7 @@
 #include <ATen/native/CPUBlas.h>
 
 #include <array>
+#include <exception>
 
 namespace ulmfit::model {
 namespace {
@@ -15,27 +16,38 @@ bool has_avx512() {
   return found != all.end() && found->second.isBool() && found->second.toBool();
 }
 
-// torch may be built without the kernels, or oneDNN refuse the machine: a product with a known result tells.
+// torch may be built without the kernels, or oneDNN refuse the machine, by exceptions of several kinds: a product with a
+// known result tells. Rows of the left factor lie apart, and the product is added to itself.
 template <class Number>
-bool probe(bool in_pairs) {
-  constexpr std::int64_t kSize = 16;
-  std::array<Number, kSize * kSize> a;
-  std::array<Number, kSize * kSize> ones;
-  std::array<float, kSize * kSize> c{};
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7);
-  ones.fill(1.0F);
+bool probe() {
+  constexpr std::int64_t kRows = 3, kColumns = 32, kDepth = 8, kStride = 10, kPair = sizeof(float) / sizeof(Number);
+  std::array<Number, kRows * kStride> a;
+  std::array<Number, kDepth * kColumns> b;
+  std::array<float, kRows * kColumns> c;
+  const auto left = [](std::int64_t r, std::int64_t k) { return static_cast<float>((r * 5 + k) % 7 - 3); };
+  const auto right = [](std::int64_t k, std::int64_t n) { return static_cast<float>((k * 3 + n) % 5 - 2); };
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    for (std::int64_t k = 0; k < kStride; ++k) a[static_cast<std::size_t>(r * kStride + k)] = left(r, k);
+  }
+  for (std::int64_t k = 0; k < kDepth; ++k) {
+    for (std::int64_t n = 0; n < kColumns; ++n) {
+      b[static_cast<std::size_t>((k / kPair * kColumns + n) * kPair + k % kPair)] = right(k, n);
+    }
+  }
   try {
-    at::native::cpublas::brgemm(kSize, kSize, kSize, kSize, kSize, kSize, /*add_C=*/false, a.data(), ones.data(), c.data(),
-                                in_pairs);
-    at::native::cpublas::brgemm_release(in_pairs);
-  } catch (const c10::Error&) {
+    for (const bool add : {false, true}) {
+      at::native::cpublas::brgemm(kRows, kColumns, kDepth, kStride, kColumns, kColumns, add, a.data(), b.data(), c.data(),
+                                  /*is_vnni=*/kPair > 1);
+    }
+    at::native::cpublas::brgemm_release(/*is_vnni=*/kPair > 1);
+  } catch (const std::exception&) {
     return false;
   }
-  for (std::size_t r = 0; r < kSize; ++r) {
-    float sum = 0;
-    for (std::size_t k = 0; k < kSize; ++k) sum += static_cast<float>(a[r * kSize + k]);
-    for (std::size_t n = 0; n < kSize; ++n) {
-      if (c[r * kSize + n] != sum) return false;
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    for (std::int64_t n = 0; n < kColumns; ++n) {
+      float sum = 0;
+      for (std::int64_t k = 0; k < kDepth; ++k) sum += left(r, k) * right(k, n);
+      if (c[static_cast<std::size_t>(r * kColumns + n)] != 2 * sum) return false;
     }
   }
   return true;
@@ -44,9 +56,15 @@ bool probe(bool in_pairs) {
 }  // namespace
 
 bool has_block_kernels(at::ScalarType type) {
-  static const bool float32 = has_avx512() && probe<float>(/*in_pairs=*/false);
-  static const bool bfloat16 = has_avx512() && probe<at::BFloat16>(/*in_pairs=*/true);
-  return type == at::kFloat ? float32 : type == at::kBFloat16 && bfloat16;
+  if (type == at::kFloat) {
+    static const bool available = has_avx512() && probe<float>();
+    return available;
+  }
+  if (type == at::kBFloat16) {
+    static const bool available = has_avx512() && probe<at::BFloat16>();
+    return available;
+  }
+  return false;
 }
 
 }  // namespace ulmfit::model

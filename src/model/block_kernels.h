@@ -4,7 +4,6 @@
 
 #include <c10/core/ScalarType.h>
 
-#include <algorithm>
 #include <cstdint>
 
 namespace ulmfit::model {

@@ -14,6 +14,7 @@
 
 #include "model/block_kernels.h"
 #include "model/lstm_cell.h"
+#include "model/rounded_sums.h"
 
 namespace ulmfit::model {
 namespace {
@@ -130,7 +131,7 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Te
   constexpr std::int64_t kTile = kUnits<Number>;
   constexpr bool kRounded = !std::is_same_v<Number, float>;
   const std::int64_t T = x.size(0), B = x.size(1), I = x.size(2), W = h.size(1);
-  const auto type = x.options().dtype(panels.weight_ih.scalar_type());
+  const auto type = x.options().dtype(panels.input.scalar_type());
   const at::Tensor inputs = x.to(type).contiguous();
   at::Tensor states = at::empty({T + 1, B, W}, type);
   states[0].copy_(h);
@@ -168,22 +169,16 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
                                const at::Tensor&, const at::Tensor&, const at::Tensor& bias, const LstmPanels* panels) {
     Kept kept;
     const LstmWindow window = forward_window<BFloat16>(x, h, c, bias, *panels, &kept);
-    ctx->saved_data["inputs"] = kept.inputs;
-    ctx->saved_data["states"] = kept.states;
-    ctx->saved_data["cells"] = kept.cells;
-    ctx->saved_data["gates"] = kept.gates;
-    ctx->saved_data["backward"] = panels->backward;
-    ctx->saved_data["weight_ih"] = panels->weight_ih;
+    ctx->save_for_backward({kept.inputs, kept.states, kept.cells, kept.gates, panels->backward, panels->weight_ih});
+    ctx->set_materialize_grads(false);
     return {window.output, window.h, window.c};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    const at::Tensor inputs = ctx->saved_data["inputs"].toTensor();
-    const at::Tensor states = ctx->saved_data["states"].toTensor();
-    const at::Tensor cells = ctx->saved_data["cells"].toTensor();
-    const at::Tensor gates = ctx->saved_data["gates"].toTensor();
-    const at::Tensor panels = ctx->saved_data["backward"].toTensor();
-    const std::int64_t T = inputs.size(0), B = inputs.size(1), I = inputs.size(2), W = states.size(2);
+    TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm has no second derivative");
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &inputs = saved[0], &states = saved[1], &cells = saved[2], &gates = saved[3], &panels = saved[4];
+    const std::int64_t T = inputs.size(0), B = inputs.size(1), W = states.size(2);
 
     at::Tensor h_gradient = gradients[0].defined() ? gradients[0].contiguous() : at::zeros({T, B, W}, cells.options());
     if (gradients[1].defined()) {
@@ -212,12 +207,10 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
 
     variable_list result(7);
     const at::Tensor flat = gate_gradient.view({T * B, 4 * W});
-    const auto gradient_of_weight = [&](const at::Tensor& factor) {
+    const auto of_weight = [&](const at::Tensor& factor) {
       return at::mm(flat.t(), factor.view({T * B, factor.size(2)})).to(at::kFloat);
     };
-    if (ctx->needs_input_grad(0)) {
-      result[0] = at::mm(flat, ctx->saved_data["weight_ih"].toTensor()).view({T, B, I}).to(at::kFloat);
-    }
+    if (ctx->needs_input_grad(0)) result[0] = at::mm(flat, saved[5]).view(inputs.sizes()).to(at::kFloat);
     if (ctx->needs_input_grad(1)) {
       at::Tensor first_h = at::empty({B, W}, cells.options());
       auto* to = first_h.mutable_data_ptr<float>();
@@ -228,9 +221,12 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
       result[1] = first_h;
     }
     if (ctx->needs_input_grad(2)) result[2] = c_gradient;
-    if (ctx->needs_input_grad(3)) result[3] = gradient_of_weight(inputs);
-    if (ctx->needs_input_grad(4)) result[4] = gradient_of_weight(states.narrow(0, 0, T));
-    if (ctx->needs_input_grad(5)) result[5] = flat.sum(0, /*keepdim=*/false, at::kFloat);
+    if (ctx->needs_input_grad(3)) result[3] = of_weight(inputs);
+    if (ctx->needs_input_grad(4)) result[4] = of_weight(states.narrow(0, 0, T));
+    if (ctx->needs_input_grad(5)) {
+      result[5] = at::zeros({4 * W}, cells.options());
+      add_rounded_rows(result[5], flat);
+    }
     return result;
   }
 };
@@ -249,16 +245,26 @@ LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const a
   const at::NoGradGuard no_grad;
   const at::Tensor input = weight_ih.to(type).contiguous();
   const at::Tensor recurrent = weight_hh.to(type).contiguous();
-  if (type == at::kFloat) return {forward_panels<float>(input), forward_panels<float>(recurrent), {}, input};
-  return {forward_panels<BFloat16>(input), forward_panels<BFloat16>(recurrent),
-          gradient ? backward_panels(recurrent) : at::Tensor(), input};
+  if (type == at::kFloat) return {forward_panels<float>(input), forward_panels<float>(recurrent), {}, {}};
+  LstmPanels panels{forward_panels<BFloat16>(input), forward_panels<BFloat16>(recurrent), {}, {}};
+  if (gradient) {
+    panels.backward = backward_panels(recurrent);
+    panels.weight_ih = input;
+  }
+  return panels;
 }
 
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
                       const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels) {
-  const bool rounded = panels.weight_ih.scalar_type() == at::kBFloat16;
-  if (at::GradMode::is_enabled()) {
-    TORCH_CHECK(rounded && panels.backward.defined(), "block_lstm: these panels were made without a way back");
+  const std::int64_t B = x.size(1), I = weight_ih.size(1), W = weight_hh.size(1);
+  TORCH_CHECK(x.size(0) > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
+              "block_lstm: x ", x.sizes(), ", h ", h.sizes(), " and c ", c.sizes(), " do not fit weights of ", I,
+              " inputs and ", W, " units");
+  const bool rounded = panels.input.scalar_type() == at::kBFloat16;
+  bool gradient = false;
+  for (const at::Tensor* t : {&x, &h, &c, &weight_ih, &weight_hh, &bias}) gradient = gradient || t->requires_grad();
+  if (gradient && at::GradMode::is_enabled()) {
+    TORCH_CHECK(panels.backward.defined(), "block_lstm: these panels were made without a way back");
     const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &panels);
     return {out[0], out[1], out[2]};
   }

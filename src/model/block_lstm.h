@@ -14,7 +14,7 @@ struct LstmPanels {
   at::Tensor input;      // weight_ih by tiles of units: [tiles, I / p, 4, units, p], p numbers that are multiplied at once
   at::Tensor recurrent;  // weight_hh likewise: [tiles, W / p, 4, units, p]
   at::Tensor backward;   // weight_hh for the way back: [tiles, 4 W / p, units, p]; undefined if made without gradients
-  at::Tensor weight_ih;  // [4 W, I] in the kernels' type
+  at::Tensor weight_ih;  // [4 W, I] rounded, likewise
 };
 
 // True if this machine and this torch have the kernels for `type`, both widths are multiples of p (1, of bfloat16 2) and,
@@ -31,7 +31,7 @@ struct LstmWindow {
 
 // x [T, B, I], h and c [B, W], weight_ih [4 W, I], weight_hh [4 W, W], bias [4 W], all float32 on the CPU; gradients flow
 // into all of them. `panels` are those of the two weights, made with gradients on if they are on now. Results depend on no
-// number of threads, except the gradients of weights and x.
+// number of threads, except the gradients of weights and x. There is no second derivative.
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
                       const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels);
 

@@ -21,8 +21,10 @@ using torch::autograd::Function;
 using torch::autograd::variable_list;
 
 // Rows of logits at a time: so many that the passes over the weight's gradient, one a block, cost little beside the
-// products. 123 MB at 60,000 words.
-std::int64_t block_rows(at::ScalarType logits) { return logits == at::kBFloat16 ? 1024 : 512; }
+// products. 123 MB at 60,000 words; on CUDA bfloat16 needs a float32 copy of them besides.
+std::int64_t block_rows(const at::Tensor& hidden, at::ScalarType logits) {
+  return logits == at::kBFloat16 && hidden.is_cpu() ? 1024 : 512;
+}
 
 // Losses of a block of logits (in place: becomes the gradient), [n] float32.
 at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
@@ -63,26 +65,14 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   return losses;
 }
 
-// The products of the head, on three ways: `Products` of in_blocks(). First by the block kernels.
-class BlockProducts : public HeadProducts {
- public:
-  using HeadProducts::HeadProducts;
-  // Adds to the gradients of weight and bias what the block of the last logits() gives.
-  void add_gradients(const at::Tensor& gradient, const at::Tensor& hidden, at::Tensor bias_gradient) {
-    add_weight_gradient(gradient, hidden);
-    bias_gradient.add_(gradient.sum(0));
-  }
-};
-
-// By ATen: on CUDA, and on CPUs without the block kernels.
+// The products of HeadProducts by ATen: on CUDA, and on CPUs without the block kernels.
 class PlainProducts {
  public:
   explicit PlainProducts(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
   void logits(const at::Tensor& hidden, at::Tensor& logits) const { at::mm_out(logits, hidden, transposed_); }
   void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { at::mm_out(out, gradient, weight_); }
-  void add_gradients(const at::Tensor& gradient, const at::Tensor& hidden, at::Tensor bias_gradient) {
+  void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
     weight_.mutable_grad().addmm_(gradient.t(), hidden);
-    bias_gradient.add_(gradient.sum(0));
   }
   void finish(const at::Tensor&) const {}
 
@@ -90,7 +80,7 @@ class PlainProducts {
   at::Tensor weight_, transposed_;
 };
 
-// Of rounded factors, with rounded results, on every device.
+// The same of rounded factors, with rounded results, on every device.
 class Bfloat16Products {
  public:
   explicit Bfloat16Products(const at::Tensor& weight) : weight_(weight), rounded_(weight.detach().to(at::kBFloat16)) {}
@@ -99,11 +89,11 @@ class Bfloat16Products {
     at::mm_out(logits, hidden_, rounded_.t());
   }
   void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { out.copy_(at::mm(gradient, rounded_)); }
-  void add_gradients(const at::Tensor& gradient, const at::Tensor&, const at::Tensor& bias_gradient) {
-    if (!part_.defined()) part_ = at::empty_like(rounded_);
+  // Of the block that logits() was last called with.
+  void add_weight_gradient(const at::Tensor& gradient, const at::Tensor&) {
+    if (!part_.defined()) part_ = at::empty(rounded_.sizes(), rounded_.options());
     at::mm_out(part_, gradient.t(), hidden_);
     add_rounded(weight_.mutable_grad(), part_);
-    add_rounded_rows(bias_gradient, gradient);
   }
   void finish(const at::Tensor&) const {}
 
@@ -123,7 +113,7 @@ template <class Products>
 double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidden_gradient) {
   const std::int64_t rows = in.hidden.size(0);
   const bool weight_gradient = in.gradient && in.weight.requires_grad();
-  const std::int64_t block = std::min(block_rows(in.logits), rows);
+  const std::int64_t block = std::min(block_rows(in.hidden, in.logits), rows);
   const at::Tensor buffer = at::empty({block, in.weight.size(0)}, in.hidden.options().dtype(in.logits));
   double nats = 0;
   for (std::int64_t first = 0; first < rows; first += block) {
@@ -137,7 +127,12 @@ double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidd
     at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
     products.hidden_gradient(logits, block_gradient);
     if (!weight_gradient) continue;
-    products.add_gradients(logits, hidden, in.bias.grad());
+    products.add_weight_gradient(logits, hidden);
+    if (in.logits == at::kBFloat16) {
+      add_rounded_rows(in.bias.grad(), logits);
+    } else {
+      in.bias.mutable_grad().add_(logits.sum(0));
+    }
   }
   if (weight_gradient) products.finish(in.weight.grad());
   return nats;
@@ -154,7 +149,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
     if (rounded) {
       *nats = in_blocks(in, Bfloat16Products(weight), hidden_gradient);
     } else if (hidden.is_cpu() && weight.is_contiguous() && has_block_kernels(at::kFloat)) {
-      *nats = in_blocks(in, BlockProducts(weight), hidden_gradient);
+      *nats = in_blocks(in, HeadProducts(weight), hidden_gradient);
     } else {
       *nats = in_blocks(in, PlainProducts(weight), hidden_gradient);
     }

@@ -15,7 +15,7 @@ __attribute__((always_inline)) inline void forward_row(const LstmTile& tile, con
                                                        const float* __restrict bias, const float* __restrict c,
                                                        float* __restrict next_c, float* __restrict h,
                                                        Number* __restrict state, Number* __restrict gates) {
-  const std::int64_t w = tile.width, p = tile.tile;
+  const std::int64_t w = tile.width, p = tile.stride;
   for (std::int64_t u = 0; u < tile.units; ++u) {
     const float i = sigmoid(products[u] + bias[u]);
     const float f = sigmoid(products[p + u] + bias[w + u]);
@@ -64,7 +64,7 @@ __attribute__((always_inline)) inline void forward_rows(const LstmTile& tile, co
                                                         Number* gates) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const std::int64_t at = r * tile.width;
-    const float* row = products + r * 4 * tile.tile;
+    const float* row = products + r * 4 * tile.stride;
     if (gates == nullptr) {
       forward_row<Number, false>(tile, row, bias, c + at, next_c + at, h + at, state + at, nullptr);
     } else {
@@ -96,7 +96,7 @@ void lstm_cell_backward(const LstmTile& tile, const float* products, const float
       backward_row<false>(tile, nullptr, h_gradient + at, gates + 4 * at, c + at, next_c + at, c_gradient + at,
                           gate_gradient + 4 * at);
     } else {
-      backward_row<true>(tile, products + r * tile.tile, h_gradient + at, gates + 4 * at, c + at, next_c + at,
+      backward_row<true>(tile, products + r * tile.stride, h_gradient + at, gates + 4 * at, c + at, next_c + at,
                          c_gradient + at, gate_gradient + 4 * at);
     }
   }

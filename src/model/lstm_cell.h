@@ -8,13 +8,13 @@
 namespace ulmfit::model {
 
 // A run of units of a batch. Every pointer below is at the first unit of the first row. Tensors of a state are [rows, W],
-// gates [rows, 4 W] and biases [4, W], with W = `width`; results of products are [rows, 4, tile] going forward and
-// [rows, tile] going back.
+// gates [rows, 4 W] and biases [4, W], with W = `width`; results of products are [rows, 4, stride] going forward and
+// [rows, stride] going back.
 struct LstmTile {
   std::int64_t rows;
   std::int64_t units;
   std::int64_t width;
-  std::int64_t tile;
+  std::int64_t stride;
 };
 
 // next_c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(next_c) with i, f, g, o = products + bias. `state` is h

@@ -1,12 +1,12 @@
 // What the LSTM and the softmax head compute in. Weights, moments, losses, norms, penalties and the classifier's head are
-// float32 either way, on CPUs also sums, cells and states.
+// float32 either way.
 #pragma once
 
 namespace ulmfit::model {
 
 enum class Precision {
   kFloat32,
-  kBfloat16,  // factors of products, logits and what is kept for the way back, rounded to 8 bits of mantissa
+  kBfloat16,  // factors of products, logits and what is kept for the way back are rounded to 8 bits of mantissa
 };
 
 }  // namespace ulmfit::model

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/cpu_clones.h"
@@ -25,6 +26,8 @@ void add_rounded(at::Tensor sum, const at::Tensor& part) {
     sum.add_(part);
     return;
   }
+  TORCH_CHECK(sum.sizes() == part.sizes() && sum.is_contiguous() && part.is_contiguous(), "add_rounded: sum ", sum.sizes(),
+              " and part ", part.sizes(), " must have one shape and be contiguous");
   auto* to = sum.mutable_data_ptr<float>();
   const auto* from = part.const_data_ptr<at::BFloat16>();
   at::parallel_for(0, sum.numel(), kGrain,
@@ -37,6 +40,8 @@ void add_rounded_rows(at::Tensor sum, const at::Tensor& part) {
     return;
   }
   const std::int64_t rows = part.size(0), cols = part.size(1);
+  TORCH_CHECK(sum.numel() == cols && sum.is_contiguous() && part.is_contiguous(), "add_rounded_rows: sum ", sum.sizes(),
+              " must have the columns of part ", part.sizes(), " and both be contiguous");
   auto* to = sum.mutable_data_ptr<float>();
   const auto* from = part.const_data_ptr<at::BFloat16>();
   at::parallel_for(0, (cols + kGrain - 1) / kGrain, 1, [&](std::int64_t begin, std::int64_t end) {

@@ -56,11 +56,12 @@ __attribute__((always_inline)) inline float widened(c10::BFloat16 x) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x.x) << 16);
 }
 
-// To the nearest, ties to even; infinities and the NaNs that arithmetic makes stay what they are.
 __attribute__((always_inline)) inline void store(float* out, float x) { *out = x; }
+// To the nearest, ties to even.
 __attribute__((always_inline)) inline void store(c10::BFloat16* out, float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
-  out->x = static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+  const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  out->x = static_cast<std::uint16_t>(x != x ? 0x7FC0U : rounded);
 }
 
 }  // namespace ulmfit::model

@@ -136,14 +136,88 @@ TEST_P(BlockLstmTest, TwoWindowsAreOne) {
   EXPECT_TRUE(same_bits(second.c, whole.c));
 }
 
-TEST(BlockLstm, OnlyWhatIsAskedForGetsAGradient) {
+// Each input alone, and each result alone: what is not asked for must not change what is.
+TEST(BlockLstm, EachGradientAloneIsThatOfAll) {
   if (!has_block_kernels(at::kBFloat16)) return;
-  const Inputs in = inputs_of({4, 3, 6, 10}, false);
-  in.weight_hh.requires_grad_(true);
-  block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh))
-      .output.sum()
-      .backward();
-  for (const auto& t : in.all()) EXPECT_EQ(t.grad().defined(), t.is_same(in.weight_hh));
+  const Size size{4, 3, 6, 10};
+  const auto gradients = [&](LstmWindow (*layer)(const Inputs&), std::size_t result, std::size_t input) {
+    const Inputs in = inputs_of(size, false);
+    for (std::size_t i = 0; i < in.all().size(); ++i) in.all()[i].requires_grad_(input == 99 || i == input);
+    const LstmWindow window = layer(in);
+    const at::Tensor chosen = std::vector{window.output, window.h, window.c}[result];
+    (chosen * closed_form(7, chosen.sizes(), 1)).sum().backward();
+    std::vector<at::Tensor> found;
+    for (const auto& t : in.all()) found.push_back(t.grad());
+    return found;
+  };
+  const auto own = [](const Inputs& in) {
+    return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
+                      lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh));
+  };
+  for (std::size_t result = 0; result < 3; ++result) {
+    const auto expected = gradients(plain, result, 99);
+    const auto all = gradients(own, result, 99);
+    for (std::size_t input = 0; input < all.size(); ++input) {
+      EXPECT_LE(relative_difference(all[input], expected[input]), 0.02) << result << ", " << input;
+      const auto alone = gradients(own, result, input);
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        ASSERT_EQ(alone[i].defined(), i == input) << result << ", " << input;
+        if (i == input) {
+          EXPECT_TRUE(same_bits(alone[i], all[i])) << result << ", " << input;
+        }
+      }
+    }
+  }
+}
+
+TEST(BlockLstm, GradientsFlowThroughTheStateOfTwoWindows) {
+  if (!has_block_kernels(at::kBFloat16)) return;
+  const Size size{8, 5, 12, 40};
+  const auto gradients = [&](bool two) {
+    const Inputs in = inputs_of(size, true);
+    const LstmPanels panels = lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh);
+    const auto layer = [&](const at::Tensor& x, const at::Tensor& h, const at::Tensor& c) {
+      return block_lstm(x, h, c, in.weight_ih, in.weight_hh, in.bias, panels);
+    };
+    at::Tensor output;
+    if (two) {
+      const LstmWindow first = layer(in.x.narrow(0, 0, 3), in.h, in.c);
+      output = at::cat({first.output, layer(in.x.narrow(0, 3, 5), first.h, first.c).output});
+    } else {
+      output = layer(in.x, in.h, in.c).output;
+    }
+    (output * closed_form(7, output.sizes(), 1)).sum().backward();
+    std::vector<at::Tensor> found;
+    for (const auto& t : in.all()) found.push_back(t.grad());
+    return found;
+  };
+  const auto one = gradients(false);
+  const auto two = gradients(true);
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_LE(relative_difference(two[i], one[i]), 0.01) << i;
+}
+
+TEST_P(BlockLstmTest, TakesInputsOfAnyStrides) {
+  if (!has_kernels()) return;
+  const at::NoGradGuard no_grad;
+  const Inputs in = inputs_of({6, 5, 12, 40}, false);
+  Inputs turned = in;
+  for (at::Tensor* t : {&turned.x, &turned.h, &turned.c, &turned.weight_ih, &turned.weight_hh}) {
+    *t = t->transpose(0, 1).contiguous().transpose(0, 1);
+  }
+  EXPECT_TRUE(same_bits(own(in).output, own(turned).output));
+}
+
+TEST(BlockLstm, ShapesThatDoNotFitAreRefused) {
+  if (!has_block_kernels(at::kBFloat16)) return;
+  Inputs in = inputs_of({4, 3, 6, 10}, false);
+  const LstmPanels panels = lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh);
+  const auto layer = [&] { block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels); };
+  in.x = at::zeros({0, 3, 6});
+  EXPECT_THROW(layer(), c10::Error);
+  in.x = at::zeros({4, 3, 8});
+  EXPECT_THROW(layer(), c10::Error);
+  in.x = at::zeros({4, 2, 6});
+  EXPECT_THROW(layer(), c10::Error);
 }
 
 TEST(BlockLstm, WhatItCannotDoIsLeftToThePlainLayer) {
