@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <mutex>
 
 #include "base/error.h"
 #include "text/code_point.h"
@@ -18,9 +20,12 @@ void require(UErrorCode status, std::string_view what) {
   throw DataError(str("ICU cannot ", what, ": ", u_errorName(status), "; is its data package (libicu) complete?"));
 }
 
-// One a thread: a break iterator holds its text and place.
+// One a thread: a break iterator holds its text and place. Made one after the other: the thread sanitizer does not see into
+// ICU, whose own guards of what it loads first are atomics, and takes two at a time for a race.
 icu::BreakIterator& word_breaks() {
+  static std::mutex loading;
   thread_local const std::unique_ptr<icu::BreakIterator> breaks = [] {
+    const std::lock_guard lock(loading);
     UErrorCode status = U_ZERO_ERROR;
     std::unique_ptr<icu::BreakIterator> made(icu::BreakIterator::createWordInstance(icu::Locale::getRoot(), status));
     require(status, "load its word boundary rules");
