@@ -168,7 +168,8 @@ class Passage {
     std::vector<at::Tensor> features;  // of the documents that left, [n, 3 E]; the first to leave are the last columns
     auto running = static_cast<std::int64_t>(documents_.size());
     const at::Tensor lengths = at::tensor(lengths_, at::kLong).to(encoder_.device());
-    const std::int64_t part = (options_.window + kParts - 1) / kParts;
+    // With gradients each part would cost a pass over all of theirs.
+    const std::int64_t part = at::GradMode::is_enabled() ? options_.window : (options_.window + kParts - 1) / kParts;
     for (std::int64_t first = 0, T = 0; running > 0; first += T) {
       const std::int64_t shortest = lengths_[static_cast<std::size_t>(running - 1)];
       T = std::min((shortest + part - 1) / part * part, x.size(0)) - first;

@@ -2,9 +2,9 @@
 // window, each window starting from the last one's final state, and [last state, max, mean] are pooled over time.
 //
 // A document of n tokens takes ceil(n / window) windows; all documents of a batch end in its last window, so shorter ones
-// join later and no padding is computed but in the last window, where it is masked and ends with the quarter of the window
-// in which the document does. What a document yields does not depend on the other documents of its batch. Memory is bounded
-// by the window and the back-propagated length, not by the document.
+// join later and no padding is computed but in the last window, where it is masked; without gradients it ends there with
+// the quarter of the window in which the document does. What a document yields does not depend on the other documents of
+// its batch. Memory is bounded by the window and the back-propagated length, not by the document.
 #pragma once
 
 #include <ATen/core/Tensor.h>
