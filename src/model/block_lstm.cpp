@@ -34,6 +34,9 @@ template <class Number>
 constexpr std::int64_t kUnits = 64 / static_cast<std::int64_t>(sizeof(Number));
 constexpr std::int64_t kUnitsBack = 32;
 
+// Steps times columns whose input products are made at once: a panel then comes from memory once for all of them.
+constexpr std::int64_t kRowsAhead = 256;
+
 std::int64_t tiles_of(std::int64_t width, std::int64_t units) { return (width + units - 1) / units; }
 
 // All that the kernels multiply at once is copied at once.
@@ -87,14 +90,12 @@ at::Tensor backward_panels(const at::Tensor& weight) {
   return panels;
 }
 
-// Runs body(first unit, tile, products' buffer) for every tile of `units`, on all threads. `columns`: of the buffer's rows.
+// Runs body(first unit, tile) for every tile of `units`, on all threads.
 template <class Number, class Body>
-void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, std::int64_t columns, const Body& body) {
+void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, const Body& body) {
   at::parallel_for(0, tiles_of(width, units), 1, [&](std::int64_t begin, std::int64_t end) {
-    thread_local std::vector<float> products;
-    products.resize(static_cast<std::size_t>(rows * columns));
     for (std::int64_t first = begin * units; first < std::min(end * units, width); first += units) {
-      body(first, LstmTile{rows, std::min(units, width - first), width, units}, products.data());
+      body(first, LstmTile{rows, std::min(units, width - first), width, units});
     }
     at::native::cpublas::brgemm_release(kPair<Number> > 1);
   });
@@ -109,12 +110,16 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::
   });
 }
 
-// products [rows, kUnitsBack] = gates' gradients [rows, 4 W] * panel, gate by gate: rows of all four do not fit the caches.
-void multiply_back(std::int64_t rows, std::int64_t width, const BFloat16* gates, const BFloat16* panel, float* products) {
+// [rows, kUnitsBack] = gates' gradients [rows, 4 W] * panel, gate by gate: rows of all four do not fit the caches. Valid
+// until the thread's next call.
+const float* multiply_back(std::int64_t rows, std::int64_t width, const BFloat16* gates, const BFloat16* panel) {
+  thread_local std::vector<float> products;
+  products.resize(static_cast<std::size_t>(rows * kUnitsBack));
   for (std::int64_t gate = 0; gate < 4; ++gate) {
     multiply(rows, kUnitsBack, width, 4 * width, gates + gate * width, panel + gate * width * kUnitsBack, gate > 0,
-             products);
+             products.data());
   }
+  return products.data();
 }
 
 // What the way back needs; undefined without gradient.
@@ -141,6 +146,9 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Te
   const at::Tensor gates = keep == nullptr ? at::Tensor() : at::empty({T, B, 4 * W}, type);
   const at::Tensor output = kRounded ? at::empty({T, B, W}, x.options()) : states.narrow(0, 1, T);
 
+  const std::int64_t ahead = std::clamp<std::int64_t>(kRowsAhead / B, 1, T);
+  at::Tensor gate_sums = at::empty({tiles_of(W, kTile), ahead * B, 4 * kTile}, x.options());
+
   const at::Tensor dense_bias = bias.contiguous();
   const auto* input_panels = panels.input.const_data_ptr<Number>();
   const auto* recurrent_panels = panels.recurrent.const_data_ptr<Number>();
@@ -148,14 +156,20 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Te
   const auto* b = dense_bias.const_data_ptr<float>();
   auto* state = states.mutable_data_ptr<Number>();
   auto* cell = cells.mutable_data_ptr<float>();
+  auto* sums = gate_sums.mutable_data_ptr<float>();
   auto* out = output.mutable_data_ptr<float>();
   auto* kept = keep == nullptr ? nullptr : gates.mutable_data_ptr<Number>();
   RECORD_USER_SCOPE("ulmfit: LSTM");
   for (std::int64_t t = 0; t < T; ++t) {
-    for_tiles<Number>(B, W, kTile, 4 * kTile, [&](std::int64_t first, const LstmTile& tile, float* products) {
-      multiply(B, 4 * kTile, I, I, in + t * B * I, input_panels + first * 4 * I, false, products);
-      multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, products);
-      lstm_cell(tile, products, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
+    for_tiles<Number>(B, W, kTile, [&](std::int64_t first, const LstmTile& tile) {
+      float* sums_ahead = sums + first * 4 * ahead * B;
+      if (t % ahead == 0) {
+        multiply(std::min(ahead, T - t) * B, 4 * kTile, I, I, in + t * B * I, input_panels + first * 4 * I, false,
+                 sums_ahead);
+      }
+      float* sums_now = sums_ahead + t % ahead * B * 4 * kTile;
+      multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, sums_now);
+      lstm_cell(tile, sums_now, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
                 out + t * B * W + first, state + (t + 1) * B * W + first,
                 kept == nullptr ? nullptr : kept + t * B * 4 * W + first);
     });
@@ -196,12 +210,11 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
     auto* dc = c_gradient.mutable_data_ptr<float>();
     auto* dgates = gate_gradient.mutable_data_ptr<BFloat16>();
     for (std::int64_t t = T - 1; t >= 0; --t) {
-      for_tiles<BFloat16>(B, W, kUnitsBack, kUnitsBack, [&](std::int64_t first, const LstmTile& tile, float* products) {
-        const bool last = t + 1 == T;
-        if (!last) multiply_back(B, W, dgates + (t + 1) * B * 4 * W, panel + first * 4 * W, products);
-        lstm_cell_backward(tile, last ? nullptr : products, dh + t * B * W + first, kept + t * B * 4 * W + first,
-                           cell + t * B * W + first, cell + (t + 1) * B * W + first, dc + first,
-                           dgates + t * B * 4 * W + first);
+      for_tiles<BFloat16>(B, W, kUnitsBack, [&](std::int64_t first, const LstmTile& tile) {
+        const float* recurrent =
+            t + 1 == T ? nullptr : multiply_back(B, W, dgates + (t + 1) * B * 4 * W, panel + first * 4 * W);
+        lstm_cell_backward(tile, recurrent, dh + t * B * W + first, kept + t * B * 4 * W + first, cell + t * B * W + first,
+                           cell + (t + 1) * B * W + first, dc + first, dgates + t * B * 4 * W + first);
       });
     }
 
@@ -214,8 +227,8 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
     if (ctx->needs_input_grad(1)) {
       at::Tensor first_h = at::empty({B, W}, cells.options());
       auto* to = first_h.mutable_data_ptr<float>();
-      for_tiles<BFloat16>(B, W, kUnitsBack, kUnitsBack, [&](std::int64_t first, const LstmTile& tile, float* products) {
-        multiply_back(B, W, dgates, panel + first * 4 * W, products);
+      for_tiles<BFloat16>(B, W, kUnitsBack, [&](std::int64_t first, const LstmTile& tile) {
+        const float* products = multiply_back(B, W, dgates, panel + first * 4 * W);
         for (std::int64_t r = 0; r < B; ++r) std::copy_n(products + r * kUnitsBack, tile.units, to + r * W + first);
       });
       result[1] = first_h;
@@ -257,7 +270,7 @@ LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const a
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
                       const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels) {
   const std::int64_t B = x.size(1), I = weight_ih.size(1), W = weight_hh.size(1);
-  TORCH_CHECK(x.size(0) > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
+  TORCH_CHECK(x.size(0) > 0 && B > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
               "block_lstm: x ", x.sizes(), ", h ", h.sizes(), " and c ", c.sizes(), " do not fit weights of ", I,
               " inputs and ", W, " units");
   const bool rounded = panels.input.scalar_type() == at::kBFloat16;

@@ -137,29 +137,31 @@ class Passage {
   }
 
  private:
-  void whole_window(std::int64_t back) {
+  // The tokens of the documents that window `back` (counted from the end) has, [T, active]; the state has grown to them.
+  at::Tensor start_window(std::int64_t back) {
     const auto active = std::count_if(columns_.windows.begin(), columns_.windows.end(), [&](auto n) { return n >= back; });
-    const at::Tensor x = window_tokens(documents_, columns_, back, active, options_.window, lengths_).to(encoder_.device());
     if (options_.detach) state_ = state_.detached();
     state_ = grown(encoder_, state_, active);
-    const at::Tensor top = forward(x);
+    return window_tokens(documents_, columns_, back, active, options_.window, lengths_).to(encoder_.device());
+  }
+
+  void whole_window(std::int64_t back) {
+    const at::Tensor top = forward(start_window(back));
     if (options_.pool_all || back <= gradient_windows_) pools_.add(std::get<0>(top.max(0)), top.sum(0));
   }
 
   // All documents are there now; those that end last come first. Their tokens, [T, B].
   at::Tensor start_last_window() {
-    const auto active = static_cast<std::int64_t>(documents_.size());
-    const at::Tensor x = window_tokens(documents_, columns_, 1, active, options_.window, lengths_).to(encoder_.device());
-    if (options_.detach) state_ = state_.detached();
-    state_ = grown(encoder_, state_, active);
-    if (pools_.maximum.defined()) pools_.grow(active);
-
+    const at::Tensor x = start_window(1);
     const std::vector<std::int64_t> sorted = by_length(lengths_);
     const at::Tensor order = at::tensor(sorted, at::kLong).to(encoder_.device());
     columns_ = {selected(columns_.order, sorted), selected(columns_.windows, sorted)};
     lengths_ = selected(lengths_, sorted);
     state_ = selected(state_, order);
-    if (pools_.maximum.defined()) pools_ = {pools_.maximum.index_select(0, order), pools_.sum.index_select(0, order)};
+    if (pools_.maximum.defined()) {
+      pools_.grow(x.size(1));
+      pools_ = {pools_.maximum.index_select(0, order), pools_.sum.index_select(0, order)};
+    }
     return x.index_select(1, order);
   }
 
