@@ -2,7 +2,7 @@
 
     fastai_peer.py lm          --threads N --seed S --vocab N --embedding E --hidden H --streams G --bptt T --warmup W --steps K
                                [--text FILE --vocab-file FILE]       without text: made-up tokens
-    fastai_peer.py classifier  --threads N --seed S --vocab-file FILE --data FILE.csv --batch-size N
+    fastai_peer.py classifier|predict  --threads N --seed S --embedding E --hidden H --vocab-file FILE --data FILE.csv
 
 Needs fastai and torch; run by compare_fastai with the interpreter that its user names.
 """
@@ -78,12 +78,16 @@ def lm(a):
             "loss": sum(r[3] for r in counted) / len(counted), "vocab": vocab}
 
 
-def classifier(a):
+def read_reviews(a):
+    """Words of the vocabulary, and (ids, label) of each review."""
     words, to_ids = read_ids(a.vocab_file)
     csv.field_size_limit(10**9)
     with open(a.data, encoding="utf8") as file:
-        items = [(torch.tensor(to_ids(["xxbos", *row["text"].split()])), torch.tensor(int(row["label"])))
-                 for row in csv.DictReader(file)]
+        return words, [(torch.tensor(to_ids(["xxbos", *row["text"].split()])), torch.tensor(int(row["label"])))
+                       for row in csv.DictReader(file)]
+
+
+def text_learner(a, words, items, **settings):
     pad = partial(pad_input_chunk, seq_len=70)
     # 64: fastai's default, for prediction.
     dls = DataLoaders(*[SortedDL(items, bs=bs, shuffle=s, drop_last=False, before_batch=pad, num_workers=0)
@@ -91,40 +95,50 @@ def classifier(a):
     dls.vocab = [words, [0, 1]]
     config = {**awd_lstm_clas_config, "emb_sz": a.embedding, "n_hid": a.hidden}
     model = get_text_classifier(AWD_LSTM, len(words), 2, seq_len=70, config=config, drop_mult=a.drop_mult, max_len=1400)
+    return TextLearner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=ADAM, splitter=awd_lstm_clas_split, **settings)
+
+
+def facts(items):
+    return {"documents": len(items), "mean_tokens": sum(len(x) for x, _ in items) / len(items)}
+
+
+def classifier(a):
+    words, items = read_reviews(a)
     clock = Clock()
-    learn = TextLearner(dls, model, loss_func=CrossEntropyLossFlat(), opt_func=ADAM, splitter=awd_lstm_clas_split,
-                        cbs=[GradientClip(0.25), clock])
+    learn = text_learner(a, words, items, cbs=[GradientClip(0.25), clock])
     with learn.no_bar(), learn.no_logging():
         clock.limit = 1  # warms up
         learn.fit(1, 4e-3)
-        clock.limit, clock.rows = len(dls[0]), []  # a whole epoch, without the validation after it
+        clock.limit, clock.rows = len(learn.dls[0]), []  # a whole epoch, without the validation after it
         learn.fit(1, 4e-3)
-        counted = clock.rows
-        predict = None
-        if not a.no_predict:
-            learn.get_preds(dl=dls[1])
-            start = time.perf_counter()
-            learn.get_preds(dl=dls[1])
-            predict = time.perf_counter() - start
-    return {"docs_per_s": sum(r[1] for r in counted) / sum(r[0] for r in counted), "predict_docs_per_s": len(items) / predict if predict else None,
-            "loss": sum(r[3] for r in counted) / len(counted), "documents": len(items),
-            "mean_tokens": sum(len(x) for x, _ in items) / len(items)}
+    counted = clock.rows
+    return {"docs_per_s": sum(r[1] for r in counted) / sum(r[0] for r in counted),
+            "loss": sum(r[3] for r in counted) / len(counted), **facts(items)}
+
+
+def predict(a):
+    words, items = read_reviews(a)
+    learn = text_learner(a, words, items)
+    with learn.no_bar(), learn.no_logging():
+        learn.get_preds(dl=learn.dls[1])  # warms up
+        start = time.perf_counter()
+        learn.get_preds(dl=learn.dls[1])
+        return {"docs_per_s": len(items) / (time.perf_counter() - start), **facts(items)}
 
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("what", choices=["lm", "classifier"])
+    p.add_argument("what", choices=["lm", "classifier", "predict"])
     for name, default in (("threads", 1), ("seed", 1), ("vocab", 33278), ("embedding", 400), ("hidden", 1152), ("streams", 64),
                           ("bptt", 70), ("warmup", 2), ("steps", 2), ("batch-size", 32)):
         p.add_argument("--" + name, type=int, default=default)
     for name in ("text", "vocab-file", "data"):
         p.add_argument("--" + name)
     p.add_argument("--drop-mult", type=float, default=0.5)
-    p.add_argument("--no-predict", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     set_seed(a.seed)
-    result = {"lm": lm, "classifier": classifier}[a.what](a)
+    result = {"lm": lm, "classifier": classifier, "predict": predict}[a.what](a)
     result.update(fastai=fastai.__version__, torch=torch.__version__,
                   peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
     print(json.dumps(result))
