@@ -12,10 +12,18 @@
 namespace ulmfit::train {
 namespace {
 
+constexpr std::int64_t kNearby = 3;  // comparisons with other weights
+constexpr double kMoved = 1e-4;      // so much larger each time: far more than rounding
+
 Snapshot copy_of(Snapshot snapshot) {
   for (auto* tensors : {&snapshot.model, &snapshot.training}) {
     for (auto& [name, tensor] : *tensors) tensor = tensor.clone();
   }
+  return snapshot;
+}
+
+Snapshot nearby(Snapshot snapshot, std::int64_t times) {
+  for (auto& [name, tensor] : snapshot.model) tensor = tensor * (1 + kMoved * static_cast<double>(times));
   return snapshot;
 }
 
@@ -27,6 +35,11 @@ double relative_difference(const at::Tensor& expected, const at::Tensor& found) 
 }
 
 double loss_of(const StepSums& sums) { return sums.nats / sums.targets; }
+
+double loss_difference(double expected, double found) {
+  const double difference = std::abs(found - expected);
+  return std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+}
 
 void compare_gradients(const Task& alone, const Task& together, StepComparison& comparison) {
   at::NoGradGuard no_grad;
@@ -43,21 +56,42 @@ void compare_gradients(const Task& alone, const Task& together, StepComparison& 
   }
 }
 
+// Both runs compute the next step from the state `from`.
+void compare_from(const std::optional<Snapshot>& from, const ParityRun* alone, const ParityRun& together,
+                  StepComparison& comparison) {
+  together.trainer.restore(from);
+  const StepSums of_all = together.trainer.compute_gradients();
+  if (alone == nullptr) return;
+  alone->trainer.restore(from);
+  const StepSums of_one = alone->trainer.compute_gradients();
+  const double difference = of_one.targets == of_all.targets ? loss_difference(loss_of(of_one), loss_of(of_all))
+                                                             : std::numeric_limits<double>::infinity();
+  comparison.loss_difference = std::max(comparison.loss_difference, difference);
+  comparison.parameter.clear();
+  compare_gradients(alone->task, together.task, comparison);
+}
+
+bool from_root(bool answer, comm::Communicator& comm) {
+  std::string word = answer ? "yes" : "no";
+  comm.broadcast_bytes(word, 0);
+  return word == "yes";
+}
+
 // Both runs compute the next step from the state of the run alone, and then stand again where each of them stood.
-StepComparison compare_step(const ParityRun* alone, const ParityRun& together, std::int64_t step, std::size_t phase) {
-  StepComparison comparison{step, phase, 0, 0, ""};
+StepComparison compare_step(const ParityRun* alone, const ParityRun& together, std::size_t phase, double kink_above,
+                            comm::Communicator& comm) {
+  StepComparison comparison;
+  comparison.step = together.trainer.step();
+  comparison.phase = phase;
   const Snapshot own = copy_of(together.trainer.snapshot());
   std::optional<Snapshot> given;
   if (alone != nullptr) given = copy_of(alone->trainer.snapshot());
-  together.trainer.restore(given);
-  const StepSums of_all = together.trainer.compute_gradients();
-  if (alone != nullptr) {
-    const StepSums of_one = alone->trainer.compute_gradients();
-    comparison.loss_difference = of_one.targets == of_all.targets ? std::abs(loss_of(of_one) - loss_of(of_all))
-                                                                  : std::numeric_limits<double>::infinity();
-    compare_gradients(alone->task, together.task, comparison);
-    alone->trainer.restore(given);
+  compare_from(given, alone, together, comparison);
+  while (from_root(comparison.gradient_difference > kink_above && comparison.kinks < kNearby, comm)) {
+    ++comparison.kinks;
+    compare_from(given ? std::optional(nearby(*given, comparison.kinks)) : std::nullopt, alone, together, comparison);
   }
+  if (alone != nullptr) alone->trainer.restore(given);
   together.trainer.restore(alone != nullptr ? std::optional<Snapshot>(own) : std::nullopt);
   return comparison;
 }
@@ -69,8 +103,7 @@ void compare_losses(const ParityRun& alone, const ParityRun& together, const std
   report.steps = static_cast<std::int64_t>(steps.size());
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const bool both = i < one.size() && i < all.size();
-    double difference = both ? std::abs(one[i] - all[i]) : std::numeric_limits<double>::infinity();
-    if (std::isnan(difference)) difference = std::numeric_limits<double>::infinity();
+    const double difference = both ? loss_difference(one[i], all[i]) : std::numeric_limits<double>::infinity();
     if (i > 0 && difference <= report.loss_difference) continue;
     report.loss_difference = difference;
     report.loss_step = steps[i];
@@ -80,7 +113,7 @@ void compare_losses(const ParityRun& alone, const ParityRun& together, const std
 }  // namespace
 
 ParityReport compare_with_one_rank(const ParityRun* alone, const ParityRun& together, const TrainingPlan& plan,
-                                   const ParityOptions& options) {
+                                   const ParityOptions& options, comm::Communicator& comm) {
   ParityReport report;
   std::vector<std::int64_t> trained;
   for (std::size_t phase = 0; phase < plan.phases(); ++phase) {
@@ -90,7 +123,7 @@ ParityReport compare_with_one_rank(const ParityRun* alone, const ParityRun& toge
     if (alone != nullptr) alone->trainer.skip_to(first);
     together.trainer.skip_to(first);
     for (std::int64_t state = 0; state < states; ++state) {
-      report.states.push_back(compare_step(alone, together, together.trainer.step(), phase));
+      report.states.push_back(compare_step(alone, together, phase, options.kink_above, comm));
       const std::int64_t until = first + count * (state + 1) / states;
       for (std::int64_t step = together.trainer.step(); step < until; ++step) trained.push_back(step);
       if (alone != nullptr) alone->trainer.run(until);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <utility>
 
 #include "comm/solo_communicator.h"
 #include "tests/distributed/ranks.h"
@@ -34,7 +35,8 @@ struct Side {
 };
 
 // `share` of each rank; `fault` happens on the last rank at every step.
-ParityReport compare(double share, const std::function<void(StepTask&, std::int64_t)>& fault = {}) {
+ParityReport compare(double share, const std::function<void(StepTask&, std::int64_t)>& fault = {},
+                     const ParityOptions& options = {.steps = 8, .states = 4}) {
   const StepTask counted;
   const TrainingPlan plan(step_task_plan(), counted);
   comm::SoloCommunicator solo;
@@ -44,7 +46,7 @@ ParityReport compare(double share, const std::function<void(StepTask&, std::int6
     together.task.before_step = [&](std::int64_t step) { fault(together.task, step); };
   }
   const ParityRun one = alone.run();
-  return compare_with_one_rank(ranks().rank() == 0 ? &one : nullptr, together.run(), plan, {/*steps=*/8, /*states=*/4});
+  return compare_with_one_rank(ranks().rank() == 0 ? &one : nullptr, together.run(), plan, options, ranks());
 }
 
 TEST(Parity, RanksThatShareTheWorkAgree) {
@@ -76,6 +78,36 @@ TEST(Parity, AFaultOfOneRankIsFoundAtItsStep) {
       EXPECT_LT(state.gradient_difference, 1e-6) << state.step;
     }
   }
+}
+
+constexpr ParityOptions kKinks{.steps = 8, .states = 4, .kink_above = 1e-3};
+
+TEST(Parity, AKinkIsGoneWithWeightsNearby) {
+  bool first = true;
+  const ParityReport report = compare(
+      1.0 / ranks().size(),
+      [&](StepTask& task, std::int64_t step) {
+        if (step == 4 && std::exchange(first, false)) task.tensor(1).mutable_grad().add_(0.25);
+      },
+      kKinks);
+  if (ranks().rank() != 0) return;
+  for (const auto& state : report.states) {
+    EXPECT_LT(state.gradient_difference, 1e-6) << state.step;
+    EXPECT_EQ(state.kinks, state.step == 4 ? 1 : 0) << state.step;
+  }
+  EXPECT_LT(report.loss_difference, 1e-6) << "both runs go on from where they stood";
+}
+
+TEST(Parity, AFaultIsNoKink) {
+  const ParityReport report = compare(
+      1.0 / ranks().size(),
+      [&](StepTask& task, std::int64_t step) {
+        if (step == 4) task.tensor(1).mutable_grad().add_(0.25);
+      },
+      kKinks);
+  if (ranks().rank() != 0) return;
+  EXPECT_NEAR(report.states[2].gradient_difference, 0.25 / 5, 1e-4);
+  EXPECT_EQ(report.states[2].kinks, 3);
 }
 
 }  // namespace

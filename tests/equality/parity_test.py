@@ -23,7 +23,8 @@ class Parity(TestCase):
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         verdict = lines.pop()
         print(f"{' '.join(arguments)[:60]:60} {verdict['ranks']} ranks x {verdict['passes']} passes: {verdict['states']} states, "
-              f"gradients {verdict['gradient_difference']:.1e}; {verdict['steps']} steps, losses {verdict['loss_difference']:.1e}")
+              f"{verdict['kinks']} kinks, gradients {verdict['gradient_difference']:.1e}; {verdict['steps']} steps, losses "
+              f"{verdict['loss_difference']:.1e}")
         return lines, verdict
 
 
@@ -81,6 +82,7 @@ class ClassifierParity(Parity):
             self.assertEqual(sorted({state["phase"] for state in states}), [0, 1, 2, 3, 4])
             self.assertGreaterEqual(len(states), 20)
             self.assertEqual(verdict["passes"] > 1, bool(more))
+            self.assertLessEqual(verdict["kinks"], 3)
 
     def test_reproducible_mode_agrees_in_every_bit(self):
         _, verdict = self.verify("train-classifier", *CLASSIFIER, "--reproducible", ranks=2, states=5)

@@ -106,11 +106,14 @@ class ClassifierRanks(TestCase):
         return [m["loss"] for m in self.metrics(output)], self.metrics(output, "valid")[-1]
 
     def test_losses_agree_through_every_unfreezing_phase(self):
-        losses, valid = self.train("one", 1)
+        # SGD: where rounding decides which of two equal values is the maximum over time, the gradient goes another way; Adam
+        # makes steps of full size of the little that changes. SGD also shows a gradient of the wrong scale.
+        sgd = ("--optim.kind=sgd", "--lr=0.02")
+        losses, valid = self.train("one", 1, *sgd)
+        self.assertLess(sum(losses[-10:]), sum(losses[:10]), "the model learned nothing: agreement would prove little")
         for name, ranks, more in (("two", 2, ()), ("four", 4, ()), ("passes", 1, ("--train.max-streams-per-pass=5",))):
-            other, other_valid = self.train(name, ranks, *more)
+            other, other_valid = self.train(name, ranks, *sgd, *more)
             self.assertEqual(len(losses), len(other))
-            # Batch norm over batches of 23 amplifies rounding; 65 steps of Adam stay well below this.
             self.assertLess(max(abs(a - b) for a, b in zip(losses, other)), 1e-3, name)
             self.assertLess(abs(valid["loss"] - other_valid["loss"]), 1e-3, name)
 
