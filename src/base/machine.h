@@ -1,4 +1,4 @@
-// Facts about this machine, for logs, plans and cards.
+// Facts about this machine, for logs, plans and cards; and what this process does with its memory.
 #pragma once
 
 #include <cstdint>
@@ -13,5 +13,10 @@ bool cpu_has(std::string_view flag);  // an instruction set by the name that /pr
 int available_cores();                // that this process may run on (its affinity mask)
 std::uint64_t resident_bytes();       // memory of this process now
 std::uint64_t peak_resident_bytes();  // and at most so far
+
+// Blocks below 1 GiB that are freed from now on stay with this process and are used again. Else glibc returns large ones to
+// the kernel, which gives them back zeroed, page by page: a quarter of a million page faults in each step of training,
+// which takes the same memory again and again. Costs what the gaps between the blocks cost.
+void keep_freed_memory();
 
 }  // namespace ulmfit

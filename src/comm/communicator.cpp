@@ -38,6 +38,12 @@ void Communicator::broadcast_bytes(std::string& bytes, int root) {
   broadcast(view, root);
 }
 
+bool Communicator::broadcast_flag(bool flag, int root) {
+  at::Tensor word = at::scalar_tensor(static_cast<std::int64_t>(flag), at::kLong);
+  broadcast(word, root);
+  return word.item<std::int64_t>() != 0;
+}
+
 std::vector<std::string> Communicator::all_gather_bytes(const std::string& mine) {
   const at::Tensor lengths = all_gather(at::scalar_tensor(static_cast<std::int64_t>(mine.size()), at::kLong));
   std::vector<std::string> all(static_cast<std::size_t>(size()));

@@ -92,10 +92,8 @@ bool RunFolder::finished(const fs::path& path) {
 bool nothing_to_do(const RunOptions& run, const std::string& command, const config::OptionSet& set,
                    comm::Communicator& comm) {
   if (run.dry_run || run.restart) return false;
-  std::string answer = "no";
-  if (comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, comm).changes().empty()) answer = "yes";
-  comm.broadcast_bytes(answer, 0);
-  if (answer == "no") return false;
+  const bool done = comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, comm).changes().empty();
+  if (!comm.broadcast_flag(done, 0)) return false;
   log::info(command, str(run.output, " is finished: nothing to do (--restart trains anew, --extend longer)"));
   return true;
 }

@@ -109,10 +109,8 @@ ExitCode compare(const StageRun* alone, const StageRun& together, const VerifyPa
   if (alone != nullptr) one.emplace(*alone, plan, solo);
   Side all(together, plan, comm);
   const train::ParityReport report = compare_with_one_rank(one ? &one->run : nullptr, all.run, plan, options.parity, comm);
-  std::string verdict;
-  if (alone != nullptr) verdict = judge(report, options, together.run, comm.size(), together.shards) ? "agree" : "differ";
-  comm.broadcast_bytes(verdict, 0);
-  return verdict == "agree" ? ExitCode::kDone : ExitCode::kComm;
+  const bool agree = alone != nullptr && judge(report, options, together.run, comm.size(), together.shards);
+  return comm.broadcast_flag(agree, 0) ? ExitCode::kDone : ExitCode::kComm;
 }
 
 }  // namespace

@@ -71,12 +71,6 @@ void compare_from(const std::optional<Snapshot>& from, const ParityRun* alone, c
   compare_gradients(alone->task, together.task, comparison);
 }
 
-bool from_root(bool answer, comm::Communicator& comm) {
-  std::string word = answer ? "yes" : "no";
-  comm.broadcast_bytes(word, 0);
-  return word == "yes";
-}
-
 // Both runs compute the next step from the state of the run alone, and then stand again where each of them stood.
 StepComparison compare_step(const ParityRun* alone, const ParityRun& together, std::size_t phase, double kink_above,
                             comm::Communicator& comm) {
@@ -87,7 +81,7 @@ StepComparison compare_step(const ParityRun* alone, const ParityRun& together, s
   std::optional<Snapshot> given;
   if (alone != nullptr) given = copy_of(alone->trainer.snapshot());
   compare_from(given, alone, together, comparison);
-  while (from_root(comparison.gradient_difference > kink_above && comparison.kinks < kNearby, comm)) {
+  while (comm.broadcast_flag(comparison.gradient_difference > kink_above && comparison.kinks < kNearby, 0)) {
     ++comparison.kinks;
     compare_from(given ? std::optional(nearby(*given, comparison.kinks)) : std::nullopt, alone, together, comparison);
   }

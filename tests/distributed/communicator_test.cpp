@@ -157,6 +157,13 @@ TEST(BroadcastBytes, ReplacesLongerAndShorterStrings) {
   }
 }
 
+TEST(BroadcastFlag, IsTheRootsOnAllRanks) {
+  Communicator& comm = ranks();
+  for (int root = 0; root < comm.size(); ++root) {
+    for (const bool flag : {true, false}) EXPECT_EQ(comm.broadcast_flag((comm.rank() == root) == flag, root), flag);
+  }
+}
+
 TEST(Exchange, SwapsWithTheNeighbour) {
   Communicator& comm = ranks();
   const int peer = comm.rank() ^ 1;

@@ -52,6 +52,8 @@ TEST(SoloCommunicator, BytesAreTheirOwn) {
   EXPECT_EQ(text, std::string("with\0zero", 9));
   EXPECT_THAT(comm.all_gather_bytes(text), ElementsAre(text));
   EXPECT_THAT(comm.all_gather_bytes(""), ElementsAre(""));
+  EXPECT_TRUE(comm.broadcast_flag(true, 0));
+  EXPECT_FALSE(comm.broadcast_flag(false, 0));
 }
 
 // What would fail on many ranks fails on one.
