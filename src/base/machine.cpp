@@ -59,9 +59,8 @@ std::uint64_t peak_resident_bytes() {
 }
 
 void keep_freed_memory() {
-  constexpr int kLargest = 1 << 30;
-  ::mallopt(M_MMAP_THRESHOLD, kLargest);
-  ::mallopt(M_TRIM_THRESHOLD, kLargest);
+  ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
 }  // namespace ulmfit

@@ -25,7 +25,7 @@ struct Free {
 // As a step does: takes blocks of several sizes, writes them, frees them. Returns the page faults.
 long faults_of_a_step() {
   const long before = page_faults();
-  for (const std::size_t megabytes : {100U, 40U, 1U}) {
+  for (const std::size_t megabytes : {60U, 40U, 1U}) {
     const std::unique_ptr<void, Free> block(std::malloc(megabytes << 20));
     std::memset(block.get(), 1, megabytes << 20);
     EXPECT_EQ(static_cast<char*>(block.get())[megabytes], 1);
