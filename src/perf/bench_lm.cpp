@@ -54,14 +54,14 @@ Tokens open_tokens(const BenchLmOptions& options) {
 // The plain loop on the same windows of the same streams, taking its own time.
 class PlainRun {
  public:
-  PlainRun(const BenchLmOptions& options, const model::Shape& shape, const data::ShardSet& shards,
-           const data::LmStreamOptions& streams, at::Device device)
+  PlainRun(const BenchLmOptions& options, const model::AwdLstm& start, const data::ShardSet& shards,
+           const data::LmStreamOptions& streams)
       : streams_(shards, streams),
         windows_(static_cast<std::int64_t>(streams_.windows(0).size())),
-        model_(shape, options.dropout.resolved(), bench_optim(), options.streams.ar, options.streams.tar, streams.streams,
-               static_cast<std::uint64_t>(options.run.seed), stages::use_precision(options.run.precision, device), device),
+        model_(start, options.dropout.resolved(), bench_optim(), options.streams.ar, options.streams.tar, streams.streams,
+               static_cast<std::uint64_t>(options.run.seed)),
         count_(streams.streams),
-        device_(device) {}
+        device_(start.device()) {}
 
   void block(std::int64_t steps) {
     double seconds = 0;
@@ -145,10 +145,9 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     task_options.seed = streams.seed;
     train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
     std::unique_ptr<PlainRun> plain;
+    if (options.plain) plain = std::make_unique<PlainRun>(options, model, *tokens.plain_shards, streams);
     const auto between = [&](std::int64_t steps) {
-      if (!options.plain) return;
-      if (!plain) plain = std::make_unique<PlainRun>(options, shape, *tokens.plain_shards, streams, comm.device());
-      plain->block(steps);
+      if (plain) plain->block(steps);
     };
     const double before = product_peak(comm.device(), product_type(precision));
     const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);

@@ -5,17 +5,12 @@
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adamw.h>
 
-#include <cmath>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 namespace ulmfit::perf {
 namespace {
-
-at::Tensor uniform(at::IntArrayRef sizes, double bound, at::Device device) {
-  return at::empty(sizes, at::TensorOptions(device)).uniform_(-bound, bound).requires_grad_(true);
-}
 
 // One mask over time: [1, B, W].
 at::Tensor locked_dropout(const at::Tensor& x, double drop) {
@@ -79,30 +74,26 @@ struct PlainLm::Impl {
   }
 };
 
-PlainLm::PlainLm(const model::Shape& shape, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
-                 double tar, std::int64_t streams, std::uint64_t seed, model::Precision precision, at::Device device)
+PlainLm::PlainLm(const model::AwdLstm& start, const model::DropoutRates& rates, const stages::OptimOptions& optim,
+                 double ar, double tar, std::int64_t streams, std::uint64_t seed)
     : impl_(std::make_unique<Impl>()) {
   at::manual_seed(seed);
   impl_->rates = rates;
-  impl_->precision = precision;
+  impl_->precision = start.precision();
   impl_->ar = ar;
   impl_->tar = tar;
   impl_->clip = optim.clip;
-  impl_->embedding = uniform({shape.vocabulary, shape.embedding}, 0.1, device);
-  impl_->bias = at::zeros({shape.vocabulary}, at::TensorOptions(device)).requires_grad_(true);
-  impl_->parameters = {impl_->embedding, impl_->bias};
-  for (std::int64_t l = 0; l < shape.layers; ++l) {
-    const std::int64_t width = shape.output_width(l);
-    const double bound = 1 / std::sqrt(static_cast<double>(width));
-    Layer layer{uniform({4 * width, shape.input_width(l)}, bound, device),
-                uniform({4 * width, width}, bound, device),
-                uniform({4 * width}, bound, device),
-                uniform({4 * width}, bound, device),
-                at::zeros({1, streams, width}, at::TensorOptions(device)),
-                at::zeros({1, streams, width}, at::TensorOptions(device))};
-    for (const auto& p : {layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh}) impl_->parameters.push_back(p);
-    impl_->layers.push_back(std::move(layer));
+  for (const auto& p : start.parameters()) {
+    impl_->parameters.push_back(p.tensor.detach().clone().requires_grad_(true));
   }
+  auto next = impl_->parameters.begin();
+  impl_->embedding = *next++;
+  for (std::int64_t l = 0; l < start.shape().layers; ++l) {
+    const at::Tensor zero = at::zeros({1, streams, start.shape().output_width(l)}, at::TensorOptions(start.device()));
+    impl_->layers.push_back({next[0], next[1], next[2], next[3], zero, zero});
+    next += 4;
+  }
+  impl_->bias = *next;
   impl_->optimizer = std::make_unique<torch::optim::AdamW>(impl_->parameters, torch::optim::AdamWOptions(optim.lr)
                                                                                   .betas({optim.beta1, optim.beta2})
                                                                                   .eps(optim.eps)

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "model/precision.h"
+#include "model/awd_lstm.h"
 #include "model/shape.h"
 #include "stages/options.h"
 
@@ -16,8 +16,9 @@ namespace ulmfit::perf {
 
 class PlainLm {
  public:
-  PlainLm(const model::Shape& shape, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
-          double tar, std::int64_t streams, std::uint64_t seed, model::Precision precision, at::Device device);
+  // Starts from a copy of `start`'s weights and computes in its precision; `seed` is that of the dropout masks.
+  PlainLm(const model::AwdLstm& start, const model::DropoutRates& rates, const stages::OptimOptions& optim, double ar,
+          double tar, std::int64_t streams, std::uint64_t seed);
   ~PlainLm();
   PlainLm(const PlainLm&) = delete;
   PlainLm& operator=(const PlainLm&) = delete;

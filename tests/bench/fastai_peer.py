@@ -56,15 +56,13 @@ def lm(a):
     steps = a.warmup + a.steps
     if a.text:
         words, to_ids = read_ids(a.vocab_file)
-        flat = []
         with open(a.text, encoding="utf8") as lines:
-            for line in lines:
-                flat += to_ids(["xxbos", *line.split()])
-        ids, vocab = torch.tensor(flat), len(words)
+            documents = [torch.tensor(to_ids(["xxbos", *line.split()])) for line in lines]
+        vocab = len(words)
     else:
         words, vocab = [f"w{i}" for i in range(a.vocab)], a.vocab
-        ids = torch.randint(0, vocab, (a.streams * a.bptt * (steps + 2),))
-    dl = LMDataLoader([ids], bs=a.streams, seq_len=a.bptt, num_workers=0)
+        documents = [torch.randint(0, vocab, (a.streams * a.bptt * (steps + 2),))]
+    dl = LMDataLoader(documents, bs=a.streams, seq_len=a.bptt, num_workers=0, shuffle=True)
     dls = DataLoaders(dl, dl)
     dls.vocab = words
     config = {**awd_lstm_lm_config, "emb_sz": a.embedding, "n_hid": a.hidden, "n_layers": 3}

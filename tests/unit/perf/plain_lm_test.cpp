@@ -5,15 +5,23 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
+
+#include "comm/solo_communicator.h"
+#include "data/lm_streams.h"
+#include "perf/training_run.h"
+#include "tests/support/corpora.h"
+#include "tests/support/temp_dir.h"
+#include "train/lm_task.h"
 
 namespace ulmfit::perf {
 namespace {
 
 TEST(PlainLm, LearnsARepeatedBatchWithAllDropouts) {
-  const model::Shape shape{50, 12, 16, 3};
+  const model::AwdLstm start({50, 12, 16, 3}, 1, at::kCPU);
   stages::OptimOptions optim;
   optim.lr = 0.02;
-  PlainLm plain(shape, {}, optim, 2, 1, 4, 1, model::Precision::kFloat32, at::kCPU);
+  PlainLm plain(start, {}, optim, 2, 1, 4, 1);
   const at::Tensor x = at::randint(50, {10, 4}, at::kLong);
   const at::Tensor y = at::randint(50, {10, 4}, at::kLong);
   const double first = plain.train_step(x, y);
@@ -24,14 +32,46 @@ TEST(PlainLm, LearnsARepeatedBatchWithAllDropouts) {
 }
 
 TEST(PlainLm, SameSeedSameLosses) {
-  const model::Shape shape{50, 12, 16, 2};
+  const model::AwdLstm start({50, 12, 16, 2}, 7, at::kCPU);
   const at::Tensor x = at::randint(50, {10, 4}, at::kLong);
   const auto run = [&] {
-    PlainLm plain(shape, {}, stages::OptimOptions(), 2, 1, 4, 7, model::Precision::kFloat32, at::kCPU);
+    PlainLm plain(start, {}, stages::OptimOptions(), 2, 1, 4, 7);
     plain.train_step(x, x);
     return plain.train_step(x, x);
   };
   EXPECT_EQ(run(), run());
+}
+
+// Without dropout nothing is random: loss, regularisation, clipping and AdamW of both are the same step after step.
+TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
+  const test::TempDir dir;
+  const data::ShardSet shards = test::counting_corpus(dir.path(), {50, 1, 80, 26});
+  comm::SoloCommunicator comm;
+  model::AwdLstm model({157, 24, 32, 3}, 5, at::kCPU);
+  train::LmTaskOptions options;
+  options.streams = {.streams = 4, .bptt = 10, .variable_bptt = false, .shuffle = true, .backward = false, .seed = 1};
+  options.dropout = {0, 0, 0, 0, 0};
+  PlainLm plain(model, options.dropout, bench_optim(), options.ar, options.tar, 4, 1);
+
+  BlockOptions blocks;
+  blocks.warmup = 1;
+  blocks.blocks = 3;
+  blocks.block = 1;
+  blocks.profile = 0;
+  data::LmStreams streams(shards, options.streams);
+  std::int64_t window = 0;
+  std::vector<double> expected;
+  const auto plain_step = [&](std::int64_t) {
+    const data::LmBatch batch = streams.batch(0, window++, 0, 4);
+    expected.push_back(
+        plain.train_step(at::tensor(batch.x, at::kLong).view({-1, 4}), at::tensor(batch.y, at::kLong).view({-1, 4})));
+  };
+  train::LmTask task(model, shards, nullptr, options, {1, 0, 1}, comm);
+  const TrainingFigures figures = measure_training(task, {}, {1, 0, 1}, blocks, comm, plain_step);
+  ASSERT_EQ(expected.size(), 4U);
+  ASSERT_EQ(figures.losses.size(), 3U);
+  EXPECT_LT(expected.back(), expected.front() - 0.01);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(figures.losses[i], expected[i + 1], 1e-5) << "after step " << i + 1;
 }
 
 }  // namespace
