@@ -27,12 +27,9 @@ at::ScalarType lstm_type(Precision precision) { return precision == Precision::k
 
 // One layer over a window, computed in the type of its panels or else of its weights: output [T, B, W] and the states after
 // it, float32.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
-                                                          const LstmWeights& weights) {
+LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const LstmWeights& weights) {
   if (weights.panels) {
-    const LstmWindow window =
-        block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels);
-    return {window.output, window.h, window.c};
+    return block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels);
   }
   const at::ScalarType type = weights.weight_hh.scalar_type();
   const auto [output, next_h, next_c] =
@@ -41,6 +38,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_layer(const at::Tensor& x, c
                /*num_layers=*/1, /*dropout=*/0.0, /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
                /*batch_first=*/false);
   return {output.to(at::kFloat), next_h.squeeze(0).to(at::kFloat), next_c.squeeze(0).to(at::kFloat)};
+}
+
+// The first layer over words x [T, B] none of which is dropped or masked: equal words have equal input products.
+LstmWindow lstm_layer_of_words(const at::Tensor& x, const at::Tensor& embedding, const at::Tensor& h, const at::Tensor& c,
+                               const LstmWeights& weights) {
+  const auto [words, places] = at::_unique(x, /*sorted=*/true, /*return_inverse=*/true);
+  return block_lstm_of_rows(embed(words, embedding, 0, nullptr), places, h, c, weights.bias_ih + weights.bias_hh,
+                            *weights.panels);
 }
 
 }  // namespace
@@ -116,12 +121,14 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
   RECORD_USER_SCOPE("ulmfit: LSTM and masks");
-  at::Tensor activations = embed(x, embedding_, rates.embedding, key);
+  const bool of_words = key == nullptr && weights[0].panels && !at::GradMode::is_enabled();
+  at::Tensor activations = of_words ? at::Tensor() : embed(x, embedding_, rates.embedding, key);
   if (key != nullptr && rates.input > 0) {
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const auto [output, h, c] = lstm_layer(activations, state.h[l], state.c[l], weights[l]);
+    const auto [output, h, c] = of_words && l == 0 ? lstm_layer_of_words(x, embedding_, state.h[l], state.c[l], weights[l])
+                                                   : lstm_layer(activations, state.h[l], state.c[l], weights[l]);
     out.next.h.push_back(h);
     out.next.c.push_back(c);
     activations = output;

@@ -34,7 +34,7 @@ template <class Number>
 constexpr std::int64_t kUnits = 64 / static_cast<std::int64_t>(sizeof(Number));
 constexpr std::int64_t kUnitsBack = 32;
 
-// Steps times columns whose input products are made at once: a panel then comes from memory once for all of them.
+// Inputs whose products are made at once if none occurs twice: a panel then comes from memory once for all of them.
 constexpr std::int64_t kRowsAhead = 256;
 
 std::int64_t tiles_of(std::int64_t width, std::int64_t units) { return (width + units - 1) / units; }
@@ -122,6 +122,55 @@ const float* multiply_back(std::int64_t rows, std::int64_t width, const BFloat16
   return products.data();
 }
 
+// Products of a window's inputs with the input weights, made ahead of the steps that use them.
+template <class Number>
+class InputProducts {
+ public:
+  // inputs: [T, B, I], or [N, I] of which step t takes rows places[t] ([T, B]; undefined: see block_lstm_of_rows).
+  InputProducts(const at::Tensor& inputs, const at::Tensor& places, std::int64_t B, const at::Tensor& panels)
+      : places_(places.defined() ? places.const_data_ptr<std::int64_t>() : nullptr),
+        B_(B),
+        I_(inputs.size(-1)),
+        rows_(inputs.numel() / I_),
+        ahead_(places.defined() ? rows_ : std::min(std::max<std::int64_t>(kRowsAhead / B, 1) * B, rows_)),
+        inputs_(inputs.const_data_ptr<Number>()),
+        panels_(panels.const_data_ptr<Number>()),
+        buffer_(at::empty({panels.size(0), ahead_, kColumns}, inputs.options().dtype(at::kFloat))),
+        products_(buffer_.mutable_data_ptr<float>()) {}
+
+  // [B, 4 units of a tile] of step t for the tile from unit `first` on, to be added to. Steps come in their order, of a
+  // tile on one thread; valid until that thread's next call.
+  float* of_step(std::int64_t t, std::int64_t first) const {
+    float* made = products_ + first * 4 * ahead_;
+    const std::int64_t row = t * B_;
+    if (places_ == nullptr) {
+      if (row % ahead_ == 0) make(first, row, std::min(ahead_, rows_ - row), made);
+      return made + row % ahead_ * kColumns;
+    }
+    if (t == 0) make(first, 0, rows_, made);
+    thread_local std::vector<float> picked;
+    picked.resize(static_cast<std::size_t>(B_ * kColumns));
+    for (std::int64_t b = 0; b < B_; ++b) {
+      std::copy_n(made + places_[row + b] * kColumns, kColumns, picked.data() + b * kColumns);
+    }
+    return picked.data();
+  }
+
+ private:
+  static constexpr std::int64_t kColumns = 4 * kUnits<Number>;
+
+  void make(std::int64_t first, std::int64_t row, std::int64_t count, float* made) const {
+    multiply(count, kColumns, I_, I_, inputs_ + row * I_, panels_ + first * 4 * I_, false, made);
+  }
+
+  const std::int64_t* places_;
+  std::int64_t B_, I_, rows_, ahead_;
+  const Number* inputs_;
+  const Number* panels_;
+  at::Tensor buffer_;  // [tiles, ahead, 4 units]
+  float* products_;
+};
+
 // What the way back needs; undefined without gradient.
 struct Kept {
   at::Tensor inputs;  // [T, B, I]
@@ -130,12 +179,13 @@ struct Kept {
   at::Tensor gates;   // [T, B, 4 W]
 };
 
+// x and places: see InputProducts.
 template <class Number>
-LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& bias,
-                          const LstmPanels& panels, Kept* keep) {
+LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
+                          const at::Tensor& bias, const LstmPanels& panels, Kept* keep) {
   constexpr std::int64_t kTile = kUnits<Number>;
   constexpr bool kRounded = !std::is_same_v<Number, float>;
-  const std::int64_t T = x.size(0), B = x.size(1), I = x.size(2), W = h.size(1);
+  const std::int64_t T = places.defined() ? places.size(0) : x.size(0), B = h.size(0), W = h.size(1);
   const auto type = x.options().dtype(panels.input.scalar_type());
   const at::Tensor inputs = x.to(type).contiguous();
   at::Tensor states = at::empty({T + 1, B, W}, type);
@@ -146,30 +196,20 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Te
   const at::Tensor gates = keep == nullptr ? at::Tensor() : at::empty({T, B, 4 * W}, type);
   const at::Tensor output = kRounded ? at::empty({T, B, W}, x.options()) : states.narrow(0, 1, T);
 
-  const std::int64_t ahead = std::clamp<std::int64_t>(kRowsAhead / B, 1, T);
-  at::Tensor gate_sums = at::empty({tiles_of(W, kTile), ahead * B, 4 * kTile}, x.options());
-
+  const InputProducts<Number> input_products(inputs, places, B, panels.input);
   const at::Tensor dense_bias = bias.contiguous();
-  const auto* input_panels = panels.input.const_data_ptr<Number>();
   const auto* recurrent_panels = panels.recurrent.const_data_ptr<Number>();
-  const auto* in = inputs.const_data_ptr<Number>();
   const auto* b = dense_bias.const_data_ptr<float>();
   auto* state = states.mutable_data_ptr<Number>();
   auto* cell = cells.mutable_data_ptr<float>();
-  auto* sums = gate_sums.mutable_data_ptr<float>();
   auto* out = output.mutable_data_ptr<float>();
   auto* kept = keep == nullptr ? nullptr : gates.mutable_data_ptr<Number>();
   RECORD_USER_SCOPE("ulmfit: LSTM");
   for (std::int64_t t = 0; t < T; ++t) {
     for_tiles<Number>(B, W, kTile, [&](std::int64_t first, const LstmTile& tile) {
-      float* sums_ahead = sums + first * 4 * ahead * B;
-      if (t % ahead == 0) {
-        multiply(std::min(ahead, T - t) * B, 4 * kTile, I, I, in + t * B * I, input_panels + first * 4 * I, false,
-                 sums_ahead);
-      }
-      float* sums_now = sums_ahead + t % ahead * B * 4 * kTile;
-      multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, sums_now);
-      lstm_cell(tile, sums_now, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
+      float* sums = input_products.of_step(t, first);
+      multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, sums);
+      lstm_cell(tile, sums, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
                 out + t * B * W + first, state + (t + 1) * B * W + first,
                 kept == nullptr ? nullptr : kept + t * B * 4 * W + first);
     });
@@ -178,11 +218,17 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& h, const at::Te
   return {output, output[T - 1].clone(), cells[T % slots].clone()};
 }
 
+LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
+                          const at::Tensor& bias, const LstmPanels& panels) {
+  return panels.input.scalar_type() == at::kBFloat16 ? forward_window<BFloat16>(x, places, h, c, bias, panels, nullptr)
+                                                     : forward_window<float>(x, places, h, c, bias, panels, nullptr);
+}
+
 struct Bfloat16Lstm : Function<Bfloat16Lstm> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
                                const at::Tensor&, const at::Tensor&, const at::Tensor& bias, const LstmPanels* panels) {
     Kept kept;
-    const LstmWindow window = forward_window<BFloat16>(x, h, c, bias, *panels, &kept);
+    const LstmWindow window = forward_window<BFloat16>(x, {}, h, c, bias, *panels, &kept);
     ctx->save_for_backward({kept.inputs, kept.states, kept.cells, kept.gates, panels->backward, panels->weight_ih});
     ctx->set_materialize_grads(false);
     return {window.output, window.h, window.c};
@@ -273,7 +319,6 @@ LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor
   TORCH_CHECK(x.size(0) > 0 && B > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
               "block_lstm: x ", x.sizes(), ", h ", h.sizes(), " and c ", c.sizes(), " do not fit weights of ", I,
               " inputs and ", W, " units");
-  const bool rounded = panels.input.scalar_type() == at::kBFloat16;
   bool gradient = false;
   for (const at::Tensor* t : {&x, &h, &c, &weight_ih, &weight_hh, &bias}) gradient = gradient || t->requires_grad();
   if (gradient && at::GradMode::is_enabled()) {
@@ -281,8 +326,17 @@ LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor
     const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &panels);
     return {out[0], out[1], out[2]};
   }
-  return rounded ? forward_window<BFloat16>(x, h, c, bias, panels, nullptr)
-                 : forward_window<float>(x, h, c, bias, panels, nullptr);
+  return forward_window(x, {}, h, c, bias, panels);
+}
+
+LstmWindow block_lstm_of_rows(const at::Tensor& rows, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
+                              const at::Tensor& bias, const LstmPanels& panels) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm_of_rows has no way back");
+  TORCH_CHECK(rows.dim() == 2 && rows.numel() > 0 && places.dim() == 2 && places.numel() > 0 && places.is_contiguous() &&
+                  h.size(0) == places.size(1) && c.sizes() == h.sizes(),
+              "block_lstm_of_rows: rows ", rows.sizes(), ", places ", places.sizes(), ", h ", h.sizes(), " and c ",
+              c.sizes(), " do not fit each other");
+  return forward_window(rows, places, h, c, bias, panels);
 }
 
 }  // namespace ulmfit::model

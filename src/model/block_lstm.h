@@ -35,4 +35,9 @@ struct LstmWindow {
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
                       const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels);
 
+// The same bits, without gradients, of x[t, b] = rows[places[t, b]], rows [N, I], places [T, B] int64, contiguous: the
+// input products of a row are made once, however often it occurs.
+LstmWindow block_lstm_of_rows(const at::Tensor& rows, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
+                              const at::Tensor& bias, const LstmPanels& panels);
+
 }  // namespace ulmfit::model

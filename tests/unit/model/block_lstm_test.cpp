@@ -104,6 +104,23 @@ TEST(BlockLstm, WithoutGradientGivesTheSameBits) {
   EXPECT_TRUE(same_bits(with.c, without.c));
 }
 
+TEST_P(BlockLstmTest, RowsThatOccurSeveralTimesGiveTheSameBits) {
+  if (!has_kernels()) return;
+  const at::NoGradGuard no_grad;
+  for (const std::int64_t distinct : {1, 9, 130}) {
+    const Inputs in = inputs_of({6, 70, 12, 100}, false);
+    const at::Tensor rows = closed_form(10, {distinct, 12}, 1);
+    const at::Tensor places = at::arange(6 * 70, at::kLong).mul_(37).remainder_(distinct).view({6, 70});
+    const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
+    const LstmWindow found = block_lstm_of_rows(rows, places, in.h, in.c, in.bias, panels);
+    const LstmWindow expected =
+        block_lstm(at::embedding(rows, places), in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels);
+    EXPECT_TRUE(same_bits(found.output, expected.output)) << distinct << " rows";
+    EXPECT_TRUE(same_bits(found.h, expected.h)) << distinct << " rows";
+    EXPECT_TRUE(same_bits(found.c, expected.c)) << distinct << " rows";
+  }
+}
+
 TEST_P(BlockLstmTest, OneThreadGivesTheSameBits) {
   if (!has_kernels()) return;
   const int before = at::get_num_threads();
