@@ -95,6 +95,7 @@ std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
 std::int64_t ClassifierTask::steps_in_epoch(std::int64_t) const { return steps_per_epoch_; }
 
 void ClassifierTask::seek(const Position& position) {
+  prefetch_.reset();  // its thread reads the same shards: it must have ended before the next one starts
   prefetch_ = std::make_unique<data::Prefetch<ShardBatch>>(
       [this, epoch = position.epoch, index = position.index,
        order = batches_.order(position.epoch)]() mutable -> std::optional<ShardBatch> {

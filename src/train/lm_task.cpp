@@ -112,6 +112,7 @@ double LmTask::lr_scale(const Position& position) const {
 
 void LmTask::seek(const Position& position) {
   const std::int64_t first = plan_.first * shard_columns_;
+  prefetch_.reset();  // its thread reads the same shards: it must have ended before the next one starts
   prefetch_ = std::make_unique<data::Prefetch<data::LmBatch>>(
       [this, first, epoch = position.epoch, window = position.index,
        windows = steps_in_epoch(position.epoch)]() mutable -> std::optional<data::LmBatch> {
