@@ -2,15 +2,12 @@
 
 #include <malloc.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
-#include <string>
 
 namespace ulmfit {
 
@@ -61,17 +58,7 @@ std::uint64_t peak_resident_bytes() {
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-void use_huge_pages() {
-  std::string modes;  // the one in use stands in brackets
-  std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled"), modes);
-  if (modes.empty() || modes.find("[never]") != std::string::npos) return;
-  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
-  ::mallopt(M_MMAP_THRESHOLD, 16 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
-}
-
 void keep_freed_memory() {
-  ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);  // an earlier stage of this process may have asked for them
   ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }

@@ -72,7 +72,6 @@ void BenchClassifierOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode bench_classifier(const BenchClassifierOptions& options) {
-  keep_freed_memory();
   return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
     const auto seed = static_cast<std::uint64_t>(options.run.seed);
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
@@ -113,7 +112,6 @@ void BenchPredictOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode bench_predict(const BenchPredictOptions& options) {
-  keep_freed_memory();
   return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
     const auto seed = static_cast<std::uint64_t>(options.run.seed);
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);

@@ -7,7 +7,6 @@
 #include <memory>
 #include <vector>
 
-#include "base/machine.h"
 #include "base/stopwatch.h"
 #include "data/corpus_folder.h"
 #include "perf/plain_lm.h"
@@ -121,7 +120,6 @@ void BenchLmOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode bench_lm(const BenchLmOptions& options) {
-  use_huge_pages();
   return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
     if (options.plain && comm.size() > 1) {
       throw ConfigError(

@@ -65,6 +65,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     if (options.reproducible) threads = 1;
     if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
     at::set_num_threads(static_cast<int>(threads));
+    keep_freed_memory();
     use_precision(options.precision, comm.device());
     return body(comm);
   });

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/machine.h"
 #include "data/corpus_folder.h"
 #include "data_prep/baselines.h"
 #include "stages/compute.h"
@@ -164,7 +163,6 @@ ExitCode evaluate(const EvaluateOptions& options) {
   run.device = options.device;
   run.threads = options.threads;
   run.precision = options.precision;
-  keep_freed_memory();
   return on_ranks(run, [&](comm::Communicator& comm) {
     const data::CorpusInfo corpus = data::open_corpus(options.data);
     std::vector<Stage> models = read_models(options.models, comm.device());

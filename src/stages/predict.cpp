@@ -7,7 +7,6 @@
 #include <ostream>
 
 #include "base/log.h"
-#include "base/machine.h"
 #include "base/stop_signal.h"
 #include "model/document_pooling.h"
 #include "stages/compute.h"
@@ -119,7 +118,6 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
   run.device = options.device;
   run.threads = options.threads;
   run.precision = options.precision;
-  keep_freed_memory();
   return on_ranks(run, [&](comm::Communicator& comm) {
     at::NoGradGuard no_grad;
     std::vector<Classifier> models;

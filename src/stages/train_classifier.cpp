@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "base/log.h"
-#include "base/machine.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
@@ -171,7 +170,6 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
-  keep_freed_memory();
   return on_ranks(options.run, [&](comm::Communicator& comm) {
     if (nothing_to_do(options.run, kCommand, set, comm)) return ExitCode::kDone;
     return with_classifier_stage(options, set, comm, [&](const StageRun& stage, const FinishStage& finish) {

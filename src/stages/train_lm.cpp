@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "base/log.h"
-#include "base/machine.h"
 #include "data/corpus_folder.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
@@ -167,7 +166,6 @@ void TrainLmOptions::declare_finetune(config::OptionSet& set) {
 }
 
 ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
-  use_huge_pages();
   return on_ranks(options.run, [&](comm::Communicator& comm) {
     if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
     return with_lm_stage(command, options, set, comm,

@@ -22,8 +22,8 @@ struct Free {
   void operator()(void* block) const { std::free(block); }
 };
 
-// As a window does: takes blocks of several sizes, writes them, frees them. Returns the page faults.
-long faults_of_a_window() {
+// As a step does: takes blocks of several sizes, writes them, frees them. Returns the page faults.
+long faults_of_a_step() {
   const long before = page_faults();
   for (const std::size_t megabytes : {60U, 40U, 1U}) {
     const std::unique_ptr<void, Free> block(std::malloc(megabytes << 20));
@@ -33,10 +33,10 @@ long faults_of_a_window() {
   return page_faults() - before;
 }
 
-TEST(Machine, KeptMemoryIsUsedAgainWithoutPageFaults) {
+TEST(Machine, FreedMemoryIsUsedAgainWithoutPageFaults) {
   keep_freed_memory();
-  EXPECT_GT(faults_of_a_window(), 10'000);
-  EXPECT_LT(faults_of_a_window(), 100);
+  EXPECT_GT(faults_of_a_step(), 10'000);
+  EXPECT_LT(faults_of_a_step(), 100);
 }
 
 #endif
