@@ -1,35 +1,51 @@
 #include "base/stop_signal.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 namespace ulmfit {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
+std::atomic<bool> requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch only such");
 
 extern "C" void on_stop_signal(int number) {
-  if (requested != 0) ::_exit(128 + number);
-  requested = 1;
+  if (requested.exchange(true)) ::_exit(128 + number);
 }
 
 }  // namespace
 
 void install_stop_signal(bool under_launcher) {
+  static bool installed = false;
+  if (installed) return;
+  installed = true;
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR2);
+  if (!under_launcher) {
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+  }
+  // Threads inherit the mask: those that compute never run the handler. oneDNN's generated float32 kernels keep values
+  // below the stack pointer, beyond the 128 bytes that a handler leaves alone; on their stack it corrupts the heap.
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // For a thread that is older than the mask, and because a signal that the parent had ignored would not be waited for.
   struct sigaction action {};
   action.sa_handler = on_stop_signal;
-  sigemptyset(&action.sa_mask);
+  action.sa_mask = signals;
   action.sa_flags = SA_RESTART;
-  ::sigaction(SIGUSR2, &action, nullptr);
-  if (!under_launcher) {
-    ::sigaction(SIGTERM, &action, nullptr);
-    ::sigaction(SIGINT, &action, nullptr);
+  for (const int number : {SIGUSR2, SIGTERM, SIGINT}) {
+    if (sigismember(&signals, number) == 1) ::sigaction(number, &action, nullptr);
   }
+  std::thread([signals] {
+    for (int number = 0; ::sigwait(&signals, &number) == 0;) on_stop_signal(number);
+  }).detach();
 }
 
-bool stop_requested() noexcept { return requested != 0; }
-void request_stop() noexcept { requested = 1; }
-void clear_stop_request() noexcept { requested = 0; }
+bool stop_requested() noexcept { return requested; }
 
 }  // namespace ulmfit

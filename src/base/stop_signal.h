@@ -4,12 +4,12 @@
 
 namespace ulmfit {
 
-// Installs the handlers. Under a launcher (`under_launcher`), TERM keeps its default. A second signal exits at once
-// with 128 + its number. Call once, before threads start.
+// Lets a thread of its own wait for the signals, blocked in the calling thread and all that it starts later. Under a
+// launcher
+// (`under_launcher`), TERM and INT keep their defaults. A second signal exits at once with 128 + its number. To be called
+// before threads start; calls after the first do nothing.
 void install_stop_signal(bool under_launcher);
 
 bool stop_requested() noexcept;
-void request_stop() noexcept;  // as if the signal had come (tests)
-void clear_stop_request() noexcept;
 
 }  // namespace ulmfit
