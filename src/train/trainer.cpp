@@ -14,6 +14,11 @@
 #include "train/state_hash.h"
 
 namespace ulmfit::train {
+namespace {
+
+constexpr double kSecondsBetweenReturns = 30;  // of freed memory; the page faults after one cost some tenths of a second
+
+}  // namespace
 
 Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
                  comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options)
@@ -53,6 +58,10 @@ StopReason Trainer::run(std::int64_t until) {
     if (saves || counters_.step % kStepsBetweenComparisons == 0) compare_ranks();
     if (epoch_over) validate();
     if (saves) save();
+    if (memory_watch_.seconds() >= kSecondsBetweenReturns) {
+      return_freed_memory();
+      memory_watch_ = Stopwatch();
+    }
   }
   if (store_ != nullptr) store_->finish();
   if (stop_agreed_ && counters_.step < plan_.total_steps()) return StopReason::kSignalled;

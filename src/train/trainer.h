@@ -121,6 +121,7 @@ class Trainer {
   bool stop_early_ = false;
   Stopwatch watch_;                // since run() began
   Stopwatch report_watch_;         // since the last report
+  Stopwatch memory_watch_;         // since freed memory was last returned
   double validation_seconds_ = 0;  // of those
   double report_items_ = 0;
   double report_wait_start_ = 0;

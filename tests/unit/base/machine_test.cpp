@@ -33,10 +33,14 @@ long faults_of_a_step() {
   return page_faults() - before;
 }
 
-TEST(Machine, FreedMemoryIsUsedAgainWithoutPageFaults) {
+TEST(Machine, FreedMemoryIsUsedAgainWithoutPageFaultsUntilItIsReturned) {
   keep_freed_memory();
   EXPECT_GT(faults_of_a_step(), 10'000);
   EXPECT_LT(faults_of_a_step(), 100);
+  const std::uint64_t kept = resident_bytes();
+  return_freed_memory();
+  EXPECT_LT(resident_bytes() + (50U << 20), kept);
+  EXPECT_GT(faults_of_a_step(), 10'000);
 }
 
 #endif
