@@ -60,10 +60,9 @@ class Communicator {
   // Ends all ranks, with this exit code, also those waiting in a call; does not return. May be called from any thread.
   [[noreturn]] virtual void abort(ExitCode code, std::string_view why) noexcept = 0;
 
-  // The root's string to all ranks, its answer likewise; every rank's string to all, in rank order.
-  void broadcast_bytes(std::string& bytes, int root);
-  bool broadcast_flag(bool flag, int root);
-  std::vector<std::string> all_gather_bytes(const std::string& mine);
+  void broadcast_bytes(std::string& bytes, int root);                  // the root's string replaces every rank's
+  bool broadcast_flag(bool flag, int root);                            // the root's flag; the other ranks' are not read
+  std::vector<std::string> all_gather_bytes(const std::string& mine);  // every rank's string, in rank order
 
  protected:
   // CommError unless `tensor` is defined and contiguous; `operation` names the call.
