@@ -10,9 +10,10 @@
 namespace ulmfit::model {
 namespace {
 
-bool has_avx512() {
+// By torch's name for it.
+bool has(const char* instructions) {
   const auto all = at::cpu::get_cpu_capabilities();
-  const auto found = all.find("avx512_f");
+  const auto found = all.find(instructions);
   return found != all.end() && found->second.isBool() && found->second.toBool();
 }
 
@@ -57,14 +58,19 @@ bool probe() {
 
 bool has_block_kernels(at::ScalarType type) {
   if (type == at::kFloat) {
-    static const bool available = has_avx512() && probe<float>();
+    static const bool available = has("avx512_f") && probe<float>();
     return available;
   }
   if (type == at::kBFloat16) {
-    static const bool available = has_avx512() && probe<at::BFloat16>();
+    static const bool available = has("avx512_f") && probe<at::BFloat16>();
     return available;
   }
   return false;
+}
+
+std::int64_t rows_in_registers(at::ScalarType type) {
+  static const bool amx = has("amx_bf16");
+  return amx && type == at::kBFloat16 ? 1 : 6;
 }
 
 }  // namespace ulmfit::model

@@ -4,6 +4,7 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace ulmfit::model {
@@ -11,13 +12,19 @@ namespace ulmfit::model {
 // True if this machine and this torch have the kernels for factors of that type (float32 or bfloat16).
 bool has_block_kernels(at::ScalarType type);
 
-// Runs body(first, count) over `rows` in powers of two, 64 at most: one kernel is compiled for each number of rows, and the
-// columns of a classifier's windows have every number there is.
+// Rows that the kernels take in one piece for factors of that type: 6 of AVX-512, whose registers hold that many sums of 64
+// columns (fewer rows take as long as 6), any number of AMX.
+std::int64_t rows_in_registers(at::ScalarType type);
+
+// Runs body(first, count) over `rows`, at most 64 at once. One kernel is compiled for each count, and the columns of a
+// classifier's windows have every number there is: so counts are `unit` times powers of two, and the rest.
 template <class Body>
-void for_row_blocks(std::int64_t rows, const Body& body) {
-  std::int64_t count = 64;
+void for_row_blocks(std::int64_t rows, std::int64_t unit, const Body& body) {
+  std::int64_t count = unit;
+  while (2 * count <= 64) count *= 2;
   for (std::int64_t first = 0; first < rows; first += count) {
-    while (count > rows - first) count /= 2;
+    while (count > unit && count > rows - first) count /= 2;
+    count = std::min(count, rows - first);
     body(first, count);
   }
 }

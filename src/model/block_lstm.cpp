@@ -29,10 +29,11 @@ using torch::autograd::variable_list;
 template <class Number>
 constexpr std::int64_t kPair = sizeof(float) / sizeof(Number);
 
-// Units of a tile: its panel of 1,152 inputs, 295 KB, fits the second-level cache.
+// Units of a tile: as many states as a vector holds. Forward their four gates are one panel of float32 or two of bfloat16.
 template <class Number>
 constexpr std::int64_t kUnits = 64 / static_cast<std::int64_t>(sizeof(Number));
 constexpr std::int64_t kUnitsBack = 32;
+constexpr std::int64_t kPanel = 64;  // columns of a product at once, the most whose sums stay in registers
 
 // Inputs whose products are made at once if none occurs twice: a panel then comes from memory once for all of them.
 constexpr std::int64_t kRowsAhead = 256;
@@ -42,23 +43,23 @@ std::int64_t tiles_of(std::int64_t width, std::int64_t units) { return (width + 
 // All that the kernels multiply at once is copied at once.
 const float* pairs(const at::Tensor& t) { return static_cast<const float*>(t.const_data_ptr()); }
 
-// weight [4 W, K] -> [tiles, K / p, 4, units, p]; units past W are zero.
+// weight [4 W, K] -> [tiles, 4 / g, K / p, g, units, p], g gates in a panel; units past W are zero.
 template <class Number>
 at::Tensor forward_panels(const at::Tensor& weight) {
-  constexpr std::int64_t kTile = kUnits<Number>;
+  constexpr std::int64_t kTile = kUnits<Number>, kGates = kPanel / kTile;
   const std::int64_t width = weight.size(0) / 4, depth = weight.size(1) / kPair<Number>, tiles = tiles_of(width, kTile);
-  at::Tensor panels = at::empty({tiles, depth, 4, kTile, kPair<Number>}, weight.options());
+  at::Tensor panels = at::empty({tiles, 4 / kGates, depth, kGates, kTile, kPair<Number>}, weight.options());
   const float* in = pairs(weight);
   auto* out = static_cast<float*>(panels.mutable_data_ptr());
   at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t tile = begin; tile < end; ++tile) {
       for (std::int64_t gate = 0; gate < 4; ++gate) {
-        float* panel = out + tile * depth * 4 * kTile + gate * kTile;
+        float* panel = out + (tile * 4 + gate / kGates * kGates) * depth * kTile + gate % kGates * kTile;
         const std::int64_t units = std::min(kTile, width - tile * kTile);
         const float* rows = in + (gate * width + tile * kTile) * depth;
         for (std::int64_t k = 0; k < depth; ++k) {
-          for (std::int64_t u = 0; u < units; ++u) panel[k * 4 * kTile + u] = rows[u * depth + k];
-          for (std::int64_t u = units; u < kTile; ++u) panel[k * 4 * kTile + u] = 0;
+          for (std::int64_t u = 0; u < units; ++u) panel[k * kPanel + u] = rows[u * depth + k];
+          for (std::int64_t u = units; u < kTile; ++u) panel[k * kPanel + u] = 0;
         }
       }
     }
@@ -101,13 +102,18 @@ void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, const 
   });
 }
 
-// products [rows, columns] (+)= a [rows, depth] * panel; rows of `a` are `stride` apart.
+// products [rows, columns] (+)= a [rows, depth] * panels, of up to kPanel columns each; rows of `a` are `stride` apart.
 template <class Number>
 void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t stride, const Number* a,
-              const Number* panel, bool add, float* products) {
-  for_row_blocks(rows, [&](std::int64_t first, std::int64_t count) {
-    brgemm(count, columns, depth, stride, columns, columns, add, a + first * stride, panel, products + first * columns);
-  });
+              const Number* panels, bool add, float* products) {
+  static const std::int64_t unit = rows_in_registers(c10::CppTypeToScalarType<Number>::value);
+  for (std::int64_t column = 0; column < columns; column += kPanel) {
+    const std::int64_t wide = std::min(kPanel, columns - column);
+    for_row_blocks(rows, unit, [&](std::int64_t first, std::int64_t count) {
+      brgemm(count, wide, depth, stride, wide, columns, add, a + first * stride, panels + column * depth,
+             products + first * columns + column);
+    });
+  }
 }
 
 // [rows, kUnitsBack] = gates' gradients [rows, 4 W] * panel, gate by gate: rows of all four do not fit the caches. Valid
