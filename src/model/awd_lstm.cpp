@@ -26,10 +26,12 @@ at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std:
 at::ScalarType lstm_type(Precision precision) { return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kFloat; }
 
 // One layer over a window, computed in the type of its panels or else of its weights: output [T, B, W] and the states after
-// it, float32.
-LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const LstmWeights& weights) {
+// it, float32 (`for_next_layer`: see block_lstm).
+LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const LstmWeights& weights,
+                      bool for_next_layer) {
   if (weights.panels) {
-    return block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels);
+    return block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels,
+                      for_next_layer);
   }
   const at::ScalarType type = weights.weight_hh.scalar_type();
   const auto [output, next_h, next_c] =
@@ -42,10 +44,10 @@ LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor
 
 // The first layer over words x [T, B] none of which is dropped or masked: equal words have equal input products.
 LstmWindow lstm_layer_of_words(const at::Tensor& x, const at::Tensor& embedding, const at::Tensor& h, const at::Tensor& c,
-                               const LstmWeights& weights) {
+                               const LstmWeights& weights, bool for_next_layer) {
   const auto [words, places] = at::_unique(x, /*sorted=*/true, /*return_inverse=*/true);
   return block_lstm_of_rows(embed(words, embedding, 0, nullptr), places, h, c, weights.bias_ih + weights.bias_hh,
-                            *weights.panels);
+                            *weights.panels, for_next_layer);
 }
 
 }  // namespace
@@ -121,14 +123,17 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
   RECORD_USER_SCOPE("ulmfit: LSTM and masks");
-  const bool of_words = key == nullptr && weights[0].panels && !at::GradMode::is_enabled();
+  const bool plain = key == nullptr && !at::GradMode::is_enabled();  // no masks, no way back
+  const bool of_words = plain && weights[0].panels;
   at::Tensor activations = of_words ? at::Tensor() : embed(x, embedding_, rates.embedding, key);
   if (key != nullptr && rates.input > 0) {
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const auto [output, h, c] = of_words && l == 0 ? lstm_layer_of_words(x, embedding_, state.h[l], state.c[l], weights[l])
-                                                   : lstm_layer(activations, state.h[l], state.c[l], weights[l]);
+    const bool for_next_layer = plain && l + 1 < layers_.size();
+    const auto [output, h, c] = of_words && l == 0
+                                    ? lstm_layer_of_words(x, embedding_, state.h[l], state.c[l], weights[l], for_next_layer)
+                                    : lstm_layer(activations, state.h[l], state.c[l], weights[l], for_next_layer);
     out.next.h.push_back(h);
     out.next.c.push_back(c);
     activations = output;

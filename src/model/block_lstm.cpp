@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -91,11 +92,14 @@ at::Tensor backward_panels(const at::Tensor& weight) {
   return panels;
 }
 
-// Runs body(first unit, tile) for every tile of `units`, on all threads.
+// Runs body(first unit, tile) for every tile of `units`, on all threads; the one that is free takes the next, so that a
+// thread whose core is taken away for a while holds up the others by no more than a tile.
 template <class Number, class Body>
 void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, const Body& body) {
-  at::parallel_for(0, tiles_of(width, units), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t first = begin * units; first < std::min(end * units, width); first += units) {
+  const std::int64_t threads = std::min<std::int64_t>(at::get_num_threads(), tiles_of(width, units));
+  std::atomic<std::int64_t> next = 0;
+  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
+    for (std::int64_t first = 0; (first = next.fetch_add(units)) < width;) {
       body(first, LstmTile{rows, std::min(units, width - first), width, units});
     }
     at::native::cpublas::brgemm_release(kPair<Number> > 1);
@@ -144,8 +148,8 @@ class InputProducts {
         buffer_(at::empty({panels.size(0), ahead_, kColumns}, inputs.options().dtype(at::kFloat))),
         products_(buffer_.mutable_data_ptr<float>()) {}
 
-  // [B, 4 units of a tile] of step t for the tile from unit `first` on, to be added to. Steps come in their order, of a
-  // tile on one thread; valid until that thread's next call.
+  // [B, 4 units of a tile] of step t for the tile from unit `first` on, to be added to. Steps come in their
+  // order; valid until the thread's next call.
   float* of_step(std::int64_t t, std::int64_t first) const {
     float* made = products_ + first * 4 * ahead_;
     const std::int64_t row = t * B_;
@@ -188,19 +192,19 @@ struct Kept {
 // x and places: see InputProducts.
 template <class Number>
 LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                          const at::Tensor& bias, const LstmPanels& panels, Kept* keep) {
+                          const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer, Kept* keep) {
   constexpr std::int64_t kTile = kUnits<Number>;
-  constexpr bool kRounded = !std::is_same_v<Number, float>;
+  const bool states_are_output = std::is_same_v<Number, float> || for_next_layer;
   const std::int64_t T = places.defined() ? places.size(0) : x.size(0), B = h.size(0), W = h.size(1);
   const auto type = x.options().dtype(panels.input.scalar_type());
   const at::Tensor inputs = x.to(type).contiguous();
   at::Tensor states = at::empty({T + 1, B, W}, type);
   states[0].copy_(h);
   const std::int64_t slots = keep == nullptr ? 2 : T + 1;  // without a way back two cells take turns
-  at::Tensor cells = at::empty({slots, B, W}, x.options());
+  at::Tensor cells = at::empty({slots, B, W}, c.options());
   cells[0].copy_(c);
   const at::Tensor gates = keep == nullptr ? at::Tensor() : at::empty({T, B, 4 * W}, type);
-  const at::Tensor output = kRounded ? at::empty({T, B, W}, x.options()) : states.narrow(0, 1, T);
+  const at::Tensor output = states_are_output ? states.narrow(0, 1, T) : at::empty({T, B, W}, c.options());
 
   const InputProducts<Number> input_products(inputs, places, B, panels.input);
   const at::Tensor dense_bias = bias.contiguous();
@@ -208,7 +212,7 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const a
   const auto* b = dense_bias.const_data_ptr<float>();
   auto* state = states.mutable_data_ptr<Number>();
   auto* cell = cells.mutable_data_ptr<float>();
-  auto* out = output.mutable_data_ptr<float>();
+  auto* out = output.scalar_type() == at::kFloat ? output.mutable_data_ptr<float>() : nullptr;
   auto* kept = keep == nullptr ? nullptr : gates.mutable_data_ptr<Number>();
   RECORD_USER_SCOPE("ulmfit: LSTM");
   for (std::int64_t t = 0; t < T; ++t) {
@@ -216,25 +220,26 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const a
       float* sums = input_products.of_step(t, first);
       multiply(B, 4 * kTile, W, W, state + t * B * W, recurrent_panels + first * 4 * W, true, sums);
       lstm_cell(tile, sums, b + first, cell + t % slots * B * W + first, cell + (t + 1) % slots * B * W + first,
-                out + t * B * W + first, state + (t + 1) * B * W + first,
+                out == nullptr ? nullptr : out + t * B * W + first, state + (t + 1) * B * W + first,
                 kept == nullptr ? nullptr : kept + t * B * 4 * W + first);
     });
   }
   if (keep != nullptr) *keep = {inputs, states, cells, gates};
-  return {output, output[T - 1].clone(), cells[T % slots].clone()};
+  return {output, output[T - 1].to(at::kFloat, /*non_blocking=*/false, /*copy=*/true), cells[T % slots].clone()};
 }
 
 LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                          const at::Tensor& bias, const LstmPanels& panels) {
-  return panels.input.scalar_type() == at::kBFloat16 ? forward_window<BFloat16>(x, places, h, c, bias, panels, nullptr)
-                                                     : forward_window<float>(x, places, h, c, bias, panels, nullptr);
+                          const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
+  return panels.input.scalar_type() == at::kBFloat16
+             ? forward_window<BFloat16>(x, places, h, c, bias, panels, for_next_layer, nullptr)
+             : forward_window<float>(x, places, h, c, bias, panels, for_next_layer, nullptr);
 }
 
 struct Bfloat16Lstm : Function<Bfloat16Lstm> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
                                const at::Tensor&, const at::Tensor&, const at::Tensor& bias, const LstmPanels* panels) {
     Kept kept;
-    const LstmWindow window = forward_window<BFloat16>(x, {}, h, c, bias, *panels, &kept);
+    const LstmWindow window = forward_window<BFloat16>(x, {}, h, c, bias, *panels, false, &kept);
     ctx->save_for_backward({kept.inputs, kept.states, kept.cells, kept.gates, panels->backward, panels->weight_ih});
     ctx->set_materialize_grads(false);
     return {window.output, window.h, window.c};
@@ -320,7 +325,7 @@ LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const a
 }
 
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
-                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels) {
+                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
   const std::int64_t B = x.size(1), I = weight_ih.size(1), W = weight_hh.size(1);
   TORCH_CHECK(x.size(0) > 0 && B > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
               "block_lstm: x ", x.sizes(), ", h ", h.sizes(), " and c ", c.sizes(), " do not fit weights of ", I,
@@ -329,20 +334,21 @@ LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor
   for (const at::Tensor* t : {&x, &h, &c, &weight_ih, &weight_hh, &bias}) gradient = gradient || t->requires_grad();
   if (gradient && at::GradMode::is_enabled()) {
     TORCH_CHECK(panels.backward.defined(), "block_lstm: these panels were made without a way back");
+    TORCH_CHECK(!for_next_layer, "block_lstm: an output that is rounded for the next layer has no gradient");
     const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &panels);
     return {out[0], out[1], out[2]};
   }
-  return forward_window(x, {}, h, c, bias, panels);
+  return forward_window(x, {}, h, c, bias, panels, for_next_layer);
 }
 
 LstmWindow block_lstm_of_rows(const at::Tensor& rows, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                              const at::Tensor& bias, const LstmPanels& panels) {
+                              const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
   TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm_of_rows has no way back");
   TORCH_CHECK(rows.dim() == 2 && rows.numel() > 0 && places.dim() == 2 && places.numel() > 0 && places.is_contiguous() &&
                   h.size(0) == places.size(1) && c.sizes() == h.sizes(),
               "block_lstm_of_rows: rows ", rows.sizes(), ", places ", places.sizes(), ", h ", h.sizes(), " and c ",
               c.sizes(), " do not fit each other");
-  return forward_window(rows, places, h, c, bias, panels);
+  return forward_window(rows, places, h, c, bias, panels, for_next_layer);
 }
 
 }  // namespace ulmfit::model

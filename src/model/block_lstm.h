@@ -24,20 +24,23 @@ bool has_block_lstm(at::ScalarType type, const at::Tensor& weight_ih, const at::
 LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh);
 
 struct LstmWindow {
-  at::Tensor output;  // [T, B, W]
+  at::Tensor output;  // [T, B, W], float32
   at::Tensor h;       // [B, W], after the last step
   at::Tensor c;       // [B, W]
 };
 
 // x [T, B, I], h and c [B, W], weight_ih [4 W, I], weight_hh [4 W, W], bias [4 W], all float32 on the CPU; gradients flow
 // into all of them. `panels` are those of the two weights, made with gradients on if they are on now. Results depend on no
-// number of threads, except the gradients of weights and x. There is no second derivative.
+// number of threads, except the gradients of weights and x. There is no second derivative. With `for_next_layer`, only
+// without gradients, output and h are rounded as a next layer of the same type would round them, and x may be such an
+// output.
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
-                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels);
+                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels,
+                      bool for_next_layer = false);
 
 // The same bits, without gradients, of x[t, b] = rows[places[t, b]], rows [N, I], places [T, B] int64, contiguous: the
 // input products of a row are made once, however often it occurs.
 LstmWindow block_lstm_of_rows(const at::Tensor& rows, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                              const at::Tensor& bias, const LstmPanels& panels);
+                              const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer = false);
 
 }  // namespace ulmfit::model

@@ -10,7 +10,7 @@ namespace {
 
 // Below, without __restrict the compiler takes each result for a possible input of the next unit and makes no vector code.
 
-template <class Number, bool kKeep>
+template <class Number, bool kOutput, bool kKeep>
 __attribute__((always_inline)) inline void forward_row(const LstmTile& tile, const float* __restrict products,
                                                        const float* __restrict bias, const float* __restrict c,
                                                        float* __restrict next_c, float* __restrict h,
@@ -24,7 +24,7 @@ __attribute__((always_inline)) inline void forward_row(const LstmTile& tile, con
     const float next = f * c[u] + i * g;
     const float out = o * hyperbolic_tangent(next);
     next_c[u] = next;
-    h[u] = out;
+    if constexpr (kOutput) h[u] = out;
     if constexpr (!std::is_same_v<Number, float>) store(state + u, out);
     if constexpr (kKeep) {
       store(gates + u, i);
@@ -65,10 +65,12 @@ __attribute__((always_inline)) inline void forward_rows(const LstmTile& tile, co
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const std::int64_t at = r * tile.width;
     const float* row = products + r * 4 * tile.stride;
-    if (gates == nullptr) {
-      forward_row<Number, false>(tile, row, bias, c + at, next_c + at, h + at, state + at, nullptr);
+    if (h == nullptr) {
+      forward_row<Number, false, false>(tile, row, bias, c + at, next_c + at, nullptr, state + at, nullptr);
+    } else if (gates == nullptr) {
+      forward_row<Number, true, false>(tile, row, bias, c + at, next_c + at, h + at, state + at, nullptr);
     } else {
-      forward_row<Number, true>(tile, row, bias, c + at, next_c + at, h + at, state + at, gates + 4 * at);
+      forward_row<Number, true, true>(tile, row, bias, c + at, next_c + at, h + at, state + at, gates + 4 * at);
     }
   }
 }

@@ -30,7 +30,7 @@ struct BenchPredictOptions {
   stages::Bpt3cDeclaration bpt3c;
   DocumentOptions documents;
   std::int64_t blocks = 5;
-  std::int64_t batch_size = 128;
+  std::int64_t batch_size = 256;
   void declare(config::OptionSet& set);
 };
 ExitCode bench_predict(const BenchPredictOptions& options);

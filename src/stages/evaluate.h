@@ -33,7 +33,7 @@ struct PredictOptions {
   std::string input_format = "lines";
   std::string text_field = "text";
   std::int64_t top = 0;  // 0: all classes
-  std::int64_t batch_size = 128;
+  std::int64_t batch_size = 256;
   std::string device = "auto";
   std::int64_t threads = 0;
   std::string precision = "fp32";

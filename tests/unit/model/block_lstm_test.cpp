@@ -121,6 +121,32 @@ TEST_P(BlockLstmTest, RowsThatOccurSeveralTimesGiveTheSameBits) {
   }
 }
 
+TEST_P(BlockLstmTest, AnOutputForTheNextLayerGivesItTheSameBits) {
+  if (!has_kernels()) return;
+  const Inputs in = inputs_of({6, 5, 12, 100}, true);
+  const Inputs above = inputs_of({6, 5, 100, 20}, true);
+  {
+    const at::NoGradGuard no_grad;
+    const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
+    const LstmPanels panels_above = lstm_panels(GetParam(), above.weight_ih, above.weight_hh);
+    const auto two_layers = [&](bool for_next_layer) {
+      const LstmWindow first = block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels, for_next_layer);
+      EXPECT_EQ(first.output.scalar_type(), for_next_layer ? GetParam() : at::kFloat);
+      EXPECT_EQ(first.h.scalar_type(), at::kFloat);
+      const LstmWindow again =
+          block_lstm(in.x, first.h, first.c, in.weight_ih, in.weight_hh, in.bias, panels, for_next_layer);
+      return block_lstm(again.output, above.h, above.c, above.weight_ih, above.weight_hh, above.bias, panels_above);
+    };
+    const LstmWindow rounded = two_layers(true), expected = two_layers(false);
+    EXPECT_TRUE(same_bits(rounded.output, expected.output));
+    EXPECT_TRUE(same_bits(rounded.h, expected.h));
+    EXPECT_TRUE(same_bits(rounded.c, expected.c));
+  }
+  if (!has_gradients()) return;
+  const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
+  EXPECT_THROW(block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels, true), c10::Error);
+}
+
 TEST_P(BlockLstmTest, OneThreadGivesTheSameBits) {
   if (!has_kernels()) return;
   const int before = at::get_num_threads();
