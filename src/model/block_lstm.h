@@ -11,8 +11,9 @@ namespace ulmfit::model {
 
 // A layer's weights as the kernels want them. Made once a batch; they take no gradient.
 struct LstmPanels {
-  at::Tensor input;      // weight_ih by tiles of units: [tiles, I / p, 4, units, p], p numbers that are multiplied at once
-  at::Tensor recurrent;  // weight_hh likewise: [tiles, W / p, 4, units, p]
+  at::Tensor input;      // weight_ih by tiles of units, g gates in a panel, p numbers that are multiplied at once:
+                         // [tiles, 4 / g, I / p, g, units, p]
+  at::Tensor recurrent;  // weight_hh likewise: [tiles, 4 / g, W / p, g, units, p]
   at::Tensor backward;   // weight_hh for the way back: [tiles, 4 W / p, units, p]; undefined if made without gradients
   at::Tensor weight_ih;  // [4 W, I] rounded, likewise
 };
