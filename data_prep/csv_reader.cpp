@@ -1,10 +1,47 @@
 #include "data_prep/csv_reader.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/error.h"
 
 namespace ulmfit::data_prep {
+namespace {
+
+// The text of the field whose opening quote stands at `at`, if the whole field is quoted; then `at` becomes its end.
+std::optional<std::string> whole_quoted(const std::string& line, std::size_t& at) {
+  std::string text;
+  for (std::size_t from = at + 1;;) {
+    const std::size_t quote = line.find('"', from);
+    if (quote == std::string::npos) return std::nullopt;
+    text.append(line, from, quote - from);
+    from = quote + 2;
+    if (quote + 1 == line.size() || line[quote + 1] == '\t') {
+      at = quote + 1;
+      return text;
+    }
+    if (line[quote + 1] != '"') return std::nullopt;
+    text += '"';
+  }
+}
+
+void parse_tsv(const std::string& line, std::vector<std::string>& fields) {
+  for (std::size_t at = 0;; ++at) {
+    std::optional<std::string> quoted;
+    if (at < line.size() && line[at] == '"') quoted = whole_quoted(line, at);
+    if (quoted) {
+      fields.push_back(std::move(*quoted));
+    } else {
+      const std::size_t end = std::min(line.find('\t', at), line.size());
+      fields.push_back(line.substr(at, end - at));
+      at = end;
+    }
+    if (at == line.size()) return;
+  }
+}
+
+}  // namespace
 
 std::string CsvReader::place() const { return str(lines_.path().string(), ":", first_line_); }
 
@@ -14,17 +51,24 @@ bool CsvReader::next(std::vector<std::string>& fields) {
     if (!lines_.next(line)) return false;
   } while (line.empty());
   first_line_ = lines_.line_number();
-  parse(line, fields);
+  fields.clear();
+  if (is_tsv()) {
+    parse_tsv(line, fields);
+  } else {
+    parse_csv(line, fields);
+  }
   if (width_ == 0) width_ = fields.size();
   if (fields.size() != width_) {
     throw DataError(str("cannot read ", place(), ": expected ", width_, " fields as in the first record, found ",
-                        fields.size(), "; put fields that hold the delimiter or a line end in double quotes"));
+                        fields.size(),
+                        is_tsv() ? "; a field of TSV cannot hold a line end, and a tab only if the whole field is quoted: "
+                                   "write the set as CSV"
+                                 : "; put fields that hold the delimiter or a line end in double quotes"));
   }
   return true;
 }
 
-void CsvReader::parse(std::string& line, std::vector<std::string>& fields) {
-  fields.clear();
+void CsvReader::parse_csv(std::string& line, std::vector<std::string>& fields) {
   for (std::size_t at = 0;;) {
     fields.emplace_back();
     if (at < line.size() && line[at] == '"') {

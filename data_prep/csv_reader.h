@@ -1,5 +1,8 @@
-// Records of a CSV or TSV file by RFC 4180: a field in double quotes may hold the delimiter, line ends (they become LF) and
-// doubled quotes. Empty lines between records are skipped.
+// Records of a CSV or TSV file. CSV is read by RFC 4180: a field in double quotes may hold the delimiter, line ends (they
+// become LF) and doubled quotes. With a tab as delimiter (TSV) a record is one line, and quotes are text (5" disc, "Great"
+// movie), but for a field that is quoted as a whole, as pandas and spreadsheets write it: it begins with a quote, its
+// closing quote stands before the next tab or at the line's end, each quote inside is doubled. Then the outer quotes go,
+// doubled ones become one, and a tab inside belongs to the field. Empty lines between records are skipped.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +19,16 @@ class CsvReader {
   CsvReader(const std::filesystem::path& path, char delimiter, text::CleanCounts& cleaned)
       : lines_(path, cleaned), delimiter_(delimiter) {}
 
-  // Throws DataError with file:line for a quote that is never closed, text behind a closing quote, and a record with
-  // another number of fields than the first.
+  // Throws DataError with file:line for a record with another number of fields than the first and, in CSV, for a quote that
+  // is never closed and text behind a closing quote.
   bool next(std::vector<std::string>& fields);
 
   std::int64_t line_number() const { return first_line_; }  // where the last record begins
   std::string place() const;                                // "file:line"
 
  private:
-  void parse(std::string& line, std::vector<std::string>& fields);
+  bool is_tsv() const { return delimiter_ == '\t'; }
+  void parse_csv(std::string& line, std::vector<std::string>& fields);
   std::size_t quoted_field(std::string& line, std::size_t at, std::string& field);
 
   LineReader lines_;

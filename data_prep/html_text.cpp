@@ -2,10 +2,12 @@
 
 #include <libxml/HTMLparser.h>
 #include <libxml/parser.h>
+#include <libxml/parserInternals.h>
 
 #include <algorithm>
-#include <limits>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "base/error.h"
 
@@ -20,26 +22,40 @@ constexpr std::string_view kBlocks[] = {
     "h5",      "h6",      "header",   "hr",         "legend", "li",      "main",   "menu", "ol",      "p",   "pre",
     "section", "summary", "table",    "tbody",      "tfoot",  "thead",   "tr",     "ul",   "br"};
 
+constexpr std::size_t kLargest = 1'000'000'000;  // bytes of a page: libxml2 decodes into twice as many, counted in an int
+// Elements open at once. libxml2 looks each end tag up among all of them, so 2 MB of stray end tags take half a minute
+// here.
+constexpr std::size_t kDeepest = 25'000;
+
 std::string_view view(const xmlChar* text) { return text == nullptr ? "" : reinterpret_cast<const char*>(text); }
+std::string_view view(const xmlChar* text, int size) {
+  return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(size)};
+}
 
 template <std::size_t N>
 bool among(std::string_view name, const std::string_view (&names)[N]) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-std::string attribute(const xmlNode* node, const char* name) {
-  xmlChar* value = xmlGetProp(node, reinterpret_cast<const xmlChar*>(name));
-  std::string copy(view(value));
-  xmlFree(value);
-  return copy;
+// The value of an element's attribute, given as name, value, name, value, ..., null.
+std::optional<std::string_view> attribute(const xmlChar* const* attributes, std::string_view name) {
+  for (; attributes != nullptr && *attributes != nullptr; attributes += 2) {
+    if (view(attributes[0]) == name) return view(attributes[1]);
+  }
+  return std::nullopt;
 }
 
-bool is_skipped(const xmlNode* node, std::string_view name) {
-  if (among(name, kSkipped)) return true;
-  if (node->properties == nullptr) return false;
-  if (xmlHasProp(node, reinterpret_cast<const xmlChar*>("hidden")) != nullptr) return true;
-  const std::string classes = attribute(node, "class");
-  return classes == "navheader" || classes == "navfooter" || attribute(node, "role") == "navigation";
+bool is_skipped(std::string_view name, const xmlChar* const* attributes) {
+  if (among(name, kSkipped) || attribute(attributes, "hidden")) return true;
+  const auto classes = attribute(attributes, "class");
+  return classes == "navheader" || classes == "navfooter" || attribute(attributes, "role") == "navigation";
+}
+
+// The name without its namespace: Word's <o:p> ends lines as <p> does.
+std::string_view local_name(std::string_view name) {
+  const std::size_t colon = name.find(':');
+  const bool has_prefix = colon != std::string_view::npos && colon != 0 && colon + 1 != name.size();
+  return has_prefix ? name.substr(colon + 1) : name;
 }
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
@@ -76,21 +92,91 @@ class Lines {
   bool blank_ = false;
 };
 
-// Recursion is safe: the parser itself refuses pages nested deeper than 256 elements.
-void walk(const xmlNode* node, bool preformatted, Lines& lines) {
-  for (; node != nullptr; node = node->next) {
-    if (node->type == XML_TEXT_NODE || node->type == XML_CDATA_SECTION_NODE) {
-      lines.add(view(node->content), preformatted);
-    } else if (node->type == XML_ELEMENT_NODE) {
-      const std::string_view name = view(node->name);
-      if (is_skipped(node, name)) continue;
-      const bool block = among(name, kBlocks);
-      if (block) lines.end_line();
-      if (name == "td" || name == "th") lines.add_blank();
-      walk(node->children, preformatted || name == "pre" || name == "textarea", lines);
-      if (block) lines.end_line();
-    }
+// Takes the text from the parser as it reads. No tree is built: libxml2 ends a tree, and with it the text, at 256 open
+// elements (an unclosed <b> or <font> stays open to the end of the page) and at 10 MB of text in one place.
+class PageReader {
+ public:
+  explicit PageReader(xmlParserCtxt& parser) : parser_(parser) {
+    xmlSAXHandler handler{};
+    handler.startElement = [](void* self, const xmlChar* name, const xmlChar** attributes) noexcept {
+      static_cast<PageReader*>(self)->start(local_name(view(name)), attributes);
+    };
+    handler.endElement = [](void* self, const xmlChar*) noexcept { static_cast<PageReader*>(self)->end(); };
+    handler.characters = handler.cdataBlock = [](void* self, const xmlChar* text, int size) noexcept {
+      static_cast<PageReader*>(self)->add(view(text, size));
+    };
+    *parser.sax = handler;
+    parser.userData = this;
   }
+
+  bool too_deep() const { return too_deep_; }
+  std::string take() { return lines_.take(); }
+
+ private:
+  struct Element {
+    bool shown = true;
+    bool block = false;
+    bool preformatted = false;
+  };
+
+  void start(std::string_view name, const xmlChar* const* attributes) {
+    Element element = open_.empty() ? Element() : open_.back();
+    element.shown = element.shown && !is_skipped(name, attributes);
+    element.block = element.shown && among(name, kBlocks);
+    element.preformatted = element.preformatted || name == "pre" || name == "textarea";
+    open_.push_back(element);
+    if (element.block) lines_.end_line();
+    if (element.shown && (name == "td" || name == "th")) lines_.add_blank();
+    if (open_.size() <= kDeepest) return;
+    too_deep_ = true;
+    xmlStopParser(&parser_);
+  }
+  void end() {
+    if (open_.empty()) return;
+    if (open_.back().block) lines_.end_line();
+    open_.pop_back();
+  }
+  void add(std::string_view text) {
+    if (!open_.empty() && open_.back().shown) lines_.add(text, open_.back().preformatted);
+  }
+
+  xmlParserCtxt& parser_;
+  std::vector<Element> open_;  // the page's stack of elements, <html> first
+  Lines lines_;
+  bool too_deep_ = false;
+};
+
+// Why the parser left a part of the page unread; empty if it read all of it.
+std::string unread(xmlParserCtxt& parser, const PageReader& reader) {
+  if (reader.too_deep()) return str("more than ", kDeepest, " elements are open there, none of them closed");
+  if (parser.disableSAX != 0) {
+    const xmlError* error = xmlCtxtGetLastError(&parser);
+    std::string why = error == nullptr || error->message == nullptr ? "no reason given" : error->message;
+    while (!why.empty() && why.back() == '\n') why.pop_back();
+    return str("the HTML parser gave up: ", why);
+  }
+  const xmlParserInput& input = *parser.input;
+  const std::size_t undecoded = input.buf == nullptr || input.buf->raw == nullptr ? 0 : xmlBufUse(input.buf->raw);
+  if (undecoded != 0) return str("its last ", undecoded, " bytes do not go on in the page's charset");
+  const bool only_nul = std::all_of(input.cur, input.end, [](xmlChar c) { return c == 0; });
+  return only_nul ? "" : "a NUL character stands there";
+}
+
+std::string page_text(const std::string& page, bool utf8, const std::string& origin) {
+  if (page.empty()) return {};
+  const std::unique_ptr<xmlParserCtxt, void (*)(xmlParserCtxt*)> parser(
+      xmlCreateMemoryParserCtxt(page.data(), static_cast<int>(page.size())), xmlFreeParserCtxt);
+  if (parser == nullptr) throw DataError(str("cannot read ", origin, ": no memory for an HTML parser"));
+  PageReader reader(*parser);
+  htmlCtxtUseOptions(parser.get(), HTML_PARSE_RECOVER | (utf8 ? HTML_PARSE_IGNORE_ENC : 0));
+  xmlDictSetLimit(parser->dict, 0);  // else names are dropped once all of them have 10 MB
+  parser->html = 1;                  // or the charset is switched as in XML, line by line
+  if (utf8) xmlSwitchToEncoding(parser.get(), xmlFindCharEncodingHandler("UTF-8"));
+  htmlParseDocument(parser.get());
+  const std::string why = unread(*parser, reader);
+  if (why.empty()) return reader.take();
+  throw DataError(str("cannot read ", origin, " behind line ", parser->input->line, ": ", why,
+                      "; mend the page (as UTF-8, without NUL, its tags closed) or leave it out"));
 }
 
 }  // namespace
@@ -98,20 +184,16 @@ void walk(const xmlNode* node, bool preformatted, Lines& lines) {
 std::string html_text(std::string_view html, const std::string& origin, text::CleanCounts& cleaned) {
   static const bool ready = (xmlInitParser(), true);  // once, before any thread parses
   static_cast<void>(ready);
+  xmlSetStructuredErrorFunc(nullptr, [](void*, auto*) {});  // this thread's; else some errors go to standard error
   text::CleanCounts counts;
   std::string page = text::clean_utf8(html, counts);
   const bool utf8 = counts.invalid_utf8 == 0;
   if (!utf8) page = html;
-  if (page.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    throw DataError(str("cannot read ", origin, ": an HTML page of more than 2 GiB; split it"));
+  if (page.size() > kLargest) {
+    throw DataError(str("cannot read ", origin, ": expected an HTML page of at most ", kLargest, " bytes, found ",
+                        page.size(), "; split it"));
   }
-  constexpr int kOptions =
-      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT;
-  const std::unique_ptr<xmlDoc, void (*)(xmlDoc*)> document(
-      htmlReadMemory(page.data(), static_cast<int>(page.size()), nullptr, utf8 ? "UTF-8" : nullptr, kOptions), xmlFreeDoc);
-  Lines lines;
-  if (document != nullptr) walk(xmlDocGetRootElement(document.get()), false, lines);
-  const std::string text = lines.take();
+  const std::string text = page_text(page, utf8, origin);
   if (utf8) cleaned += counts;
   return utf8 ? text : text::clean_utf8(text, cleaned);
 }

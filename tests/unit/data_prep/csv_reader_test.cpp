@@ -50,6 +50,33 @@ TEST(CsvReader, DefectsAreRefusedWithTheirLine) {
               AllOf(HasSubstr("t.csv:4"), HasSubstr("expected 2 fields"), HasSubstr("found 1")));
 }
 
+TEST(CsvReader, ALoneQuoteInTsvIsTextAndKeepsItsRow) {
+  EXPECT_EQ(records("\"lone start\tneg\nnext\tpos\n", '\t'), (Rows{{"\"lone start", "neg"}, {"next", "pos"}}));
+  EXPECT_EQ(records("neg\t\"never closed\npos\tends here\"\n", '\t'),
+            (Rows{{"neg", "\"never closed"}, {"pos", "ends here\""}}));
+  EXPECT_EQ(records("\"\t\"\"\"\n", '\t'), (Rows{{"\t\""}}));
+}
+
+TEST(CsvReader, QuotesInTsvAreTextUnlessTheWholeFieldIsQuoted) {
+  EXPECT_EQ(records("\"Great\" movie\tx\n5\" disc\ty\nz\t\"\n", '\t'),
+            (Rows{{"\"Great\" movie", "x"}, {"5\" disc", "y"}, {"z", "\""}}));
+  EXPECT_EQ(records("\"one\" and \"two\"\tx\n\"a \"b\" c\"\ty\n", '\t'),
+            (Rows{{"\"one\" and \"two\"", "x"}, {"\"a \"b\" c\"", "y"}}));
+}
+
+TEST(CsvReader, UndoesTheQuotingOfPandasInTsv) {
+  EXPECT_EQ(records("\"say \"\"hi\"\"\"\tx\n\"\"\t\"\"\"\"\n", '\t'), (Rows{{"say \"hi\"", "x"}, {"", "\""}}));
+  EXPECT_EQ(records("\"one\ttwo\"\tx\na\t\"b\tc\"\n", '\t'), (Rows{{"one\ttwo", "x"}, {"a", "b\tc"}}));
+  EXPECT_EQ(records("\"a\"\t\n\tb\n", '\t'), (Rows{{"a", ""}, {"", "b"}}));
+}
+
+TEST(CsvReader, TsvRowsOfAnotherWidthAreRefusedWithTheirLine) {
+  EXPECT_THAT(test::message_of<DataError>([] { records("a\tb\n\"1\n2\"\t3\n", '\t'); }),
+              AllOf(HasSubstr("t.csv:2"), HasSubstr("expected 2 fields"), HasSubstr("found 1"), HasSubstr("as CSV")));
+  EXPECT_THAT(test::message_of<DataError>([] { records("a\tb\n\n\"x\ty\tz\n", '\t'); }),
+              AllOf(HasSubstr("t.csv:3"), HasSubstr("found 3")));
+}
+
 TEST(TableReader, TakesColumnsByNameOrNumber) {
   const std::string csv = "id,text,label\n7,hello,x\n";
   EXPECT_EQ(table(csv, TableFormat::kCsv, {"text", "id"}), (Rows{{"hello", "7"}}));

@@ -5,9 +5,18 @@
 namespace ulmfit::data_prep {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
 std::string visible(std::string_view html) {
   text::CleanCounts cleaned;
   return html_text(html, "page.html", cleaned);
+}
+
+std::string repeated(std::string_view part, int times) {
+  std::string text;
+  for (int i = 0; i < times; ++i) text += part;
+  return text;
 }
 
 TEST(HtmlText, TakesVisibleTextInLines) {
@@ -48,10 +57,41 @@ TEST(HtmlText, ReadsUtf8WhateverThePageSaysAndLatin1Else) {
   EXPECT_EQ(visible("<head><meta charset=\"iso-8859-2\"></head><p>\xB1</p>"), "ą");
 }
 
-TEST(HtmlText, SurvivesDeepNesting) {
+TEST(HtmlText, SurvivesDeepNesting) { EXPECT_EQ(visible(repeated("<div>", 20000) + "deep"), "deep"); }
+
+TEST(HtmlText, KeepsAllPostsOfAPageThatClosesNoTag) {
   std::string page;
-  for (int i = 0; i < 20000; ++i) page += "<div>";
-  EXPECT_NO_THROW(visible(page + "deep"));
+  std::string posts;
+  for (int i = 0; i < 200; ++i) {
+    page += str("<font size=2><b>post ", i, "<br>\n");
+    posts += str(i == 0 ? "" : "\n", "post ", i);
+  }
+  EXPECT_EQ(visible(page), posts);
+}
+
+TEST(HtmlText, ReadsOnBehindALongText) {
+  const std::string text = visible("<pre>" + repeated("word ", 2200000) + "</pre><p>behind</p>");
+  EXPECT_EQ(text.size(), 11000006U);
+  EXPECT_THAT(text, ::testing::EndsWith("word\nbehind"));
+  EXPECT_EQ(visible("<p>a<!--" + repeated("x", 11000000) + "--><i title='" + repeated("y", 11000000) + "'>b</i>"), "ab");
+}
+
+TEST(HtmlText, ReadsATagOfManyAttributes) {
+  std::string page = "<p>a<i";
+  for (int i = 0; i < 5000; ++i) page += str(" a", i, "=1");
+  EXPECT_EQ(visible(page + ">b</i>c"), "abc");
+  EXPECT_EQ(visible(page + " hidden>b</i>c"), "ac");
+}
+
+TEST(HtmlText, IgnoresThePrefixOfAnElement) { EXPECT_EQ(visible("<i>a<o:p>b</o:p>c<svg:svg>d</svg:svg></i>"), "a\nb\nc"); }
+
+TEST(HtmlText, RefusesAPageThatCannotBeReadToItsEnd) {
+  const auto refusal = [](const std::string& page) { return test::message_of<DataError>([&] { visible(page); }); };
+  EXPECT_THAT(refusal("one\n" + repeated("<b>", 100000)),
+              AllOf(HasSubstr("cannot read page.html behind line 2"), HasSubstr("more than 25000 elements are open")));
+  EXPECT_THAT(refusal("<meta charset=windows-1252><p>caf\xE9</p>\n<p>\x81 lost</p>"),
+              AllOf(HasSubstr("page.html behind line"), HasSubstr("do not go on in the page's charset")));
+  EXPECT_THAT(refusal(std::string("<p>caf\xE9 <b\0>lost</b>", 20)), AllOf(HasSubstr("page.html"), HasSubstr("NUL")));
 }
 
 TEST(HtmlText, CountsWhatWasCleaned) {
