@@ -18,8 +18,9 @@ double random_normal(const RandomKey& key, std::uint64_t index) {
 
 std::uint64_t keep_threshold(double drop) { return static_cast<std::uint64_t>(std::llround((1.0 - drop) * 4294967296.0)); }
 
-ULMFIT_CPU_CLONES
-void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_t n) {
+namespace {
+
+__attribute__((always_inline)) inline void fill_mask(const RandomKey& key, double drop, float* out, std::size_t n) {
   const std::uint64_t threshold = keep_threshold(drop);
   const auto scale = static_cast<float>(1.0 / (1.0 - drop));
   // Sixteen blocks at once in structure-of-arrays form, so that the compiler turns a round into vector instructions.
@@ -62,6 +63,12 @@ void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_
     const PhiloxBlock b = random_block(key, block);
     for (std::size_t j = 0; j < 4 && i + j < n; ++j) out[i + j] = b[j] < threshold ? scale : 0.0F;
   }
+}
+
+}  // namespace
+
+void fill_dropout_mask(const RandomKey& key, double drop, float* out, std::size_t n) {
+  run_cpu_clone<fill_mask>(key, drop, out, n);
 }
 
 std::vector<std::uint32_t> random_permutation(const RandomKey& key, std::uint32_t n) {

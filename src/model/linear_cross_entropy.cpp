@@ -70,7 +70,18 @@ class PlainProducts {
  public:
   explicit PlainProducts(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
   void logits(const at::Tensor& hidden, at::Tensor& logits) const { at::mm_out(logits, hidden, transposed_); }
-  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { at::mm_out(out, gradient, weight_); }
+  // On CPUs in parts: some products add up all words of the vocabulary one after the other, and what is added last, to a
+  // sum that is many times larger, loses its digits. (Measured with AVX2, one row and 40,000 words: 5e-5 from float64, in
+  // parts 9e-7.)
+  void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const {
+    constexpr std::int64_t kWords = 1024;
+    const std::int64_t words = out.is_cpu() ? std::min(kWords, weight_.size(0)) : weight_.size(0);
+    at::mm_out(out, gradient.narrow(1, 0, words), weight_.narrow(0, 0, words));
+    for (std::int64_t first = words; first < weight_.size(0); first += words) {
+      const std::int64_t count = std::min(words, weight_.size(0) - first);
+      out.add_(at::mm(gradient.narrow(1, first, count), weight_.narrow(0, first, count)));
+    }
+  }
   void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
     weight_.mutable_grad().addmm_(gradient.t(), hidden);
   }

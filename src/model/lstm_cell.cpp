@@ -75,23 +75,10 @@ __attribute__((always_inline)) inline void forward_rows(const LstmTile& tile, co
   }
 }
 
-}  // namespace
-
-ULMFIT_CPU_CLONES
-void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,
-               float* state, float* gates) {
-  forward_rows(tile, products, bias, c, next_c, h, state, gates);
-}
-
-ULMFIT_CPU_CLONES
-void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,
-               c10::BFloat16* state, c10::BFloat16* gates) {
-  forward_rows(tile, products, bias, c, next_c, h, state, gates);
-}
-
-ULMFIT_CPU_CLONES
-void lstm_cell_backward(const LstmTile& tile, const float* products, const float* h_gradient, const c10::BFloat16* gates,
-                        const float* c, const float* next_c, float* c_gradient, c10::BFloat16* gate_gradient) {
+__attribute__((always_inline)) inline void backward_rows(const LstmTile& tile, const float* products,
+                                                         const float* h_gradient, const c10::BFloat16* gates,
+                                                         const float* c, const float* next_c, float* c_gradient,
+                                                         c10::BFloat16* gate_gradient) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const std::int64_t at = r * tile.width;
     if (products == nullptr) {
@@ -102,6 +89,23 @@ void lstm_cell_backward(const LstmTile& tile, const float* products, const float
                          c_gradient + at, gate_gradient + 4 * at);
     }
   }
+}
+
+}  // namespace
+
+void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,
+               float* state, float* gates) {
+  run_cpu_clone<forward_rows<float>>(tile, products, bias, c, next_c, h, state, gates);
+}
+
+void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,
+               c10::BFloat16* state, c10::BFloat16* gates) {
+  run_cpu_clone<forward_rows<c10::BFloat16>>(tile, products, bias, c, next_c, h, state, gates);
+}
+
+void lstm_cell_backward(const LstmTile& tile, const float* products, const float* h_gradient, const c10::BFloat16* gates,
+                        const float* c, const float* next_c, float* c_gradient, c10::BFloat16* gate_gradient) {
+  run_cpu_clone<backward_rows>(tile, products, h_gradient, gates, c, next_c, c_gradient, gate_gradient);
 }
 
 }  // namespace ulmfit::model

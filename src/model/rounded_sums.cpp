@@ -12,10 +12,12 @@
 namespace ulmfit::model {
 namespace {
 
-ULMFIT_CPU_CLONES
-void add_row(float* __restrict sum, const c10::BFloat16* __restrict part, std::int64_t count) {
+__attribute__((always_inline)) inline void add_row(float* __restrict sum, const c10::BFloat16* __restrict part,
+                                                   std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) sum[i] += widened(part[i]);
 }
+
+void add(float* sum, const c10::BFloat16* part, std::int64_t count) { run_cpu_clone<add_row>(sum, part, count); }
 
 constexpr std::int64_t kGrain = 2048;  // floats that stay in the first-level cache
 
@@ -31,7 +33,7 @@ void add_rounded(at::Tensor sum, const at::Tensor& part) {
   auto* to = sum.mutable_data_ptr<float>();
   const auto* from = part.const_data_ptr<at::BFloat16>();
   at::parallel_for(0, sum.numel(), kGrain,
-                   [&](std::int64_t begin, std::int64_t end) { add_row(to + begin, from + begin, end - begin); });
+                   [&](std::int64_t begin, std::int64_t end) { add(to + begin, from + begin, end - begin); });
 }
 
 void add_rounded_rows(at::Tensor sum, const at::Tensor& part) {
@@ -46,7 +48,7 @@ void add_rounded_rows(at::Tensor sum, const at::Tensor& part) {
   const auto* from = part.const_data_ptr<at::BFloat16>();
   at::parallel_for(0, (cols + kGrain - 1) / kGrain, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t first = begin * kGrain; first < std::min(end * kGrain, cols); first += kGrain) {
-      for (std::int64_t r = 0; r < rows; ++r) add_row(to + first, from + r * cols + first, std::min(kGrain, cols - first));
+      for (std::int64_t r = 0; r < rows; ++r) add(to + first, from + r * cols + first, std::min(kGrain, cols - first));
     }
   });
 }

@@ -63,11 +63,9 @@ void clear(Number* row, std::int64_t cols) {
   for (std::int64_t j = 0; j < cols; ++j) row[j] = Number(0.0F);
 }
 
-}  // namespace
-
-ULMFIT_CPU_CLONES
-void softmax_rows(float* logits, std::int64_t rows, std::int64_t cols, std::int64_t stride, const float* bias,
-                  const std::int64_t* target, float* loss, float scale, bool with_gradient) {
+__attribute__((always_inline)) inline void float_rows(float* logits, std::int64_t rows, std::int64_t cols,
+                                                      std::int64_t stride, const float* bias, const std::int64_t* target,
+                                                      float* loss, float scale, bool with_gradient) {
   for (std::int64_t r = 0; r < rows; ++r) {
     float* row = logits + r * stride;
     loss[r] = target[r] < 0 ? 0 : softmax_row(row, row, cols, bias, target[r], scale, with_gradient);
@@ -75,15 +73,28 @@ void softmax_rows(float* logits, std::int64_t rows, std::int64_t cols, std::int6
   }
 }
 
-ULMFIT_CPU_CLONES
+__attribute__((always_inline)) inline void bfloat16_rows(c10::BFloat16* logits, float* work, std::int64_t rows,
+                                                         std::int64_t cols, std::int64_t stride, const float* bias,
+                                                         const std::int64_t* target, float* loss, float scale,
+                                                         bool with_gradient) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    c10::BFloat16* row = logits + r * stride;
+    loss[r] = target[r] < 0 ? 0 : softmax_row(row, work, cols, bias, target[r], scale, with_gradient);
+    if (target[r] < 0 && with_gradient) clear(row, cols);
+  }
+}
+
+}  // namespace
+
+void softmax_rows(float* logits, std::int64_t rows, std::int64_t cols, std::int64_t stride, const float* bias,
+                  const std::int64_t* target, float* loss, float scale, bool with_gradient) {
+  run_cpu_clone<float_rows>(logits, rows, cols, stride, bias, target, loss, scale, with_gradient);
+}
+
 void softmax_rows(c10::BFloat16* logits, std::int64_t rows, std::int64_t cols, std::int64_t stride, const float* bias,
                   const std::int64_t* target, float* loss, float scale, bool with_gradient) {
   std::vector<float> work(static_cast<std::size_t>(cols));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    c10::BFloat16* row = logits + r * stride;
-    loss[r] = target[r] < 0 ? 0 : softmax_row(row, work.data(), cols, bias, target[r], scale, with_gradient);
-    if (target[r] < 0 && with_gradient) clear(row, cols);
-  }
+  run_cpu_clone<bfloat16_rows>(logits, work.data(), rows, cols, stride, bias, target, loss, scale, with_gradient);
 }
 
 }  // namespace ulmfit::model
