@@ -11,15 +11,15 @@ namespace ulmfit {
 namespace {
 
 std::atomic<bool> requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch only such");
+std::atomic<int> scopes = 0;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "a signal handler may touch only such");
 
 extern "C" void on_stop_signal(int number) {
-  if (requested.exchange(true)) ::_exit(128 + number);
+  if (scopes == 0 || requested.exchange(true)) ::_exit(128 + number);
 }
 
-}  // namespace
-
-void install_stop_signal(bool under_launcher) {
+void wait_for_signals(bool under_launcher) {
   static bool installed = false;
   if (installed) return;
   installed = true;
@@ -45,6 +45,15 @@ void install_stop_signal(bool under_launcher) {
     for (int number = 0; ::sigwait(&signals, &number) == 0;) on_stop_signal(number);
   }).detach();
 }
+
+}  // namespace
+
+StopSignalScope::StopSignalScope(bool under_launcher) {
+  ++scopes;
+  wait_for_signals(under_launcher);
+}
+
+StopSignalScope::~StopSignalScope() { --scopes; }
 
 bool stop_requested() noexcept { return requested; }
 

@@ -4,11 +4,19 @@
 
 namespace ulmfit {
 
-// Lets a thread of its own wait for the signals, which are blocked in the calling thread and all that it starts
-// later. Under a launcher (`under_launcher`), TERM and INT keep their defaults. A second signal exits at once with
-// 128 + its number. To be called before threads start; calls after the first do nothing.
-void install_stop_signal(bool under_launcher);
+// While one lives, the signals only ask for a stop; a second one ends the process at once with 128 + its number. Before the
+// first has been made a signal does what it does by default, between two it ends the process with 128 + its number: what
+// does not look at stop_requested() must not outlive a signal, or its half work passes for the whole.
+class StopSignalScope {
+ public:
+  // Lets a thread of its own wait for the signals, which are blocked in the calling thread and all that it starts later:
+  // the first is to be made before threads start. Under a launcher (`under_launcher`), TERM and INT keep their defaults.
+  explicit StopSignalScope(bool under_launcher);
+  ~StopSignalScope();
+  StopSignalScope(const StopSignalScope&) = delete;
+  StopSignalScope& operator=(const StopSignalScope&) = delete;
+};
 
-bool stop_requested() noexcept;
+bool stop_requested() noexcept;  // by a signal within any scope
 
 }  // namespace ulmfit

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/log.h"
+#include "base/output.h"
 #include "config/option_set.h"
 
 namespace ulmfit::commands {
@@ -68,7 +69,9 @@ int dispatch(const Arguments& arguments) {
       throw ConfigError(str("there is no command '", name, "'; did you mean ", config::nearest(name, names),
                             "? (ulmfit --help lists all)"));
     }
-    return static_cast<int>(found->run({arguments.begin() + 1, arguments.end()}));
+    const ExitCode code = found->run({arguments.begin() + 1, arguments.end()});
+    if (code == ExitCode::kDone) flush_output(std::cout);
+    return static_cast<int>(code);
   } catch (const Error& e) {
     return fail(name, e, e.code());
   } catch (const std::bad_alloc& e) {

@@ -15,7 +15,7 @@ ExitCode tokenize(const Arguments& arguments) {
     return ExitCode::kDone;
   }
   const text::TextPipeline pipeline(text_arguments.resolved());
-  for (std::string line; std::getline(std::cin, line);) {
+  for (std::string line; std::cout && std::getline(std::cin, line);) {
     bool first = true;
     for (const auto& token : pipeline.tokenize(line)) {
       if (!first) std::cout << ' ';

@@ -133,6 +133,13 @@ void OptionSet::add_alias(const std::string& alias, const std::string& key) {
 
 void OptionSet::require(const std::string& key) { required_.push_back(key); }
 
+void OptionSet::add_value_of_older_runs(const std::string& key, std::string value) {
+  entry(key);
+  for (Entry& e : entries_) {
+    if (e.key == key) e.older = std::move(value);
+  }
+}
+
 const OptionSet::Entry& OptionSet::entry(const std::string& key) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
   if (found == entries_.end()) throw std::logic_error("option not declared: " + key);
@@ -151,6 +158,14 @@ std::string OptionSet::resolve(const std::string& name) const {
   }
   throw ConfigError(str("ulmfit ", command_, " has no option --", name, "; did you mean --", nearest(name, known),
                         "? (ulmfit ", command_, " --help lists all)"));
+}
+
+std::vector<std::string> OptionSet::keys(OnResume resume) const {
+  std::vector<std::string> found;
+  for (const auto& e : entries_) {
+    if (e.resume == resume) found.push_back(e.key);
+  }
+  return found;
 }
 
 bool OptionSet::given(const std::string& key) const { return std::find(given_.begin(), given_.end(), key) != given_.end(); }

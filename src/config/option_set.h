@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,12 +56,17 @@ class OptionSet {
   // `--alias` means `--key`.
   void add_alias(const std::string& alias, const std::string& key);
   void require(const std::string& key);  // parse() refuses a command line without it
+  // Runs older than the option did what they would do with this value of it: differences() takes it where the saved
+  // configuration lacks the key. Every option that is added to a stage from now on says it.
+  void add_value_of_older_runs(const std::string& key, std::string value);
 
   struct Parsed {
     bool help = false;  // --help was given: nothing else was checked
   };
   // Reads `arguments` (without program and command names), and the file of --config if given. Throws ConfigError.
   Parsed parse(const std::vector<std::string>& arguments);
+
+  std::vector<std::string> keys(OnResume resume) const;
 
   bool given(const std::string& key) const;  // set by command line or file, not by default
 
@@ -74,8 +80,10 @@ class OptionSet {
     std::string before;  // several values joined by blanks; "nothing" for none
     std::string now;
     OnResume resume = OnResume::kMustMatch;
+    bool by_default = false;  // nobody asked for the value now
   };
   // Keys whose value in `saved` (a text that to_config() wrote) differs from the value now, of those that may not change.
+  // So does a key that `saved` lacks, unless its value in older runs is known, and one that this program does not know.
   std::vector<Difference> differences(const std::string& saved) const;
 
  private:
@@ -87,6 +95,7 @@ class OptionSet {
     bool list = false;
     OnResume resume = OnResume::kMustMatch;
     std::string default_text;
+    std::optional<std::string> older;  // add_value_of_older_runs
     std::function<void(const std::vector<std::string>&)> assign;
     std::function<std::vector<std::string>()> values;
   };

@@ -120,12 +120,22 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
     for (const auto& value : list) text += (text.empty() ? "" : " ") + value;
     return text.empty() ? std::string("nothing") : text;
   };
+  // A list without values is not in the file. Any other key that it lacks is an option that came later.
+  const auto value_before = [&](const Entry& e) {
+    if (before.contains(e.key)) return joined(before.at(e.key));
+    if (e.list) return joined({});
+    return e.older ? joined({*e.older}) : "not recorded, the run is older than the option,";
+  };
   std::vector<Difference> found;
   for (const auto& e : entries_) {
-    // A key that the file lacks is an option that came later: the run had its default.
-    const auto old = before.contains(e.key) ? joined(before.at(e.key)) : joined({e.default_text});
+    if (e.resume == OnResume::kMayChange) continue;
+    const auto old = value_before(e);
     const auto now = joined(e.values());
-    if (e.resume != OnResume::kMayChange && old != now) found.push_back({e.key, old, now, e.resume});
+    if (old != now) found.push_back({e.key, old, now, e.resume, !given(e.key)});
+  }
+  for (const auto& [key, values] : before) {
+    const bool known = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+    if (!known) found.push_back({key, joined(values), "an option that this program does not have", OnResume::kMustMatch});
   }
   return found;
 }

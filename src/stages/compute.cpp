@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 #include "base/machine.h"
-#include "base/stop_signal.h"
 #include "comm/launch.h"
 #include "comm/tree_sum.h"
 
@@ -59,7 +58,6 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
   static const bool one_interop_thread = (at::set_num_interop_threads(1), true);
   static_cast<void>(one_interop_thread);
   reproducible_kernels(options.reproducible);
-  install_stop_signal(comm::read_launch_environment().under_launcher);
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
     std::int64_t threads = options.threads;
     if (options.reproducible) threads = 1;

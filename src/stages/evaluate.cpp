@@ -173,6 +173,7 @@ ExitCode evaluate(const EvaluateOptions& options) {
         throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(),
                             "; prepare the data with --vocab ", model.folder.string()));
       }
+      check_same_text(model, corpus, options.data);
     }
     json result;
     if (models.front().info.kind == StageKind::kLanguageModel) {

@@ -31,8 +31,8 @@ ExitCode evaluate(const EvaluateOptions& options);
 struct PredictOptions {
   std::vector<std::string> models;
   std::string input_format = "lines";
-  std::string text_field = "text";
-  std::int64_t top = 0;  // 0: all classes
+  std::vector<std::string> text_fields;  // none: "text", or the columns that the model was trained on
+  std::int64_t top = 0;                  // 0: all classes
   std::int64_t batch_size = 256;
   std::string device = "auto";
   std::int64_t threads = 0;

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <ostream>
 
-#include "base/log.h"
-#include "base/stop_signal.h"
+#include "base/output.h"
+#include "data_prep/table_reader.h"
 #include "model/document_pooling.h"
 #include "stages/compute.h"
 #include "stages/evaluate.h"
@@ -25,9 +25,32 @@ struct Request {
   std::string error;
 };
 
-Request read_request(const std::string& line, const PredictOptions& options) {
+// The fields of a JSON object that make up a text, for models trained on `columns`.
+std::vector<std::string> text_fields(const PredictOptions& options, const std::vector<std::string>& columns) {
+  const bool lines = options.input_format == "lines";
+  const auto refuse = [&](const std::string& what) {
+    std::string names;
+    for (const auto& column : columns) names += (names.empty() ? "" : ", ") + column;
+    return ConfigError(str("the model was trained on texts of ", columns.size(), " columns (", names, "), ", what));
+  };
+  if (columns.size() > 1 && lines) {
+    throw refuse("a line is one text: give --input-format=jsonl and objects with a field for each column");
+  }
+  if (!options.text_fields.empty()) {
+    if (options.text_fields.size() == columns.size()) return options.text_fields;
+    throw refuse(str("--text-field names ", options.text_fields.size(), " fields: give one a column, in that order"));
+  }
+  if (columns.size() == 1) return {"text"};
+  const auto number = [](const std::string& name) { return name.find_first_not_of("0123456789") == std::string::npos; };
+  if (std::any_of(columns.begin(), columns.end(), number)) {
+    throw refuse("known by their numbers: name the fields, in that order, by --text-field FIELD FIELD...");
+  }
+  return columns;
+}
+
+Request read_request(const std::string& line, bool is_text, const std::vector<std::string>& fields) {
   Request request;
-  if (options.input_format == "lines") {
+  if (is_text) {
     request.text = line;
     return request;
   }
@@ -35,11 +58,18 @@ Request read_request(const std::string& line, const PredictOptions& options) {
   if (!request.fields.is_object()) {
     request.fields = json::object();
     request.error = "not a JSON object";
-  } else if (!request.fields.contains(options.text_field) || !request.fields[options.text_field].is_string()) {
-    request.error = "no text field \"" + options.text_field + "\"";
-  } else {
-    request.text = request.fields[options.text_field].get<std::string>();
+    return request;
   }
+  std::vector<std::string> values;
+  for (const auto& field : fields) {
+    const auto found = request.fields.find(field);
+    if (found == request.fields.end() || !found->is_string()) {
+      request.error = "no text field \"" + field + "\"";
+      return request;
+    }
+    values.push_back(found->get<std::string>());
+  }
+  request.text = data_prep::join_fields(values, values.size());
   return request;
 }
 
@@ -98,6 +128,24 @@ json answer(const Request& request, const float* p, const std::vector<std::strin
   return line;
 }
 
+std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Device device) {
+  std::vector<Classifier> models;
+  for (const auto& path : options.models) {
+    Stage stage = read_stage(path, device);
+    stage.encoder->set_precision(use_precision(options.precision, device));
+    if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
+    const ClassifierInfo& info = *stage.info.classifier;
+    const ClassifierInfo& first = models.empty() ? info : *models.front().stage.info.classifier;
+    if (info.labels != first.labels || info.text_columns.size() != first.text_columns.size()) {
+      throw CheckpointError(
+          str(path, " and ", options.models.front(), " have different classes or columns of text and cannot be averaged"));
+    }
+    auto weights = stage.encoder->batch_weights(0, nullptr);
+    models.push_back({std::move(stage), std::move(weights)});
+  }
+  return models;
+}
+
 }  // namespace
 
 void PredictOptions::declare(config::OptionSet& set) {
@@ -105,7 +153,10 @@ void PredictOptions::declare(config::OptionSet& set) {
   set.require("model");
   set.add_choice("input-format", input_format, {"lines", "jsonl"},
                  "one text a line, or one JSON object a line whose other fields are passed through");
-  set.add("text-field", text_field, "the field of a JSON object that holds the text");
+  set.add(
+      "text-field", text_fields,
+      "the field of a JSON object that holds the text; of a model trained on several columns, the fields in their order "
+      "(default: text, or the names of the columns)");
   set.add("top", top, "probabilities of that many classes; 0: all", {.min = 0});
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
   set.add("train.threads", threads, "CPU threads; 0: all cores", {.min = 0, .max = 4096});
@@ -120,35 +171,27 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
   run.precision = options.precision;
   return on_ranks(run, [&](comm::Communicator& comm) {
     at::NoGradGuard no_grad;
-    std::vector<Classifier> models;
-    for (const auto& path : options.models) {
-      Stage stage = read_stage(path, comm.device());
-      stage.encoder->set_precision(use_precision(run.precision, comm.device()));
-      if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
-      if (!models.empty() && stage.info.classifier->labels != models.front().stage.info.classifier->labels) {
-        throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
-      }
-      auto weights = stage.encoder->batch_weights(0, nullptr);
-      models.push_back({std::move(stage), std::move(weights)});
-    }
-    const auto& labels = models.front().stage.info.classifier->labels;
+    const std::vector<Classifier> models = read_classifiers(options, comm.device());
+    const ClassifierInfo& first = *models.front().stage.info.classifier;
+    const std::vector<std::string> fields = text_fields(options, first.text_columns);
+    const bool is_text = options.input_format == "lines";
     std::string line;
-    while (!stop_requested() && std::getline(in, line)) {
+    while (std::getline(in, line)) {
       // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
-      std::vector<Request> requests{read_request(line, options)};
+      std::vector<Request> requests{read_request(line, is_text, fields)};
       while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 &&
              std::getline(in, line)) {
-        requests.push_back(read_request(line, options));
+        requests.push_back(read_request(line, is_text, fields));
       }
       std::vector<double> unknown(requests.size());
       const at::Tensor p = probabilities_of(models, requests, unknown);
       const auto* row = p.const_data_ptr<float>();
-      for (std::size_t i = 0; i < requests.size(); ++i, row += labels.size()) {
-        out << answer(requests[i], row, labels, unknown[i], options.top)
+      for (std::size_t i = 0; i < requests.size(); ++i, row += first.labels.size()) {
+        out << answer(requests[i], row, first.labels, unknown[i], options.top)
                    .dump(-1, ' ', false, json::error_handler_t::replace)
             << '\n';
       }
-      out.flush();
+      flush_output(out);
     }
     return ExitCode::kDone;
   });

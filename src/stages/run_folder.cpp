@@ -5,11 +5,14 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/manifest.h"
+#include "stages/run_identity.h"
 
 namespace ulmfit::stages {
 namespace {
 
+// A run that is alive there keeps its folder: its lock is taken first, and moves with the folder.
 void move_aside(const fs::path& folder) {
+  const FolderLock lock(folder);
   for (int n = 1;; ++n) {
     const fs::path aside = folder.string() + ".old-" + std::to_string(n);
     if (fs::exists(aside)) continue;
@@ -21,7 +24,10 @@ void move_aside(const fs::path& folder) {
 
 std::string told(const std::vector<config::OptionSet::Difference>& differences) {
   std::string text;
-  for (const auto& d : differences) text += str("\n  ", d.key, ": ", d.before, " in the run folder, ", d.now, " now");
+  for (const auto& d : differences) {
+    text += str("\n  ", d.key, ": ", d.before, " in the run folder, ", d.now, " now");
+    if (d.by_default) text += " (not given: the default)";
+  }
   return text;
 }
 
@@ -42,11 +48,18 @@ fs::path normal(const fs::path& folder) {
   return path.has_filename() ? path : path.parent_path();
 }
 
+// A checkpoint or a stage stands in the folder.
+bool holds_training(const fs::path& folder) {
+  const fs::path checkpoints = folder / "checkpoints";
+  return fs::exists(folder / "stage") || (fs::exists(checkpoints) && !fs::is_empty(checkpoints));
+}
+
 // Refuses a folder that holds something else than a run.
 void check_new(const fs::path& folder) {
   if (!fs::exists(folder) || fs::is_empty(folder)) return;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename() == ".lock") continue;
+    const fs::path name = entry.path().filename();
+    if (name == ".lock" || name == "config.cfg.tmp") continue;  // of a run that was killed before it wrote config.cfg
     throw ConfigError(
         str("--output ", folder.string(), " has files but is not a run folder (no config.cfg); give another folder"));
   }
@@ -54,7 +67,8 @@ void check_new(const fs::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Communicator& comm)
+RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Facts& inputs,
+                     const comm::Communicator& comm)
     : folder_(normal(run.output)) {
   if (comm.rank() != 0) return;
   if (run.extend && run.restart) {
@@ -67,12 +81,13 @@ RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const 
   if (!old && run.extend) throw ConfigError(str("--extend: there is no run in ", folder_.string(), "; check --output"));
   make_directories(folder_);
   lock_ = std::make_unique<FolderLock>(folder_);
-  if (!old) {
+  if (old) {
+    changes_ = set.differences(read_file(config));
+    check_differences(changes_, run, folder_);
+  } else {
     write_file_atomic(config, set.to_config());
-    return;
   }
-  changes_ = set.differences(read_file(config));
-  check_differences(changes_, run, folder_);
+  RunIdentity(folder_).check_inputs(inputs, holds_training(folder_));
 }
 
 void RunFolder::extend(const config::OptionSet& set) {
@@ -90,9 +105,10 @@ bool RunFolder::finished(const fs::path& path) {
 }
 
 bool nothing_to_do(const RunOptions& run, const std::string& command, const config::OptionSet& set,
-                   comm::Communicator& comm) {
+                   const std::function<comm::Facts()>& known_inputs, comm::Communicator& comm) {
   if (run.dry_run || run.restart) return false;
-  const bool done = comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, comm).changes().empty();
+  const bool done =
+      comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, known_inputs(), comm).changes().empty();
   if (!comm.broadcast_flag(done, 0)) return false;
   log::info(command, str(run.output, " is finished: nothing to do (--restart trains anew, --extend longer)"));
   return true;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "comm/communicator.h"
+#include "comm/world_check.h"
 #include "config/option_set.h"
 #include "stages/options.h"
 
@@ -15,10 +17,11 @@ namespace ulmfit::stages {
 
 class RunFolder {
  public:
-  // Rank 0 creates the folder run.output (or moves an old one aside for --restart), locks it, and compares the saved
-  // configuration with `set`: ConfigError lists the keys that differ, apart from those that --extend may change. The other
-  // ranks touch nothing. Collective only through the errors it throws.
-  RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Communicator& comm);
+  // Rank 0 creates the folder run.output, or moves an old one aside for --restart, and holds its lock: CheckpointError if
+  // another run does. In an old folder it compares the saved configuration with `set` (ConfigError lists the keys that
+  // differ, apart from those that --extend may change) and `inputs` with those recorded (run_identity.h). The other ranks
+  // touch nothing. Collective only through the errors it throws.
+  RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Facts& inputs, const comm::Communicator& comm);
 
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
@@ -37,9 +40,9 @@ class RunFolder {
   std::vector<config::OptionSet::Difference> changes_;
 };
 
-// True, and said, when run.output holds the finished stage that `set` asks for. Throws as RunFolder does. Decided by rank
-// 0; collective.
+// True, and said, when run.output holds the finished stage that `set` asks for, made of `known_inputs`: what can still be
+// read of the inputs, for those of a finished stage may be gone. Throws as RunFolder does. Decided by rank 0; collective.
 bool nothing_to_do(const RunOptions& run, const std::string& command, const config::OptionSet& set,
-                   comm::Communicator& comm);
+                   const std::function<comm::Facts()>& known_inputs, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

@@ -22,6 +22,17 @@ using nlohmann::json;
 constexpr double kProbeTolerance = 1e-3;
 constexpr std::int64_t kProbeTokens = 48;
 
+// Stages of older programs have them only among the facts of the data that they were trained on.
+std::vector<std::string> text_columns_of(const json& stage) {
+  using Columns = std::vector<std::string>;
+  const json& classifier = stage.at("classifier");
+  if (classifier.contains("text_columns")) return classifier.at("text_columns").get<Columns>();
+  const json::json_pointer in_facts("/facts/data/request/text_columns");
+  const json& lineage = stage.at("lineage");
+  const bool known = !lineage.empty() && lineage.back().contains(in_facts);
+  return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
+}
+
 // The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
 // Full float32 while alive: a stage is checked alike whatever it was trained in.
 class FullPrecision {
@@ -91,7 +102,8 @@ StageInfo from_json(const json& j, const fs::path& file) {
     info.classifier = ClassifierInfo{c.at("labels").get<std::vector<std::string>>(),
                                      c.at("head_widths").get<std::vector<std::int64_t>>(),
                                      {c.at("window").get<std::int64_t>(), c.at("length").get<std::int64_t>(),
-                                      c.at("detach").get<bool>(), c.at("pool_all").get<bool>()}};
+                                      c.at("detach").get<bool>(), c.at("pool_all").get<bool>()},
+                                     text_columns_of(j)};
     if (info.classifier->head_widths.size() < 2 ||
         info.classifier->head_widths.back() != static_cast<std::int64_t>(info.classifier->labels.size())) {
       throw CheckpointError(str(file.string(), ": the head does not fit ", info.classifier->labels.size(), " labels"));
@@ -144,18 +156,28 @@ json to_json(const StageInfo& info) {
     j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
   if (info.classifier) {
     const auto& c = *info.classifier;
-    j["classifier"] = {{"labels", c.labels},       {"head_widths", c.head_widths}, {"window", c.bpt3c.window},
-                       {"length", c.bpt3c.length}, {"detach", c.bpt3c.detach},     {"pool_all", c.bpt3c.pool_all}};
+    j["classifier"] = {{"labels", c.labels},
+                       {"head_widths", c.head_widths},
+                       {"window", c.bpt3c.window},
+                       {"length", c.bpt3c.length},
+                       {"detach", c.bpt3c.detach},
+                       {"pool_all", c.bpt3c.pool_all},
+                       {"text_columns", c.text_columns}};
   }
   return j;
 }
 
-Stage read_stage(const fs::path& path, at::Device device) {
+fs::path finished_stage_in(const fs::path& path) {
   const fs::path folder = fs::exists(path / "stage") ? path / "stage" : path;
   if (!fs::exists(folder / kManifestName)) {
     throw CheckpointError(str("no finished stage in ", path.string(), ": expected ", (folder / kManifestName).string(),
                               "; give a folder that pretrain, finetune-lm or train-classifier has finished"));
   }
+  return folder;
+}
+
+Stage read_stage(const fs::path& path, at::Device device) {
+  const fs::path folder = finished_stage_in(path);
   check_manifest<CheckpointError>(folder, /*checksums=*/true);
   Stage stage;
   stage.folder = folder;
@@ -186,6 +208,13 @@ Stage read_stage(const fs::path& path, at::Device device) {
     throw CheckpointError(str("cannot read stage ", folder.string(), ": ", e.what()));
   }
   return stage;
+}
+
+void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const fs::path& folder) {
+  if (stage.text->fingerprint() == corpus.text_fingerprint) return;
+  throw DataError(str(folder.string(), " was made with other text rules or another tokenizer than the stage ",
+                      stage.folder.string(), "; prepare it with --vocab ", stage.folder.string(),
+                      " or the same --tokenizer and --rules"));
 }
 
 void write_stage(const fs::path& folder, const StageInfo& info, const model::AwdLstm& encoder, model::PoolingHead* head,

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "data/corpus_folder.h"
 #include "model/awd_lstm.h"
 #include "model/document_pooling.h"
 #include "model/pooling_head.h"
@@ -30,6 +31,7 @@ struct ClassifierInfo {
   std::vector<std::string> labels;        // class names in id order
   std::vector<std::int64_t> head_widths;  // input, hidden ..., classes
   model::Bpt3cOptions bpt3c;
+  std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
 };
 
 // One step of the way from text to this stage, oldest first.
@@ -59,10 +61,18 @@ struct Stage {
   std::string model_fingerprint;
 };
 
+// The stage folder that PATH stands for: itself, or the one named `stage` in a run folder. Throws CheckpointError if no
+// finished stage is there.
+std::filesystem::path finished_stage_in(const std::filesystem::path& path);
+
 // Reads and checks a stage: manifest with checksums, version, shapes against weights, vocabulary against shape, and the
 // probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder that
 // holds it as `stage`. Throws CheckpointError naming what is wrong.
 Stage read_stage(const std::filesystem::path& path, at::Device device);
+
+// Throws DataError if the prepared folder `corpus`, at `folder`, was made with other text rules or another tokenizer than
+// the stage's: even over the same vocabulary most of its words would be unknown.
+void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const std::filesystem::path& folder);
 
 // Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.
 void write_stage(const std::filesystem::path& folder, const StageInfo& info, const model::AwdLstm& encoder,

@@ -15,9 +15,11 @@
 #include "comm/world_check.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
+#include "stages/run_identity.h"
 #include "stages/run_length.h"
 #include "stages/run_observer.h"
 #include "train/checkpoint_store.h"
+#include "train/finite.h"
 #include "train/trainer.h"
 
 namespace ulmfit::stages {
@@ -114,7 +116,7 @@ void extend(const StageRun& stage, const train::TrainingPlan& plan, std::int64_t
 
 void check_world(const StageRun& stage, comm::Communicator& comm) {
   if (comm.size() == 1) return;
-  comm::Facts facts = stage.world;
+  comm::Facts facts = stage.inputs;
   facts.emplace_back("program", file_fingerprint("/proc/self/exe"));
   facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
   facts.emplace_back("configuration", stage.set.to_config());
@@ -140,7 +142,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   check_world(stage, comm);
   if (stage.run.dry_run) return ExitCode::kDone;
 
-  RunFolder folder(stage.run, stage.set, comm);
+  RunFolder folder(stage.run, stage.set, stage.inputs, comm);
   std::unique_ptr<train::CheckpointStore> store;
   std::unique_ptr<RunObserver> observer;
   std::optional<train::Snapshot> snapshot;
@@ -149,6 +151,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
+    RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot ? snapshot->step : 0, folder);
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
@@ -177,8 +180,10 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
     return ExitCode::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);
+  train::require_finite_model(stage.task, trainer.step());
   StageResult result;
   result.evaluation = stage.task.validate();
+  train::require_finite(result.evaluation, trainer.step());
   result.seconds = trainer.elapsed_seconds();
   result.items = trainer.items();
   result.steps = trainer.step();

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/grad_reducer.h"
+#include "comm/world_check.h"
 #include "config/option_set.h"
 #include "stages/options.h"
 #include "stages/stage_folder.h"
@@ -28,7 +29,7 @@ struct StageRun {
   train::Task& task;
   train::ShardPlan shards;
   std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
-  std::vector<std::pair<std::string, std::string>> world;  // compared between ranks at start
+  comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
 };
 
 struct StageResult {

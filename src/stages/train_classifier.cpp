@@ -7,9 +7,12 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/stop_signal.h"
+#include "comm/launch.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
+#include "stages/run_identity.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/classifier_task.h"
@@ -56,6 +59,12 @@ void check_parent(const Stage& parent, const text::Vocabulary& vocabulary, const
   }
 }
 
+// The columns that prepare-labelled joined into one text.
+std::vector<std::string> text_columns(const fs::path& data) {
+  const nlohmann::json request = data::corpus_provenance(data).value("request", nlohmann::json::object());
+  return request.value("text_columns", std::vector<std::string>{"text"});
+}
+
 constexpr const char* kCommand = "train-classifier";
 
 }  // namespace
@@ -81,6 +90,7 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   if (options.from != "none") {
     parent = read_stage(options.from, comm.device());
     check_parent(*parent, vocabulary, options);
+    check_same_text(*parent, corpus, options.data);
     shape = parent->info.shape;
     backward = parent->info.backward;
   }
@@ -90,7 +100,7 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   encoder.set_precision(use_precision(options.run.precision, comm.device()));
   if (parent) copy_encoder(*parent, encoder);
   const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()),
-                                  options.bpt3c.resolved()};
+                                  options.bpt3c.resolved(), text_columns(options.data)};
   model::PoolingHead head(classifier.head_widths, seed, comm.device());
 
   train::ClassifierTaskOptions task_options;
@@ -110,7 +120,7 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
                     ", ", vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
       {"batches", str(options.batch_size, " texts, windows of ", classifier.bpt3c.window, " tokens, gradients over ",
                       classifier.bpt3c.length)}};
-  stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training texts", train.fingerprint()}};
+  stage.inputs = run_inputs(options.data, options.from);
 
   return body(stage, [&](const StageResult& result, const fs::path& folder) {
     if (comm.rank() != 0) return;
@@ -170,8 +180,10 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
+  const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
   return on_ranks(options.run, [&](comm::Communicator& comm) {
-    if (nothing_to_do(options.run, kCommand, set, comm)) return ExitCode::kDone;
+    const auto known_inputs = [&] { return known_run_inputs(options.data, options.from); };
+    if (nothing_to_do(options.run, kCommand, set, known_inputs, comm)) return ExitCode::kDone;
     return with_classifier_stage(options, set, comm, [&](const StageRun& stage, const FinishStage& finish) {
       return run_stage(stage, comm, finish);
     });

@@ -7,10 +7,13 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/stop_signal.h"
+#include "comm/launch.h"
 #include "data/corpus_folder.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
+#include "stages/run_identity.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
 #include "train/lm_task.h"
@@ -77,10 +80,7 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
     if (from.parent->info.kind != StageKind::kLanguageModel) {
       throw CheckpointError(str("--from ", options.from, " is a classifier; finetune-lm starts from a language model"));
     }
-    if (from.parent->text->fingerprint() != corpus.text_fingerprint) {
-      throw DataError(str("corpus ", options.corpus, " was made with other text rules or another tokenizer than the stage ",
-                          options.from, "; prepare it with --vocab or the same --tokenizer and --rules"));
-    }
+    check_same_text(*from.parent, corpus, options.corpus);
     shape = from.parent->info.shape;
     backward = from.parent->info.backward;
   }
@@ -113,7 +113,7 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
       {"streams",
        str(options.streams.streams.streams, " of ", (train.token_count() - 1) / options.streams.streams.streams,
            " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
-  stage.world = {{"vocabulary", vocabulary.fingerprint()}, {"training text", train.fingerprint()}};
+  stage.inputs = run_inputs(options.corpus, options.from);
 
   return body(stage, [&](const StageResult& result, const fs::path& folder) {
     if (comm.rank() != 0) return;
@@ -166,8 +166,10 @@ void TrainLmOptions::declare_finetune(config::OptionSet& set) {
 }
 
 ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
+  const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
   return on_ranks(options.run, [&](comm::Communicator& comm) {
-    if (nothing_to_do(options.run, command, set, comm)) return ExitCode::kDone;
+    const auto known_inputs = [&] { return known_run_inputs(options.corpus, options.from); };
+    if (nothing_to_do(options.run, command, set, known_inputs, comm)) return ExitCode::kDone;
     return with_lm_stage(command, options, set, comm,
                          [&](const StageRun& stage, const FinishStage& finish) { return run_stage(stage, comm, finish); });
   });

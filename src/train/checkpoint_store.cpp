@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/manifest.h"
 #include "base/stopwatch.h"
+#include "train/finite.h"
 
 namespace ulmfit::train {
 namespace {
@@ -182,7 +183,11 @@ Snapshot CheckpointStore::load(std::int64_t step) {
 std::optional<Snapshot> CheckpointStore::latest() {
   for (const std::int64_t step : steps_in(folder_)) {
     try {
-      return load(step);
+      Snapshot snapshot = load(step);
+      const auto broken = first_not_finite(snapshot.model);
+      if (!broken) return snapshot;
+      log::warn("checkpoint", str("checkpoint of step ", step, ": ", *broken,
+                                  " is not finite, the run had diverged; using the checkpoint before it"));
     } catch (const Error& e) {
       log::warn("checkpoint", str(e.what(), "; using the checkpoint before it"));
     }

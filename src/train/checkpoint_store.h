@@ -49,7 +49,8 @@ class CheckpointStore {
   // Waits for the running save. Returns false if it failed.
   bool finish();
 
-  // The newest whole checkpoint; broken ones are named in a warning and passed over. Nothing if there is none.
+  // The newest whole checkpoint with finite weights; others are named in a warning and passed over. Nothing if there is
+  // none.
   std::optional<Snapshot> latest();
   Snapshot load(std::int64_t step);  // throws CheckpointError
 

@@ -170,6 +170,8 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
   const std::int64_t width = 3 * encoder_.shape().embedding;
   const at::Tensor all = gather_by_slot(values, n, width, plan_, comm_, options);
   const at::Tensor all_labels = gather_by_slot(label_columns, n, 1, plan_, comm_, options.dtype(at::kLong)).squeeze(1);
+  statistics_before_.clear();
+  for (const auto& [name, buffer] : head_.buffers()) statistics_before_.push_back(buffer.clone());
   double nats = 0;
   const at::Tensor gradient = head_gradient(all, all_labels, position, &nats);
 
@@ -186,9 +188,18 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
     }
     reducer.end_shard();
   }
-  // The head saw the whole batch on every rank: each reports an equal part, so that the sum over ranks is right.
-  const double part = 1.0 / comm_.size();
-  return {nats * part, static_cast<double>(n) * part, static_cast<double>(n) * part};
+  // The head saw the whole batch on every rank; one reports it. Equal parts would not add up to whole documents.
+  if (comm_.rank() != 0) return {};
+  return {nats, static_cast<double>(n), static_cast<double>(n)};
+}
+
+void ClassifierTask::discard_step() {
+  at::NoGradGuard no_grad;
+  const auto buffers = head_.buffers();
+  for (std::size_t i = 0; i < statistics_before_.size(); ++i) {
+    at::Tensor buffer = buffers[i].second;
+    buffer.copy_(statistics_before_[i]);
+  }
 }
 
 Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,

@@ -51,6 +51,7 @@ class ClassifierTask : public Task {
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
+  void discard_step() override;
   Evaluation validate() override;
   interop::NamedTensors model_tensors() const override;
   interop::NamedTensors carried_tensors() override { return {}; }
@@ -76,6 +77,7 @@ class ClassifierTask : public Task {
   data::DocumentBatches batches_;
   std::int64_t steps_per_epoch_;
   std::vector<optim::LayerGroup> groups_;
+  std::vector<at::Tensor> statistics_before_;  // the head's buffers before the latest step
   std::unique_ptr<data::Prefetch<ShardBatch>> prefetch_;
 };
 

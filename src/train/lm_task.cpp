@@ -133,9 +133,11 @@ StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReduce
   TORCH_CHECK(batch && batch->epoch == position.epoch && batch->window == position.index, "the data path lost its place");
   reducer.expect_lookup(columns_of(batch->x, batch->T, batch->B, 0, batch->B, at::kCPU).reshape({-1}));
   StepSums sums;
+  if (batch->epoch_start) {
+    for (auto& state : states_) state = model_.zero_state(shard_columns_);
+  }
+  states_before_ = states_;
   for (std::int64_t k = 0; k < plan_.count; ++k) {
-    auto& state = states_[static_cast<std::size_t>(k)];
-    if (batch->epoch_start) state = model_.zero_state(shard_columns_);
     reducer.begin_shard();
     if (k + 1 == plan_.count) reducer.expect_backward();
     backward_shard(*batch, position, k, sums);

@@ -47,6 +47,7 @@ class LmTask : public Task {
   double lr_scale(const Position& position) const override;
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
+  void discard_step() override { states_ = states_before_; }
   Evaluation validate() override;
   interop::NamedTensors model_tensors() const override;
   interop::NamedTensors carried_tensors() override;
@@ -66,7 +67,8 @@ class LmTask : public Task {
   std::vector<optim::LayerGroup> groups_;
   std::int64_t columns_;  // streams of this rank
   std::int64_t shard_columns_;
-  std::vector<model::LstmState> states_;  // by local shard
+  std::vector<model::LstmState> states_;         // by local shard
+  std::vector<model::LstmState> states_before_;  // the latest step
   std::unique_ptr<data::Prefetch<data::LmBatch>> prefetch_;
 };
 

@@ -66,6 +66,10 @@ class Task {
   // Collective for tasks that exchange features.
   virtual StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) = 0;
 
+  // Takes back what the latest accumulate_gradients changed besides gradients (LSTM states, batch norm's statistics): its
+  // step is skipped, on all ranks, and what it left there may be NaN.
+  virtual void discard_step() = 0;
+
   // Loss and figures on the validation split; nothing is dropped, no state of training is touched. Collective.
   virtual Evaluation validate() = 0;
 

@@ -11,11 +11,13 @@
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "optim/gradient_norm.h"
+#include "train/finite.h"
 #include "train/state_hash.h"
 
 namespace ulmfit::train {
 namespace {
 
+constexpr int kCheckpointVersion = 1;
 constexpr double kSecondsBetweenReturns = 30;  // of freed memory; the page faults after one cost some tenths of a second
 
 }  // namespace
@@ -85,6 +87,7 @@ void Trainer::train_step() {
     counters_.report_nats += sums.nats;
     counters_.report_targets += sums.targets;
   } else {
+    task_.discard_step();
     ++counters_.skipped;
     if (++counters_.skipped_in_a_row >= options_.max_skipped) {
       throw DivergedError(str("training diverged: gradients were not finite in ", options_.max_skipped,
@@ -185,6 +188,7 @@ void Trainer::validate() {
   last_evaluation_ = task_.validate();
   report_comm_start_ += communication_seconds() - in_comm;
   if (last_evaluation_.values.empty()) return;
+  require_finite(last_evaluation_, counters_.step);
   if (observer_ != nullptr) {
     observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values,
                               last_evaluation_.classification});
@@ -201,6 +205,7 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
+  require_finite_model(task_, counters_.step);
   const Snapshot taken = snapshot();
   if (store_ != nullptr) store_->save(taken);
 }
@@ -215,7 +220,7 @@ Snapshot Trainer::snapshot() {
   const interop::NamedTensors carried = task_.carried_tensors();
   taken.training.insert(taken.training.end(), carried.begin(), carried.end());
   taken.state = {{"format", "ulmfit-checkpoint"},
-                 {"version", 1},
+                 {"version", kCheckpointVersion},
                  {"counters", counters_to_json()},
                  {"optimizer_steps", state.steps},
                  {"observer", observer_ == nullptr ? nlohmann::json() : observer_->state()}};
@@ -228,7 +233,15 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
   if (state_text.empty()) return;
   const nlohmann::json state = nlohmann::json::parse(state_text);
   try {
+    if (state.at("version") != kCheckpointVersion) {
+      throw CheckpointError(str("cannot continue from a checkpoint of version ", state.at("version").dump(),
+                                ": this program reads ", kCheckpointVersion, "; use the program that wrote it"));
+    }
     counters_from_json(state.at("counters"));
+    if (counters_.step > plan_.total_steps()) {
+      throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": this run has ",
+                                plan_.total_steps(), " steps; the checkpoint belongs to another run"));
+    }
     const auto find = [&](const interop::NamedTensors& tensors, const std::string& name, const at::Tensor& like) {
       const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
       if (found == tensors.end() || found->second.sizes() != like.sizes()) {
@@ -279,8 +292,13 @@ void Trainer::counters_from_json(const nlohmann::json& json) {
   json.at("items").get_to(c.items);
   json.at("skipped").get_to(c.skipped);
   json.at("skipped_in_a_row").get_to(c.skipped_in_a_row);
-  json.at("best_score").get_to(c.best_score);
   json.at("best_step").get_to(c.best_step);
+  // Older programs saved a NaN of the first validation, which JSON writes as null: no best at all.
+  if (json.at("best_score").is_null()) {
+    c.best_step = -1;
+  } else {
+    json.at("best_score").get_to(c.best_score);
+  }
   json.at("bad_validations").get_to(c.bad_validations);
   json.at("report_nats").get_to(c.report_nats);
   json.at("report_targets").get_to(c.report_targets);

@@ -78,6 +78,23 @@ class BadInput(TestCase):
         description.write_text(description.read_text().replace('"version": 1', '"version": 9'))
         self.refuse(4, "stage", "inspect", "lm")
 
+    def test_other_text_rules_over_the_same_vocabulary(self):
+        self.ulmfit("pretrain", "--corpus=data/lm", *MODEL, "--train.streams=4", "--train.bptt=5", "--train.steps=3", "--output=lm")
+        classifier = ["train-classifier", *MODEL, "--epochs=1", "--optim.unfreeze=full"]
+        self.ulmfit(*classifier, "--from=lm", "--data=data/labelled", "--output=c")
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=train.csv", "--output=plain", "--rules=none",
+                    "--tokenizer=whitespace", "--vocab=data/lm/vocab.txt")
+        other = "made with other text rules or another tokenizer"
+        self.refuse(3, other, *classifier, "--from=lm", "--data=plain/labelled", "--output=x", output="x")
+        self.refuse(3, other, "evaluate", "--model=c", "--data=plain/labelled")
+        self.refuse(3, other, "evaluate", "--model=lm", "--data=plain/lm", "--split=valid")
+
+    def test_a_run_that_diverges_near_its_end_fails(self):
+        overflow = [a for a in TRAIN if "steps" not in a] + ["--train.steps=5", "--optim.kind=sgd", "--optim.clip=0", "--lr=1e6"]
+        self.refuse(6, "training diverged", *overflow, "--optim.group-factors=1e38,1e38", "--output=diverged")
+        self.assertFalse((self.dir / "diverged/stage").exists())
+        self.assertEqual(list((self.dir / "diverged/checkpoints").glob("step-*")), [])
+
     def test_output_that_cannot_be_used(self):
         (self.dir / "full").mkdir()
         (self.dir / "full/thesis.tex").write_text("precious")

@@ -114,5 +114,49 @@ class Pipeline(TestCase):
         self.assertEqual(on_two["confusion"], forward["confusion"], "every document is counted once on any number of ranks")
 
 
+class Columns(TestCase):
+    """Texts of several columns: the stage knows them, predict joins them as prepare-labelled did."""
+
+    def setUp(self):
+        super().setUp()
+        for name, seed in (("train", 2), ("test", 5)):
+            rows = [(label, " ".join(text.split()[:4]), text) for label, text in labelled_rows(200, seed)]
+            self.rows = rows  # of the test set in the end
+            (self.dir / f"{name}.csv").write_text("label,title,body\n" + "".join(f'{l},"{t}","{b}"\n' for l, t, b in rows))
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=test.csv", "--text-column", "title", "body", "--output=data",
+                    "--vocab.min-count=1")
+        self.ulmfit("train-classifier", "--from=none", "--data=data/labelled", "--output=classifier", "--epochs=6", "--lr=0.02",
+                    "--model.embedding=16", "--model.hidden=24", "--model.layers=2", "--batch-size=16", "--train.threads=1")
+
+    def predict(self, objects, *arguments, expect=0):
+        return self.ulmfit("predict", "--model=classifier", *arguments, stdin="\n".join(map(json.dumps, objects)) + "\n", expect=expect)
+
+    def test_are_joined_alike_in_training_and_prediction(self):
+        stage = json.loads((self.dir / "classifier/stage/stage.json").read_text())
+        self.assertEqual(stage["classifier"]["text_columns"], ["title", "body"])
+        evaluated = json.loads(self.ulmfit("evaluate", "--model=classifier", "--data=data/labelled").stdout)
+        objects = [{"title": title, "body": body} for _, title, body in self.rows]
+        answers = [json.loads(line) for line in self.predict(objects, "--input-format=jsonl").stdout.splitlines()]
+        labels = evaluated["labels"]
+        confusion = [[0] * len(labels) for _ in labels]
+        for (label, _, _), answer in zip(self.rows, answers, strict=True):
+            confusion[labels.index(label)][labels.index(answer["label"])] += 1
+        self.assertEqual(confusion, evaluated["confusion"], "every text is read as evaluate reads it")
+        renamed = [{"b": o["body"], "t": o["title"]} for o in objects]
+        again = self.predict(renamed, "--input-format=jsonl", "--text-field", "t", "b").stdout.splitlines()
+        self.assertEqual([json.loads(l)["probabilities"] for l in again], [a["probabilities"] for a in answers])
+        self.assertIn('no text field \\"body\\"', self.predict([{"title": "x"}], "--input-format=jsonl").stdout)
+
+    def test_what_lacks_a_column_is_refused(self):
+        columns = "trained on texts of 2 columns (title, body)"
+        self.assertIn(columns, self.predict([{}], expect=2).stderr)
+        result = self.predict([{}], "--input-format=jsonl", "--text-field=body", expect=2)
+        self.assertIn(columns, result.stderr)
+        self.assertIn("--text-field names 1 fields", result.stderr)
+        # A stage of an older program has them among the facts of its data alone.
+        path = self.dir / "classifier/stage/stage.json"
+        self.assertEqual(json.loads(path.read_text())["lineage"][-1]["facts"]["data"]["request"]["text_columns"], ["title", "body"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -84,6 +84,11 @@ class ClassifierParity(Parity):
             self.assertEqual(verdict["passes"] > 1, bool(more))
             self.assertLessEqual(verdict["kinks"], 3)
 
+    def test_parts_that_do_not_add_up_in_floating_point(self):
+        command = ["--batch-size=25" if a.startswith("--batch-size") else a for a in CLASSIFIER]  # 3 * (25 * (1 / 3)) is not 25
+        _, verdict = self.verify("train-classifier", *command, ranks=3, states=2, steps=10)
+        self.assertTrue(verdict["agree"])
+
     def test_reproducible_mode_agrees_in_every_bit(self):
         _, verdict = self.verify("train-classifier", *CLASSIFIER, "--reproducible", ranks=2, states=5)
         self.assertEqual((verdict["gradient_difference"], verdict["loss_difference"]), (0, 0))

@@ -34,12 +34,14 @@ class StepTask : public train::Task {
   std::int64_t tokens_in_epoch() const override { return 64; }
   void seek(const train::Position&) override {}
   train::StepSums accumulate_gradients(const train::Position& position, comm::GradReducer&) override {
+    accumulated_ = position.step;
     before_step(position.step);
     at::NoGradGuard no_grad;
     const double gradient = static_cast<double>(position.step + 1) * share;
     for (const auto& group : groups_) group.parameters[0].tensor.grad().add_(gradient);
     return {gradient, share, share};
   }
+  void discard_step() override { discarded.push_back(accumulated_); }
   train::Evaluation validate() override { return evaluation(); }
   interop::NamedTensors model_tensors() const override {
     return {{"lower.weight", tensor(0).detach()}, {"upper.weight", tensor(1).detach()}};
@@ -48,7 +50,10 @@ class StepTask : public train::Task {
   void load_carried(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 
+  std::vector<std::int64_t> discarded;  // steps
+
  private:
+  std::int64_t accumulated_ = -1;
   std::vector<optim::LayerGroup> groups_;
 };
 

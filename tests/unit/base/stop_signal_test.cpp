@@ -19,7 +19,7 @@ bool blocked(int number) {
 
 // A handler on the stack of a thread that runs oneDNN's kernels corrupts the heap; so none may run there.
 TEST(StopSignal, IsSeenWithoutAHandlerOnTheThreadsThatCompute) {
-  install_stop_signal(/*under_launcher=*/true);
+  const StopSignalScope scope(/*under_launcher=*/true);
   bool in_later_thread = false;
   std::thread([&] { in_later_thread = blocked(SIGUSR2); }).join();
   EXPECT_TRUE(blocked(SIGUSR2));
@@ -43,7 +43,7 @@ class StopSignalDeathTest : public testing::Test {
 TEST_F(StopSignalDeathTest, ASecondOneEndsTheProcessAtOnce) {
   EXPECT_EXIT(
       {
-        install_stop_signal(/*under_launcher=*/false);
+        const StopSignalScope scope(/*under_launcher=*/false);
         ::kill(::getpid(), SIGTERM);
         while (!stop_requested()) std::this_thread::yield();
         ::kill(::getpid(), SIGTERM);
@@ -56,8 +56,31 @@ TEST_F(StopSignalDeathTest, IsSeenAlsoWhereTheParentHadItIgnored) {
   EXPECT_EXIT(
       {
         std::signal(SIGINT, SIG_IGN);
-        install_stop_signal(/*under_launcher=*/false);
+        const StopSignalScope scope(/*under_launcher=*/false);
         ::kill(::getpid(), SIGINT);
+        while (!stop_requested()) std::this_thread::yield();
+        ::_exit(75);
+      },
+      testing::ExitedWithCode(75), "");
+}
+
+// What runs outside of training does not look at the request.
+TEST_F(StopSignalDeathTest, OutsideOfAScopeItEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        { const StopSignalScope scope(/*under_launcher=*/false); }
+        ::kill(::getpid(), SIGUSR2);
+        std::this_thread::sleep_for(std::chrono::seconds(10));
+      },
+      testing::ExitedWithCode(128 + SIGUSR2), "");
+}
+
+TEST_F(StopSignalDeathTest, AScopeAfterAnotherAsksAgain) {
+  EXPECT_EXIT(
+      {
+        { const StopSignalScope scope(/*under_launcher=*/false); }
+        const StopSignalScope scope(/*under_launcher=*/false);
+        ::kill(::getpid(), SIGUSR2);
         while (!stop_requested()) std::this_thread::yield();
         ::_exit(75);
       },

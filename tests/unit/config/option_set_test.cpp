@@ -138,16 +138,55 @@ TEST(OptionSet, DifferencesNameWhatMustMatchAndNothingElse) {
   EXPECT_EQ(found[0].resume, OnResume::kMustMatch);
 }
 
-TEST(OptionSet, AKeyThatAnOlderFileLacksCountsAsItsDefault) {
-  const std::string older = "[train]\nbptt = 70\n";
+// As if bptt had been the only option of the program that made the file.
+std::string only_bptt() { return "[train]\nbptt = 70\n"; }
+
+TEST(OptionSet, AnOptionThatIsNewerThanTheFileHasTheValueThatTheRunReallyHad) {
   Options now;
   auto set = now.declare();
-  EXPECT_TRUE(set.differences(older).empty());
-  set.parse({"--lr=0.5"});
-  const auto found = set.differences(older);
-  ASSERT_EQ(found.size(), 1U);
+  std::vector<std::string> keys;
+  for (const auto& d : set.differences(only_bptt())) {
+    keys.push_back(d.key);
+    EXPECT_THAT(d.before, HasSubstr("the run is older than the option"));
+  }
+  EXPECT_THAT(keys, ElementsAre("output", "reproducible", "optim.lr", "checkpoint.every"))
+      << "what must match and is not a list";
+  set.add_value_of_older_runs("output", "");
+  set.add_value_of_older_runs("reproducible", "false");
+  set.add_value_of_older_runs("optim.lr", "0.5");
+  set.add_value_of_older_runs("checkpoint.every", "1000");
+  const auto found = set.differences(only_bptt());
+  ASSERT_EQ(found.size(), 1U) << "today's default is not what the run had";
   EXPECT_EQ(found[0].key, "optim.lr");
+  EXPECT_EQ(found[0].before, "0.5");
+  EXPECT_EQ(found[0].now, "0.004");
+  EXPECT_TRUE(found[0].by_default);
+  set.parse({"--lr=0.5"});
+  EXPECT_TRUE(set.differences(only_bptt()).empty());
+}
+
+TEST(OptionSet, AChangedDefaultIsADifference) {
+  Options before;
+  const std::string saved = before.declare().to_config();
+  Options now;
+  now.lr = 0.01;  // the default of a later version
+  auto set = now.declare();
+  const auto found = set.differences(saved);
+  ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].before, "0.004");
+  EXPECT_TRUE(found[0].by_default);
+  set.parse({"--lr=0.004"});
+  EXPECT_TRUE(set.differences(saved).empty());
+}
+
+TEST(OptionSet, AnOptionOfANewerProgramIsADifference) {
+  Options options;
+  auto set = options.declare();
+  const auto found = set.differences(set.to_config() + "\n[optim]\nwarmth = 3\n");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].key, "optim.warmth");
+  EXPECT_EQ(found[0].before, "3");
+  EXPECT_THAT(found[0].now, HasSubstr("this program does not have"));
 }
 
 TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {

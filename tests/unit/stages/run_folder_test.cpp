@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/error.h"
 #include "base/manifest.h"
 #include "comm/solo_communicator.h"
 #include "stages/compute.h"
+#include "stages/run_identity.h"
 #include "stages/run_observer.h"
+#include "stages/train_classifier.h"
+#include "stages/train_lm.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::stages {
@@ -23,6 +27,7 @@ using ::testing::Not;
 struct Command {
   RunOptions run;
   OptimOptions optim;
+  comm::Facts inputs{{"training text", "as it was"}};
   config::OptionSet set{"pretrain"};
   comm::SoloCommunicator comm{at::Device(at::kCPU)};
 
@@ -32,8 +37,11 @@ struct Command {
     arguments.push_back("--output=" + output.string());
     set.parse(arguments);
   }
-  RunFolder open() { return RunFolder(run, set, comm); }
-  bool done() { return nothing_to_do(run, "pretrain", set, comm); }
+  RunFolder open() { return RunFolder(run, set, inputs, comm); }
+  bool done() {
+    return nothing_to_do(
+        run, "pretrain", set, [this] { return inputs; }, comm);
+  }
   std::string refusal() {
     try {
       open();
@@ -73,6 +81,52 @@ TEST_F(RunFolderTest, NamesTheKeysThatDifferAndLetsOthersChange) {
               AllOf(HasSubstr("train.seed: 1 in the run folder, 2 now"),
                     HasSubstr("train.epochs: 5 in the run folder, 6 now"), HasSubstr("--restart"), HasSubstr("--extend")));
   EXPECT_THAT(Command(out_, {"--epochs=5", "--seed=2"}).refusal(), Not(HasSubstr("--extend")));
+}
+
+TEST_F(RunFolderTest, OnlyWhatLeavesTheResultAloneMayChange) {
+  TrainLmOptions lm;
+  TrainClassifierOptions classifier;
+  config::OptionSet sets[] = {config::OptionSet("finetune-lm"), config::OptionSet("train-classifier")};
+  lm.declare_finetune(sets[0]);
+  classifier.declare(sets[1]);
+  // Paths stand for what they hold, which run.json compares.
+  const std::vector<std::string> paths{"output", "corpus", "data", "from"};
+  const std::vector<std::string> harmless{"device",
+                                          "train.threads",
+                                          "dry-run",
+                                          "restart",
+                                          "extend",
+                                          "comm.deadline",
+                                          "log.every",
+                                          "checkpoint.every",
+                                          "checkpoint.keep",
+                                          "checkpoint.keep-every",
+                                          "train.max-streams-per-pass"};
+  for (const auto& set : sets) {
+    for (const auto& key : set.keys(config::OnResume::kMayChange)) {
+      const bool known =
+          std::count(paths.begin(), paths.end(), key) + std::count(harmless.begin(), harmless.end(), key) > 0;
+      EXPECT_TRUE(known) << key << " may change in a run folder: does it leave the result alone?";
+    }
+  }
+}
+
+TEST_F(RunFolderTest, OtherPrecisionAndOtherInputsAreRefused) {
+  Command(out_, {}).open();
+  EXPECT_THAT(Command(out_, {"--precision=bf16"}).refusal(), HasSubstr("precision: fp32 in the run folder, bf16 now"));
+  Command other(out_, {});
+  other.inputs = {{"training text", "another"}};
+  EXPECT_THAT(other.refusal(), HasSubstr("training text: as it was in the run folder, another now"));
+  finish_stage();
+  EXPECT_TRUE(Command(out_, {}).done());
+  EXPECT_THROW(other.done(), InputsChanged) << "finished, but of another text";
+  other.inputs = {};
+  EXPECT_TRUE(other.done()) << "the text of a finished stage may be gone";
+}
+
+TEST_F(RunFolderTest, AnOmittedOptionIsSaidToBeTheDefault) {
+  Command(out_, {"--seed=2"}).open();
+  EXPECT_THAT(Command(out_, {}).refusal(), HasSubstr("train.seed: 2 in the run folder, 1 now (not given: the default)"));
 }
 
 TEST_F(RunFolderTest, ExtendMayChangeTheLengthAlone) {
@@ -116,6 +170,20 @@ TEST_F(RunFolderTest, RestartMovesTheOldFolderAside) {
   EXPECT_THAT(read_file(dir_ / "run.old-1/config.cfg"), HasSubstr("seed = 4"));
   EXPECT_THAT(read_file(dir_ / "run.old-2/config.cfg"), HasSubstr("seed = 5"));
   EXPECT_THAT(read_file(out_ / "config.cfg"), HasSubstr("seed = 6"));
+}
+
+TEST_F(RunFolderTest, RestartLeavesALiveRunItsFolder) {
+  Command live(out_, {"--seed=4"});
+  const RunFolder held = live.open();
+  EXPECT_THROW(Command(out_, {"--seed=5", "--restart"}).open(), CheckpointError);
+  EXPECT_THAT(read_file(out_ / "config.cfg"), HasSubstr("seed = 4"));
+  EXPECT_FALSE(fs::exists(dir_ / "run.old-1"));
+}
+
+TEST_F(RunFolderTest, ARunThatDiedBeforeItWroteItsConfigIsNoForeignFolder) {
+  make_directories(out_);
+  write_file_atomic(out_ / "config.cfg.tmp", "half");
+  EXPECT_NO_THROW(Command(out_, {}).open());
 }
 
 TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {

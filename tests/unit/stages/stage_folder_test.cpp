@@ -45,7 +45,8 @@ class StageFolder : public ::testing::Test {
   StageInfo classifier() const {
     StageInfo info = lm();
     info.kind = StageKind::kClassifier;
-    info.classifier = ClassifierInfo{{"no", "yes", "maybe, \"later\""}, {18, 5, 3}, {9, 30, false, false}};
+    info.classifier =
+        ClassifierInfo{{"no", "yes", "maybe, \"later\""}, {18, 5, 3}, {9, 30, false, false}, {"title", "body"}};
     return info;
   }
   void write(const StageInfo& info) {
@@ -109,6 +110,17 @@ TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
   for (std::size_t i = 0; i < head_.buffers().size(); ++i) {
     EXPECT_TRUE(at::equal(head_.buffers()[i].second, stage.head->buffers()[i].second)) << head_.buffers()[i].first;
   }
+}
+
+TEST_F(StageFolder, ColumnsOfAnOlderStageAreThoseOfItsData) {
+  write(classifier());
+  edit([](json& j) { j["classifier"].erase("text_columns"); });
+  EXPECT_EQ(read().info.classifier->text_columns, std::vector<std::string>{"text"}) << "its lineage does not tell";
+  edit([](json& j) {
+    j["lineage"].push_back({{"command", "train-classifier"}, {"fingerprint", ""}});
+    j["lineage"].back()["facts"]["data"]["request"]["text_columns"] = {"headline", "body"};
+  });
+  EXPECT_EQ(read().info.classifier->text_columns, (std::vector<std::string>{"headline", "body"}));
 }
 
 TEST_F(StageFolder, AnOlderStageIsReplacedWhole) {
@@ -176,7 +188,7 @@ TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
                     HasSubstr("`finetune-lm` (this stage)"), HasSubstr("there was no validation split"),
                     HasSubstr("Not measured"), HasSubstr("seed = 3")));
   info.kind = StageKind::kClassifier;
-  info.classifier = ClassifierInfo{{"a", "b"}, {18, 2}, {}};
+  info.classifier = ClassifierInfo{{"a", "b"}, {18, 2}, {}, {"text"}};
   info.figures = {{"error", 0.25}};
   EXPECT_THAT(stage_card(info, ""), AllOf(HasSubstr("Classes: a, b."), HasSubstr("error: 0.25")));
 }

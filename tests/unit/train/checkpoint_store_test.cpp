@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <csignal>
 
 #include "base/error.h"
@@ -42,6 +43,18 @@ TEST(CheckpointStore, GivesBackWhatItWasGiven) {
   EXPECT_EQ(loaded->state.at("step"), 7);
   EXPECT_TRUE(at::equal(loaded->model.at(0).second, at::full({3, 2}, 7.0)));
   EXPECT_TRUE(at::equal(loaded->training.at(0).second, at::arange(4, at::kFloat)));
+}
+
+TEST(CheckpointStore, PassesOverOneOfARunThatHadDiverged) {
+  const test::TempDir dir;
+  CheckpointStore store(dir.path(), {});
+  save_whole(store, snapshot_of(7));
+  Snapshot diverged = snapshot_of(8);
+  diverged.model[0].second[1][0] = std::nan("");
+  save_whole(store, diverged);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(store.latest()->step, 7);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("checkpoint of step 8: w is not finite"));
 }
 
 TEST(CheckpointStore, PreparedBuffersChangeNothing) {

@@ -1,18 +1,25 @@
 #include "train/trainer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "comm/solo_communicator.h"
 #include "tests/support/step_task.h"
+#include "tests/support/temp_dir.h"
 
 namespace ulmfit::train {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 class RateObserver : public Observer {
  public:
@@ -45,6 +52,100 @@ TEST(Trainer, ValidationIsNoTimeOfTraining) {
     EXPECT_LE(rate, 1 / 0.002) << "items of steps whose time does not count";
     EXPECT_GT(rate, 6 / 0.3) << "the time of a validation counts";
   }
+}
+
+// A run of StepTask that saves to a folder.
+struct SavedRun {
+  test::TempDir dir;
+  test::StepTask task;
+  comm::SoloCommunicator comm;
+  CheckpointStore store{dir.path(), {}};
+  TrainerOptions options;
+
+  void train(double lr = 0.004, const std::optional<Snapshot>& from = std::nullopt) {
+    PlanOptions plan_options = test::step_task_plan();
+    plan_options.lr = lr;
+    const TrainingPlan plan(plan_options, task);
+    optim::Optimizer optimizer(task.groups(), {.kind = optim::OptimizerKind::kSgd});
+    comm::GradReducer reducer(comm, task.reduced_parameters());
+    Trainer trainer(task, plan, optimizer, reducer, comm, &store, nullptr, options);
+    trainer.restore(from);
+    trainer.run();
+  }
+  std::string failure(double lr = 0.004, const std::optional<Snapshot>& from = std::nullopt) {
+    try {
+      train(lr, from);
+    } catch (const DivergedError& e) {
+      return e.what();
+    } catch (const CheckpointError& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+  std::int64_t newest() {
+    store.finish();
+    const auto latest = store.latest();
+    return latest ? latest->step : -1;
+  }
+};
+
+TEST(Trainer, AStepThatIsNotFiniteIsTakenBack) {
+  SavedRun run;
+  run.task.before_step = [&](std::int64_t step) {
+    if (step != 5) return;
+    at::NoGradGuard no_grad;
+    run.task.tensor(1).grad().fill_(std::nan(""));
+  };
+  run.train();
+  EXPECT_EQ(run.task.discarded, std::vector<std::int64_t>{5});
+}
+
+// Twelve steps: too few for ten that are skipped in a row after the ninth.
+TEST(Trainer, WeightsThatAreNotFiniteAreNeitherSavedNorTheEndOfARun) {
+  SavedRun run;
+  run.task.before_step = [&](std::int64_t step) {
+    if (step != 9) return;
+    at::NoGradGuard no_grad;
+    run.task.tensor(0).detach().index_put_({at::tensor(1)}, at::full({1}, std::nan("")));
+  };
+  EXPECT_THAT(run.failure(), AllOf(HasSubstr("after step 12 lower.weight is not finite"), HasSubstr("lower --optim.lr")));
+  EXPECT_EQ(run.newest(), 8) << "the last one before stands";
+}
+
+TEST(Trainer, AnUpdateThatOverflowsIsADivergence) {
+  SavedRun run;
+  run.options.clip = 0;
+  EXPECT_THAT(run.failure(1e38), HasSubstr("is not finite"));
+  EXPECT_EQ(run.newest(), -1);
+}
+
+TEST(Trainer, AScoreThatIsNotFiniteIsADivergenceAndTheFolderGoesOn) {
+  for (const double score : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    SavedRun run;
+    run.options.checkpoint_every = 3;
+    run.task.evaluation = [&] { return Evaluation{score, {{"loss", score}}, {}}; };
+    EXPECT_THAT(run.failure(), HasSubstr("validation after step 4 gives loss"));
+    EXPECT_EQ(run.newest(), 3);
+    run.task.evaluation = [] { return Evaluation{1.0, {{"loss", 1.0}, {"perplexity", HUGE_VAL}}, {}}; };
+    EXPECT_THAT(run.failure(0.004, run.store.latest()), HasSubstr("gives perplexity inf"));
+    run.task.evaluation = [] { return Evaluation{1.0, {{"loss", 1.0}}, {}}; };
+    EXPECT_EQ(run.failure(0.004, run.store.latest()), "no error");
+    EXPECT_EQ(run.newest(), 12);
+  }
+}
+
+TEST(Trainer, RefusesACheckpointOfAnotherPlanOrANewerProgram) {
+  SavedRun run;
+  run.train();
+  run.store.finish();
+  Snapshot snapshot = *run.store.latest();
+  snapshot.state["counters"]["step"] = 13;
+  EXPECT_THAT(run.failure(0.004, snapshot), HasSubstr("step 13: this run has 12 steps"));
+  snapshot.state["counters"]["step"] = 12;
+  snapshot.state["counters"]["best_score"] = nullptr;  // what older programs made of a NaN
+  EXPECT_EQ(run.failure(0.004, snapshot), "no error");
+  snapshot.state["version"] = 2;
+  EXPECT_THAT(run.failure(0.004, snapshot), HasSubstr("of version 2: this program reads 1"));
 }
 
 }  // namespace

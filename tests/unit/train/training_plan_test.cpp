@@ -20,6 +20,7 @@ struct FakeTask : Task {
   Evaluation validate() override { return {}; }
   interop::NamedTensors model_tensors() const override { return {}; }
   interop::NamedTensors carried_tensors() override { return {}; }
+  void discard_step() override {}
   void load_carried(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 };

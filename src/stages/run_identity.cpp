@@ -1,0 +1,177 @@
+#include "stages/run_identity.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/manifest.h"
+#include "data/corpus_folder.h"
+#include "stages/stage_folder.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "ulmfit-run";
+constexpr int kVersion = 1;
+constexpr const char* kNone = "none";
+constexpr const char* kBuild = "build";  // of the same version: the bits are meant to be the same
+
+fs::path file_in(const fs::path& run_folder) { return run_folder / "run.json"; }
+
+const std::string* find(const comm::Facts& facts, const std::string& name) {
+  const auto found = std::find_if(facts.begin(), facts.end(), [&](const auto& fact) { return fact.first == name; });
+  return found == facts.end() ? nullptr : &found->second;
+}
+
+void set(comm::Facts& facts, const std::string& name, const std::string& value) {
+  const auto found = std::find_if(facts.begin(), facts.end(), [&](const auto& fact) { return fact.first == name; });
+  found == facts.end() ? facts.emplace_back(name, value) : * found = {name, value};
+}
+
+void append(comm::Facts& facts, comm::Facts more) {
+  facts.insert(facts.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+// "\n  NAME: BEFORE in the run folder, NOW now" for each of `now` that is recorded otherwise.
+std::string differences(const comm::Facts& recorded, const comm::Facts& now, const char* passed_over = "") {
+  std::string text;
+  for (const auto& [name, value] : now) {
+    const std::string* before = find(recorded, name);
+    if (before == nullptr || *before == value || name == passed_over) continue;
+    text += str("\n  ", name, ": ", *before, " in the run folder, ", value, " now");
+  }
+  return text;
+}
+
+comm::Facts corpus_inputs(const fs::path& folder) {
+  const data::CorpusInfo corpus = data::open_corpus(folder);
+  const auto split = [&](const std::string& name) {
+    const auto found = corpus.splits.find(name);
+    if (found == corpus.splits.end()) return std::string(kNone);
+    const data::SplitInfo& info = found->second;
+    return str(info.tokens, " tokens, ", info.documents, " documents (", info.fingerprint, ")");
+  };
+  comm::Facts facts{{"training text", split("train")},
+                    {"validation text", split("valid")},
+                    {"vocabulary", corpus.vocabulary_fingerprint},
+                    {"text rules and tokenizer", corpus.text_fingerprint}};
+  if (corpus.kind == "labelled") {
+    std::string names;
+    for (const auto& label : corpus.labels) names += label + '\n';
+    facts.emplace_back(
+        "labels", str(corpus.labels.size(), " classes, the first ", corpus.labels.front(), " (", fingerprint(names), ")"));
+  }
+  return facts;
+}
+
+comm::Facts parent_inputs(const std::string& from) {
+  constexpr std::pair<const char*, const char*> kFiles[] = {{"parent's weights", "model.safetensors"},
+                                                            {"parent's vocabulary", "vocab.txt"},
+                                                            {"parent's text rules", "text.json"}};
+  comm::Facts facts;
+  for (const auto& [name, file] : kFiles) {
+    facts.emplace_back(name, from == kNone ? kNone : file_fingerprint(finished_stage_in(from) / file));
+  }
+  return facts;
+}
+
+}  // namespace
+
+comm::Facts run_inputs(const fs::path& corpus, const std::string& from) {
+  comm::Facts facts = corpus_inputs(corpus);
+  append(facts, parent_inputs(from));
+  return facts;
+}
+
+comm::Facts known_run_inputs(const fs::path& corpus, const std::string& from) {
+  comm::Facts facts;
+  const auto add = [&](auto&& part) {
+    try {
+      append(facts, part());
+    } catch (const Error&) {  // gone, or no longer whole
+    }
+  };
+  add([&] { return corpus_inputs(corpus); });
+  add([&] { return parent_inputs(from); });
+  return facts;
+}
+
+comm::Facts run_machine(const comm::Communicator& comm) {
+  const std::string processor =
+      comm.device().is_cpu() ? str(cpu_model(), ", ", at::get_cpu_capability()) : comm.processor();
+  return {{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
+          {kBuild, file_fingerprint("/proc/self/exe")},
+          {"threads", std::to_string(at::get_num_threads())},
+          {"processor", processor}};
+}
+
+RunIdentity::RunIdentity(const fs::path& run_folder) : folder_(run_folder) {
+  const fs::path file = file_in(folder_);
+  if (!fs::exists(file)) return;
+  try {
+    const json j = json::parse(read_file(file));
+    if (j.at("format") != kFormat) throw CheckpointError(str(file.string(), " is not the record of a run"));
+    if (j.at("version") != kVersion) {
+      throw CheckpointError(str("cannot read ", file.string(), ": version ", j.at("version").dump(),
+                                ", this program reads ", kVersion,
+                                "; use the program that wrote it, or give another --output"));
+    }
+    for (const auto& [name, value] : j.at("inputs").items()) inputs_.emplace_back(name, value.get<std::string>());
+    for (const auto& [name, value] : j.at("machine").items()) machine_.emplace_back(name, value.get<std::string>());
+  } catch (const json::exception& e) {
+    throw CheckpointError(str("cannot read ", file.string(), ": ", e.what(),
+                              "; what the run was trained on is not known: give another --output, or remove the file if "
+                              "you are sure that text, labels and parent are the same"));
+  }
+}
+
+void RunIdentity::check_inputs(const comm::Facts& now, bool trained) {
+  if (const std::string text = differences(inputs_, now); !text.empty()) {
+    throw InputsChanged(str("run folder ", folder_.string(), " was trained on other inputs:", text,
+                            "\nuse the same inputs, another --output, or --restart to move it aside"));
+  }
+  std::string unknown;
+  for (const auto& [name, value] : now) {
+    if (find(inputs_, name) == nullptr) unknown += (unknown.empty() ? "" : ", ") + name;
+    set(inputs_, name, value);
+  }
+  if (unknown.empty()) return;
+  if (trained) {
+    log::warn("run", str("run folder ", folder_.string(), " does not record what it was trained on (", unknown,
+                         "): what is given now is taken for it, and recorded"));
+  }
+  write();
+}
+
+void RunIdentity::check_machine(const comm::Facts& now, bool trained, bool reproducible) {
+  if (!trained) machine_.clear();
+  const std::string decisive = differences(machine_, now, kBuild);
+  if (reproducible && !decisive.empty()) {
+    throw ConfigError(str("--reproducible: run folder ", folder_.string(), " was begun otherwise:", decisive,
+                          "\nthe bits would not be the same: go on as it was begun, or give another --output"));
+  }
+  const std::string text = differences(machine_, now);
+  if (!text.empty()) log::warn("run", str("this run was begun otherwise, its last bits may differ:", text));
+  if (text.empty() && machine_.size() == now.size()) return;
+  machine_ = now;
+  write();
+}
+
+void RunIdentity::write() const {
+  json j = {{"format", kFormat}, {"version", kVersion}, {"inputs", json::object()}, {"machine", json::object()}};
+  for (const auto& [name, value] : inputs_) j["inputs"][name] = value;
+  for (const auto& [name, value] : machine_) j["machine"][name] = value;
+  write_file_atomic(file_in(folder_), j.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace ulmfit::stages

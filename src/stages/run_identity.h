@@ -1,0 +1,55 @@
+// What a run is trained on and with, by content: OUT/run.json. A folder that moved is the same input, another text or
+// another parent at the same path is not.
+//
+//   {"format": "ulmfit-run", "version": 1,
+//    "inputs": {"training text": "51234 tokens, 800 documents (3fa1...)", "parent's weights": "none", ...},
+//    "machine": {"program": "0.1.0, libtorch 2.11.0", "threads": "2", ...}}
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/error.h"
+#include "comm/communicator.h"
+#include "comm/world_check.h"
+
+namespace ulmfit::stages {
+
+// What decides the result besides the settings: training and validation text, vocabulary, text rules and tokenizer, and
+// labels of the prepared folder `corpus`; weights, vocabulary and text rules of the stage `from` ("none": there is none).
+// Throws as data::open_corpus does, and CheckpointError if there is no stage in `from`.
+comm::Facts run_inputs(const std::filesystem::path& corpus, const std::string& from);
+// The same of those that can still be read: those of a finished run may be gone.
+comm::Facts known_run_inputs(const std::filesystem::path& corpus, const std::string& from);
+
+// What may move the last bits of the result: program, threads, processor.
+comm::Facts run_machine(const comm::Communicator& comm);
+
+// The run has other inputs than its folder: within a pipeline, a stage before it was made anew.
+struct InputsChanged : ConfigError {
+  using ConfigError::ConfigError;
+};
+
+// OUT/run.json. Only rank 0 has one.
+class RunIdentity {
+ public:
+  // Reads the file if it is there. Throws CheckpointError for a damaged one and for one of a newer program.
+  explicit RunIdentity(const std::filesystem::path& run_folder);
+
+  // Throws InputsChanged, naming each input that is not as recorded. Those that are not recorded yet are from now on, with
+  // a warning if `trained`: the folder holds a checkpoint or a stage, whose real inputs nobody knows.
+  void check_inputs(const comm::Facts& now, bool trained);
+
+  // A difference to where a `trained` folder was begun is a warning, once; with `reproducible`, which promises bits,
+  // ConfigError unless it is a build of the same version.
+  void check_machine(const comm::Facts& now, bool trained, bool reproducible);
+
+ private:
+  void write() const;
+
+  std::filesystem::path folder_;
+  comm::Facts inputs_;
+  comm::Facts machine_;
+};
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,157 @@
+#include "stages/run_identity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/manifest.h"
+#include "comm/solo_communicator.h"
+#include "data/corpus_folder.h"
+#include "tests/support/temp_dir.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class RunIdentityTest : public ::testing::Test {
+ protected:
+  // What check_inputs says against them, empty if it accepts.
+  std::string refusal(const comm::Facts& now, bool trained = true) const {
+    try {
+      RunIdentity(dir_.path()).check_inputs(now, trained);
+    } catch (const InputsChanged& e) {
+      return e.what();
+    }
+    return "";
+  }
+  std::string machine_refusal(const comm::Facts& now, bool reproducible) const {
+    try {
+      RunIdentity(dir_.path()).check_machine(now, /*trained=*/true, reproducible);
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "";
+  }
+  static std::string warnings_of(const std::function<void()>& what) {
+    testing::internal::CaptureStderr();
+    what();
+    return testing::internal::GetCapturedStderr();
+  }
+
+  test::TempDir dir_;
+  const comm::Facts inputs_{{"training text", "100 tokens (ab)"}, {"labels", "2 classes (cd)"}};
+  const comm::Facts machine_{{"program", "1"}, {"build", "x"}, {"threads", "2"}, {"processor", "A"}};
+};
+
+TEST_F(RunIdentityTest, AcceptsTheSameInputsAndNamesThoseThatDiffer) {
+  EXPECT_EQ(refusal(inputs_, /*trained=*/false), "");
+  EXPECT_EQ(refusal(inputs_), "");
+  EXPECT_THAT(refusal({{"training text", "100 tokens (ab)"}, {"labels", "2 classes (ef)"}}),
+              AllOf(HasSubstr("labels: 2 classes (cd) in the run folder, 2 classes (ef) now"), HasSubstr("--restart"),
+                    Not(HasSubstr("training text"))));
+  EXPECT_EQ(refusal({{"labels", "2 classes (cd)"}}), "") << "what cannot be read any more is not compared";
+  EXPECT_EQ(refusal(inputs_), "") << "what was refused is not recorded";
+}
+
+TEST_F(RunIdentityTest, AFolderOfAnOlderProgramIsAdoptedWithOneWarning) {
+  EXPECT_THAT(warnings_of([&] { refusal(inputs_); }),
+              HasSubstr("does not record what it was trained on (training text, labels)"));
+  EXPECT_EQ(warnings_of([&] { EXPECT_EQ(refusal(inputs_), ""); }), "");
+  EXPECT_THAT(refusal({{"training text", "other"}}), HasSubstr("training text"));
+}
+
+TEST_F(RunIdentityTest, ANewFolderIsRecordedWithoutAWord) {
+  EXPECT_EQ(warnings_of([&] { refusal(inputs_, /*trained=*/false); }), "");
+  EXPECT_TRUE(fs::exists(dir_ / "run.json"));
+}
+
+TEST_F(RunIdentityTest, AnotherMachineIsOneWarning) {
+  EXPECT_EQ(warnings_of([&] { EXPECT_EQ(machine_refusal(machine_, false), ""); }), "");
+  for (std::size_t changed = 0; changed < machine_.size(); ++changed) {
+    comm::Facts now = machine_;
+    now[changed].second = "other";
+    const std::string expected = str(now[changed].first, ": ", machine_[changed].second, " in the run folder, other now");
+    EXPECT_THAT(warnings_of([&] { EXPECT_EQ(machine_refusal(now, false), ""); }),
+                AllOf(HasSubstr("bits may differ"), HasSubstr(expected)));
+    EXPECT_EQ(warnings_of([&] { machine_refusal(now, false); }), "") << "said once";
+    machine_refusal(machine_, false);
+  }
+}
+
+TEST_F(RunIdentityTest, UnderReproducibleAnotherMachineIsRefused) {
+  machine_refusal(machine_, true);
+  for (const std::size_t changed : {0U, 2U, 3U}) {
+    comm::Facts now = machine_;
+    now[changed].second = "other";
+    EXPECT_THAT(machine_refusal(now, true), AllOf(HasSubstr("--reproducible"), HasSubstr(now[changed].first + ": ")));
+  }
+  comm::Facts rebuilt = machine_;
+  rebuilt[1].second = "y";
+  EXPECT_THAT(warnings_of([&] { EXPECT_EQ(machine_refusal(rebuilt, true), ""); }), HasSubstr("build: x"));
+}
+
+TEST_F(RunIdentityTest, NothingIsComparedWhileNothingIsTrained) {
+  machine_refusal(machine_, true);
+  comm::Facts now = machine_;
+  now[3].second = "B";
+  EXPECT_EQ(warnings_of([&] { RunIdentity(dir_.path()).check_machine(now, /*trained=*/false, /*reproducible=*/true); }),
+            "");
+  EXPECT_EQ(machine_refusal(now, true), "");
+}
+
+TEST_F(RunIdentityTest, NewerAndDamagedRecordsAreRefusedByName) {
+  const auto message = [&](const std::string& content) -> std::string {
+    write_file_atomic(dir_ / "run.json", content);
+    try {
+      RunIdentity identity(dir_.path());
+    } catch (const CheckpointError& e) {
+      return e.what();
+    }
+    return "not refused";
+  };
+  EXPECT_THAT(message(R"({"format": "ulmfit-run", "version": 2, "inputs": {}, "machine": {}})"),
+              AllOf(HasSubstr("run.json"), HasSubstr("version 2, this program reads 1")));
+  EXPECT_THAT(message("{"), HasSubstr("cannot read"));
+  EXPECT_THAT(message(R"({"format": "other", "version": 1})"), HasSubstr("is not the record of a run"));
+  EXPECT_THAT(message(R"({"format": "ulmfit-run", "version": 1, "inputs": {"a": 1}, "machine": {}})"),
+              HasSubstr("cannot read"));
+}
+
+// A parent is its weights, its vocabulary and its text rules; another with the same weights is another.
+TEST_F(RunIdentityTest, EachFileOfTheParentCounts) {
+  const fs::path corpus = "tests/fixtures/9207f86/data/labelled";
+  const fs::path stage = dir_ / "parent/stage";
+  const char* const files[] = {"model.safetensors", "vocab.txt", "text.json", "MANIFEST.json"};
+  make_directories(stage);
+  for (const char* file : files) write_file_atomic(stage / file, "as it was");
+  const comm::Facts before = run_inputs(corpus, (dir_ / "parent").string());
+  EXPECT_EQ(before, run_inputs(corpus, stage.string())) << "the run folder stands for its stage";
+  refusal(before, /*trained=*/false);
+  const char* const names[] = {"parent's weights", "parent's vocabulary", "parent's text rules"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    write_file_atomic(stage / files[i], "another");
+    EXPECT_THAT(refusal(run_inputs(corpus, stage.string())), HasSubstr(names[i]));
+    write_file_atomic(stage / files[i], "as it was");
+  }
+  EXPECT_THAT(refusal(run_inputs(corpus, "none")), HasSubstr("parent's weights"));
+  fs::rename(dir_ / "parent", dir_ / "moved");
+  EXPECT_EQ(refusal(run_inputs(corpus, (dir_ / "moved").string())), "");
+  EXPECT_THROW(run_inputs(corpus, (dir_ / "parent").string()), CheckpointError);
+  EXPECT_EQ(refusal(known_run_inputs(dir_ / "gone", (dir_ / "parent").string())), "") << "nothing is left to compare";
+}
+
+TEST_F(RunIdentityTest, TheMachineIsNamed) {
+  const comm::SoloCommunicator comm{at::Device(at::kCPU)};
+  const comm::Facts facts = run_machine(comm);
+  ASSERT_EQ(facts.size(), 4U);
+  EXPECT_THAT(facts[0].second, HasSubstr("libtorch"));
+  EXPECT_EQ(facts[1].second.size(), 32U);
+  EXPECT_EQ(facts[2].first, "threads");
+  EXPECT_FALSE(facts[3].second.empty());
+}
+
+}  // namespace
+}  // namespace ulmfit::stages
