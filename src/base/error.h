@@ -12,6 +12,7 @@ namespace ulmfit {
 // Exit codes of the program, stable: scripts and job schedulers read them.
 enum class ExitCode : int {
   kDone = 0,
+  kFault = 1,       // a fault of this program or of a library
   kConfig = 2,      // usage or configuration
   kData = 3,        // text, shards, labels
   kCheckpoint = 4,  // checkpoint or stage folder

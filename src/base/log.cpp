@@ -50,7 +50,8 @@ void set_rank(int rank, int size) {
   if (rank != 0) state().logger->set_level(spdlog::level::warn);
 }
 
-void add_file(const std::filesystem::path& path) {
+void open_file(const std::filesystem::path& path) {
+  close_file();
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
     sink->set_pattern("%Y-%m-%d " + state().line_pattern);
@@ -60,7 +61,7 @@ void add_file(const std::filesystem::path& path) {
   }
 }
 
-void set_quiet(bool quiet) { state().logger->set_level(quiet ? spdlog::level::warn : spdlog::level::info); }
+void close_file() { state().logger->sinks().resize(1); }  // the screen stays
 
 void info(std::string_view room, std::string_view message) { write(spdlog::level::info, room, message); }
 void warn(std::string_view room, std::string_view message) { write(spdlog::level::warn, room, message); }

@@ -10,11 +10,10 @@ namespace ulmfit::log {
 // Sets the rank shown in each line; before the call the rank is 0. Call once, before threads start.
 void set_rank(int rank, int size);
 
-// Appends all further lines to `path` as well (rank 0 calls this for OUT/log.txt). A file that cannot be opened is a
-// warning.
-void add_file(const std::filesystem::path& path);
-
-void set_quiet(bool quiet);  // only warnings and errors
+// Appends all further lines to `path` as well, in place of a file before it (rank 0 calls this for OUT/log.txt). A file
+// that cannot be opened is a warning.
+void open_file(const std::filesystem::path& path);
+void close_file();
 
 void info(std::string_view room, std::string_view message);
 void warn(std::string_view room, std::string_view message);

@@ -6,7 +6,6 @@
 namespace ulmfit::comm {
 namespace {
 
-constexpr ExitCode kUnknownFailure{1};
 // An error that all ranks meet alike is reported once: rank 0 ends the others while they wait.
 constexpr std::chrono::milliseconds kFirstWordOfRankZero{500};
 
@@ -69,7 +68,7 @@ ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode
   } catch (const Error& error) {
     end_all(*comm, error.code(), error.what());
   } catch (const std::exception& error) {
-    end_all(*comm, kUnknownFailure, error.what());
+    end_all(*comm, ExitCode::kFault, error.what());
   }
 }
 

@@ -80,9 +80,9 @@ int dispatch(const Arguments& arguments) {
         std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
         ExitCode::kConfig);
   } catch (const c10::Error& e) {
-    return fail(name, std::runtime_error(e.what_without_backtrace()), static_cast<ExitCode>(1));
+    return fail(name, std::runtime_error(e.what_without_backtrace()), ExitCode::kFault);
   } catch (const std::exception& e) {
-    return fail(name, e, static_cast<ExitCode>(1));
+    return fail(name, e, ExitCode::kFault);
   }
 }
 

@@ -55,7 +55,7 @@ const Command& command_of(const std::string& section, const std::string& file) {
   return *found;
 }
 
-void check_restart(const RunArguments& run, const std::vector<config::PipelineSection>& sections) {
+void check_restart(const RunArguments& run, const std::vector<config::IniSection>& sections) {
   if (run.restart_from.empty()) return;
   std::string names;
   for (const auto& section : sections) {
@@ -66,10 +66,30 @@ void check_restart(const RunArguments& run, const std::vector<config::PipelineSe
                         names.empty() ? "none" : names));
 }
 
-ExitCode run_section(const config::PipelineSection& section, const RunArguments& run, bool restart) {
+Arguments options_of(const config::IniSection& section) {
   Arguments options;
   for (const auto& [key, value] : section.values) options.push_back("--" + key + "=" + value);
+  return options;
+}
+
+// Before the first stage runs: a mistake in the last one would be found hours later.
+void check_sections(const std::vector<config::IniSection>& sections, const std::string& file) {
+  for (const auto& section : sections) {
+    Arguments options = options_of(section);
+    options.push_back(config::kOnlyCheckOptions);
+    try {
+      command_of(section.name, file).run(options);
+    } catch (const config::OptionsChecked&) {
+    } catch (const ConfigError& e) {
+      throw ConfigError(str(file, ", section [", section.name, "]: ", e.what()));
+    }
+  }
+}
+
+ExitCode run_section(const config::IniSection& section, const RunArguments& run, bool restart) {
+  Arguments options = options_of(section);
   if (restart) options.emplace_back("--restart");
+  log::close_file();  // that of the stage before
   log::info("run", "stage " + section.name);
   try {
     return command_of(section.name, run.file).run(options);
@@ -100,7 +120,7 @@ ExitCode run_pipeline(const Arguments& arguments) {
         "...");
   }
   const auto sections = config::read_pipeline(run.file);
-  for (const auto& section : sections) command_of(section.name, run.file);
+  check_sections(sections, run.file);
   check_restart(run, sections);
   { const StopSignalScope before_threads_start(/*under_launcher=*/false); }  // those of a stage that does not train, too
   bool restart = false;

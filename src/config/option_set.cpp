@@ -168,6 +168,13 @@ std::vector<std::string> OptionSet::keys(OnResume resume) const {
   return found;
 }
 
+void OptionSet::check_no_action(const std::string& file, const std::string& key, const std::string& value) const {
+  if (!parse_bool(key, value)) return;
+  throw ConfigError(str(file, ": ", key, " = ", value,
+                        " asks for an action and is no setting; remove the line, and give --", key,
+                        " on the command line if you mean it"));
+}
+
 bool OptionSet::given(const std::string& key) const { return std::find(given_.begin(), given_.end(), key) != given_.end(); }
 
 std::string OptionSet::help(std::string_view introduction) const {
@@ -209,9 +216,9 @@ std::string OptionSet::to_config() const {
   for (const auto& section : sections) {
     if (!section.empty()) out << "\n[" << section << "]\n";
     for (const auto& e : entries_) {
-      if (section_of(e.key) != section) continue;
+      if (section_of(e.key) != section || e.resume == OnResume::kAction) continue;
       const std::string name = section.empty() ? e.key : e.key.substr(section.size() + 1);
-      for (const auto& value : e.values()) out << name << " = " << value << '\n';
+      for (const auto& value : e.values()) out << name << " = " << ini_value(value) << '\n';
     }
   }
   return out.str();

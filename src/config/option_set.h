@@ -19,12 +19,19 @@
 #include <utility>
 #include <vector>
 
+#include "config/ini.h"
 #include "config/length.h"
 
 namespace ulmfit::config {
 
-// Whether a run folder may be continued with another value of the option: never, when the run is extended, or always.
-enum class OnResume { kMustMatch, kMayExtend, kMayChange };
+// Whether a run folder may be continued with another value of the option: never, when the run is extended, or always. An
+// action (a flag such as --restart) is no setting: it is not saved, and not taken from a file.
+enum class OnResume { kMustMatch, kMayExtend, kMayChange, kAction };
+
+// With this argument parse() throws OptionsChecked in place of returning, if all is in order: what a command would do with
+// its options is not done.
+inline const std::string kOnlyCheckOptions = "--only-check-options";
+struct OptionsChecked {};
 
 struct Limits {
   double min = -std::numeric_limits<double>::infinity();
@@ -64,7 +71,7 @@ class OptionSet {
     bool help = false;  // --help was given: nothing else was checked
   };
   // Reads `arguments` (without program and command names), and the file of --config if given. Throws ConfigError.
-  Parsed parse(const std::vector<std::string>& arguments);
+  Parsed parse(std::vector<std::string> arguments);
 
   std::vector<std::string> keys(OnResume resume) const;
 
@@ -101,6 +108,7 @@ class OptionSet {
   };
   Entry& add_entry(const std::string& key, std::string help, std::string unit, OnResume resume);
   const Entry& entry(const std::string& key) const;
+  void check_no_action(const std::string& file, const std::string& key, const std::string& value) const;
   std::string resolve(const std::string& name) const;  // alias or key to key; throws with the nearest known one
 
   std::string command_;
@@ -110,12 +118,8 @@ class OptionSet {
   std::vector<std::string> given_;
 };
 
-// The sections of a pipeline file in their order, each with its keys and values in order: [pretrain] model.hidden = 300 ...
-struct PipelineSection {
-  std::string name;
-  std::vector<std::pair<std::string, std::string>> values;
-};
-std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file);  // throws ConfigError
+// The sections of a pipeline file in their order, one a stage: [pretrain] model.hidden = 300 ... Throws ConfigError.
+std::vector<IniSection> read_pipeline(const std::filesystem::path& file);
 
 // The closest of `known` to `word` by edit distance.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);

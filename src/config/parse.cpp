@@ -1,38 +1,36 @@
-// Reading of command lines and config files: the only user of Boost.Program_options.
+// Reading of command lines and config files.
 #include <algorithm>
-#include <boost/program_options/parsers.hpp>
-#include <fstream>
 #include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "config/ini.h"
 #include "config/option_set.h"
 
 namespace ulmfit::config {
 namespace {
 
-namespace po = boost::program_options;
 using Values = std::map<std::string, std::vector<std::string>>;
 
-// All keys of an INI file ([section] key = value) in order, "section.key".
-std::vector<std::pair<std::string, std::string>> read_ini(std::istream& in, const std::string& name) {
+std::vector<IniSection> read_ini_file(const std::filesystem::path& path) {
+  std::string text;
   try {
-    const po::options_description nothing;
-    std::vector<std::pair<std::string, std::string>> pairs;
-    for (const auto& option : po::parse_config_file(in, nothing, /*allow_unregistered=*/true).options) {
-      pairs.emplace_back(option.string_key, option.value.empty() ? "" : option.value.front());
-    }
-    return pairs;
-  } catch (const po::error& e) {
-    throw ConfigError(str("cannot read config ", name, ": ", e.what(), " (lines are [section] or key = value)"));
+    text = read_file(path);
+  } catch (const FileError& e) {
+    throw ConfigError(str("cannot open config file ", path.string(), "; check --config (", e.what(), ")"));
   }
+  return read_ini(text, path.string());
 }
 
-std::vector<std::pair<std::string, std::string>> read_ini_file(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  if (!in) throw ConfigError(str("cannot open config file ", path.string(), "; check --config"));
-  return read_ini(in, path.string());
+// All keys in their order, "section.key".
+std::vector<std::pair<std::string, std::string>> flat(const std::vector<IniSection>& sections) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& section : sections) {
+    const std::string prefix = section.name.empty() ? "" : section.name + ".";
+    for (const auto& [key, value] : section.values) pairs.emplace_back(prefix + key, value);
+  }
+  return pairs;
 }
 
 // "--key=value", "--key value" and "--flag" into pairs; which keys are flags decides what may follow them.
@@ -66,7 +64,8 @@ std::vector<std::pair<std::string, std::string>> split_arguments(const std::vect
 
 }  // namespace
 
-OptionSet::Parsed OptionSet::parse(const std::vector<std::string>& arguments) {
+OptionSet::Parsed OptionSet::parse(std::vector<std::string> arguments) {
+  const bool only_check = std::erase(arguments, kOnlyCheckOptions) > 0;
   if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) return {.help = true};
   std::set<std::string> flags;
   std::set<std::string> lists;
@@ -92,8 +91,13 @@ OptionSet::Parsed OptionSet::parse(const std::vector<std::string>& arguments) {
   }
   if (!config_file.empty()) {
     Values from_file;
-    for (const auto& [name, value] : read_ini_file(config_file)) {
-      auto& list = from_file[resolve(name)];
+    for (const auto& [name, value] : flat(read_ini_file(config_file))) {
+      const std::string key = resolve(name);
+      if (entry(key).resume == OnResume::kAction) {
+        check_no_action(config_file, key, value);
+        continue;
+      }
+      auto& list = from_file[key];
       if (!list.empty() && !lists.contains(name)) throw ConfigError(str(config_file, ": ", name, " is given twice"));
       list.push_back(value);
     }
@@ -108,13 +112,13 @@ OptionSet::Parsed OptionSet::parse(const std::vector<std::string>& arguments) {
   for (const auto& key : required_) {
     if (!given(key)) throw ConfigError(str("ulmfit ", command_, " needs --", key, ": ", entry(key).help));
   }
+  if (only_check) throw OptionsChecked{};
   return {};
 }
 
 std::vector<OptionSet::Difference> OptionSet::differences(const std::string& saved) const {
-  std::istringstream in(saved);
   Values before;
-  for (const auto& [key, value] : read_ini(in, "saved in the run folder")) before[key].push_back(value);
+  for (const auto& [key, value] : flat(read_ini(saved, "saved in the run folder"))) before[key].push_back(value);
   const auto joined = [](const std::vector<std::string>& list) {
     std::string text;
     for (const auto& value : list) text += (text.empty() ? "" : " ") + value;
@@ -128,7 +132,7 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
   };
   std::vector<Difference> found;
   for (const auto& e : entries_) {
-    if (e.resume == OnResume::kMayChange) continue;
+    if (e.resume == OnResume::kMayChange || e.resume == OnResume::kAction) continue;
     const auto old = value_before(e);
     const auto now = joined(e.values());
     if (old != now) found.push_back({e.key, old, now, e.resume, !given(e.key)});
@@ -140,14 +144,11 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
   return found;
 }
 
-std::vector<PipelineSection> read_pipeline(const std::filesystem::path& file) {
-  std::vector<PipelineSection> sections;
-  for (const auto& [key, value] : read_ini_file(file)) {
-    const auto dot = key.find('.');
-    if (dot == key.npos) throw ConfigError(str(file.string(), ": ", key, " stands before the first [section]"));
-    const std::string name = key.substr(0, dot);
-    if (sections.empty() || sections.back().name != name) sections.push_back({name, {}});
-    sections.back().values.emplace_back(key.substr(dot + 1), value);
+std::vector<IniSection> read_pipeline(const std::filesystem::path& file) {
+  std::vector<IniSection> sections = read_ini_file(file);
+  if (!sections.empty() && sections.front().name.empty()) {
+    throw ConfigError(
+        str(file.string(), ": ", sections.front().values.front().first, " stands before the first [section]"));
   }
   return sections;
 }

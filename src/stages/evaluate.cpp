@@ -175,6 +175,11 @@ ExitCode evaluate(const EvaluateOptions& options) {
       }
       check_same_text(model, corpus, options.data);
     }
+    if (options.baselines && !corpus.splits.contains("valid")) {
+      throw DataError(str("--baselines: ", options.data,
+                          " has no validation split, which chooses naive Bayes' smoothing; prepare it with one, or leave "
+                          "--baselines out"));
+    }
     json result;
     if (models.front().info.kind == StageKind::kLanguageModel) {
       result = evaluate_language_models(models, shards, options, comm);

@@ -37,13 +37,13 @@ void RunOptions::declare(config::OptionSet& set) {
   set.add("reproducible", reproducible,
           "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 fixed shards summed in one fixed tree "
           "(slower)");
-  set.add("dry-run", dry_run, "print the plan and stop", OnResume::kMayChange);
-  set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kMayChange);
+  set.add("dry-run", dry_run, "print the plan and stop", OnResume::kAction);
+  set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kAction);
   set.add(
       "extend", extend,
       "train a run folder, finished or not, longer than it was meant to: more --train.epochs or --train.steps, all else as "
       "before; from the step reached on, the schedule is that of the longer run",
-      OnResume::kMayChange);
+      OnResume::kAction);
   set.add("train.seed", seed, "of weights, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");
   set.add("train.max-streams-per-pass", max_streams_per_pass,

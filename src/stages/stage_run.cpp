@@ -147,7 +147,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   std::unique_ptr<RunObserver> observer;
   std::optional<train::Snapshot> snapshot;
   if (comm.rank() == 0) {
-    log::add_file(folder.path() / "log.txt");
+    log::open_file(folder.path() / "log.txt");
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));

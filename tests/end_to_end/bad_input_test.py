@@ -89,6 +89,14 @@ class BadInput(TestCase):
         self.refuse(3, other, "evaluate", "--model=c", "--data=plain/labelled")
         self.refuse(3, other, "evaluate", "--model=lm", "--data=plain/lm", "--split=valid")
 
+    def test_baselines_without_a_validation_split(self):
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=train.csv", "--valid-share=0", "--output=novalid", "--vocab.min-count=1")
+        self.ulmfit("train-classifier", *MODEL, "--from=none", "--data=novalid/labelled", "--epochs=1", "--optim.unfreeze=full", "--output=c")
+        refused = self.ulmfit("evaluate", "--model=c", "--data=novalid/labelled", "--baselines", expect=3)
+        self.assertIn("has no validation split", refused.stderr)
+        self.assertNotIn("precision", refused.stderr, "said before the table")
+        self.assertIn("error", self.ulmfit("evaluate", "--model=c", "--data=novalid/labelled").stdout)
+
     def test_a_run_that_diverges_near_its_end_fails(self):
         overflow = [a for a in TRAIN if "steps" not in a] + ["--train.steps=5", "--optim.kind=sgd", "--optim.clip=0", "--lr=1e6"]
         self.refuse(6, "training diverged", *overflow, "--optim.group-factors=1e38,1e38", "--output=diverged")

@@ -114,6 +114,36 @@ class Pipeline(TestCase):
         self.assertEqual(on_two["confusion"], forward["confusion"], "every document is counted once on any number of ranks")
 
 
+class PipelineFile(TestCase):
+    LM = f"corpus = corpus\n{MODEL}train.streams = 4\ntrain.bptt = 10\ntrain.threads = 1\ntrain.steps = 3\n"
+    FILE = f"[prepare-corpus]\ninput = text\noutput = corpus\n[pretrain]\n{LM}output = one\n[pretrain]\n{LM}output = \"two # 2\"\n"
+
+    def setUp(self):
+        super().setUp()
+        (self.dir / "text").write_text("\n".join(sentences(200)))
+
+    def test_is_checked_whole_before_the_first_stage(self):
+        for wrong, message in (("[evaluate]\nmodel = one\ndata = corpus\nsplt = valid\n", "section [evaluate]: ulmfit evaluate has no option --splt"),
+                               ("[pretrain]\ncorpus = corpus\n", "section [pretrain]: ulmfit pretrain needs --output"),
+                               ("[pretrian]\n", "section [pretrian] is no stage")):
+            (self.dir / "pipeline.cfg").write_text(self.FILE + wrong)
+            self.assertIn(message, self.ulmfit("run", "--config=pipeline.cfg", expect=2).stderr)
+            self.assertFalse((self.dir / "corpus").exists(), "nothing was begun")
+
+    def test_sections_of_one_name_are_two_stages_each_with_its_log(self):
+        (self.dir / "pipeline.cfg").write_text(self.FILE + "[evaluate]\nmodel = one\ndata = corpus\nsplit = train\n")
+        self.ulmfit("run", "--config=pipeline.cfg")
+        self.assertTrue((self.dir / "two # 2/stage/MANIFEST.json").exists())
+        for run in ("one", "two # 2"):
+            log = (self.dir / run / "log.txt").read_text()
+            self.assertEqual(log.count("step 3/3"), 1, f"the log of {run} alone")
+            self.assertNotIn("[evaluate]", log)
+        # What a run saves can be fed back, a # in its path too.
+        again = self.ulmfit("pretrain", "--config", "two # 2/config.cfg")
+        self.assertIn("two # 2 is finished: nothing to do", again.stderr)
+        self.assertNotIn("restart", (self.dir / "one/config.cfg").read_text())
+
+
 class Columns(TestCase):
     """Texts of several columns: the stage knows them, predict joins them as prepare-labelled did."""
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "tests/support/temp_dir.h"
@@ -99,6 +101,80 @@ TEST(OptionSet, ResolvedConfigReadsBackTheSame) {
   set_again.parse({"--config=" + (dir / "c.cfg").string()});
   EXPECT_EQ(set_again.to_config(), set.to_config());
   EXPECT_THAT(again.input, ElementsAre("a", "b c"));
+}
+
+// Every kind of option, with values that a reader of lines might misread.
+TEST(OptionSet, WhateverIsWrittenIsReadBack) {
+  const test::TempDir dir;
+  std::mt19937 random(1);
+  const auto pick = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  constexpr std::string_view kCharacters = "ab/ \t\n\r#\"\\=[]'\x01;\xC3\xA9$%";
+  const auto text = [&](std::size_t least) {
+    std::string made;
+    for (std::size_t n = least + pick(7); made.size() < n;) made += kCharacters[pick(kCharacters.size())];
+    return made;
+  };
+  for (int round = 0; round < 2000; ++round) {
+    Options o;
+    auto set = o.declare();
+    o.output = text(0);
+    for (std::size_t n = pick(4); o.input.size() < n;) o.input.push_back(text(0));
+    o.reproducible = pick(2) == 1;
+    o.device = pick(2) == 1 ? "cpu" : "cuda";
+    o.bptt = static_cast<std::int64_t>(1 + pick(10000));
+    o.lr = std::uniform_real_distribution<double>(0, 1)(random);
+    o.every = {pick(2) == 1 ? Length::Unit::kTokens : Length::Unit::kSteps, static_cast<double>(1 + pick(99999))};
+    const std::string saved = set.to_config();
+    write_file_atomic(dir / "c.cfg", saved);
+    Options again;
+    auto set_again = again.declare();
+    set_again.parse({"--config=" + (dir / "c.cfg").string()});
+    ASSERT_EQ(again.output, o.output) << saved;
+    ASSERT_EQ(again.input, o.input) << saved;
+    ASSERT_EQ(again.reproducible, o.reproducible);
+    ASSERT_EQ(again.device, o.device);
+    ASSERT_EQ(again.bptt, o.bptt);
+    ASSERT_EQ(again.lr, o.lr);
+    ASSERT_EQ(again.every, o.every);
+    ASSERT_TRUE(set_again.differences(saved).empty()) << saved;
+  }
+}
+
+TEST(OptionSet, AnActionIsNoSetting) {
+  const test::TempDir dir;
+  bool restart = false;
+  std::string output = "out";
+  const auto declared = [&] {
+    OptionSet set("pretrain");
+    set.add("restart", restart, "begin anew", OnResume::kAction);
+    set.add("output", output, "run folder");
+    return set;
+  };
+  OptionSet set = declared();
+  set.parse({"--restart"});
+  EXPECT_TRUE(restart);
+  EXPECT_EQ(set.to_config(), "output = out\n");
+  EXPECT_TRUE(set.differences("restart = true\noutput = out\n").empty()) << "older programs saved it";
+  const auto from_file = [&](const std::string& content) -> std::string {
+    write_file_atomic(dir / "c.cfg", content);
+    restart = false;
+    try {
+      declared().parse({"--config=" + (dir / "c.cfg").string()});
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "taken";
+  };
+  EXPECT_EQ(from_file("restart = false\noutput = out\n"), "taken");
+  EXPECT_THAT(from_file("restart = true\noutput = out\n"), HasSubstr("restart = true asks for an action"));
+  EXPECT_FALSE(restart);
+}
+
+TEST(OptionSet, ChecksAloneWhenAsked) {
+  Options o;
+  auto set = o.declare();
+  EXPECT_THROW(set.parse({"--lr=0.1", kOnlyCheckOptions}), OptionsChecked);
+  EXPECT_THAT(failure({"--lr=x", kOnlyCheckOptions}), HasSubstr("expected a number"));
 }
 
 TEST(OptionSet, RefusesWithTheReason) {
