@@ -162,6 +162,34 @@ std::string unread(xmlParserCtxt& parser, const PageReader& reader) {
   return only_nul ? "" : "a NUL character stands there";
 }
 
+// The charset that the page says it is in, in small letters; empty if it says nothing.
+std::string declared_charset(std::string_view html) {
+  std::string head(html.substr(0, 1024));
+  for (char& c : head) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  constexpr std::string_view kKey = "charset";
+  const auto key = head.find(kKey);
+  if (key == head.npos) return {};
+  const auto first = head.find_first_not_of(" \t\r\n=\"'", key + kKey.size());
+  if (first == head.npos) return {};
+  return head.substr(first, head.find_first_of(" \t\r\n\"'>;/", first) - first);
+}
+
+// Whether a page with bytes that are not UTF-8 is UTF-8 all the same: it says so or, where it says nothing, holds
+// characters of several bytes. The parser would take all behind the first such byte for ISO-8859-1. `cleaned`: the page as
+// UTF-8.
+bool is_damaged_utf8(std::string_view html, std::string_view cleaned) {
+  if (html.starts_with("\xFF\xFE") || html.starts_with("\xFE\xFF")) return false;  // UTF-16 and UTF-32
+  const std::string charset = declared_charset(html);
+  if (!charset.empty()) return charset == "utf-8" || charset == "utf8";
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  for (std::size_t at = 0; at < cleaned.size(); ++at) {
+    if (static_cast<unsigned char>(cleaned[at]) < 0x80) continue;
+    if (cleaned.substr(at, kReplacement.size()) != kReplacement) return true;
+    at += kReplacement.size() - 1;
+  }
+  return false;
+}
+
 std::string page_text(const std::string& page, bool utf8, const std::string& origin) {
   if (page.empty()) return {};
   const std::unique_ptr<xmlParserCtxt, void (*)(xmlParserCtxt*)> parser(
@@ -187,7 +215,7 @@ std::string html_text(std::string_view html, const std::string& origin, text::Cl
   xmlSetStructuredErrorFunc(nullptr, [](void*, auto*) {});  // this thread's; else some errors go to standard error
   text::CleanCounts counts;
   std::string page = text::clean_utf8(html, counts);
-  const bool utf8 = counts.invalid_utf8 == 0;
+  const bool utf8 = counts.invalid_utf8 == 0 || is_damaged_utf8(html, page);
   if (!utf8) page = html;
   if (page.size() > kLargest) {
     throw DataError(str("cannot read ", origin, ": expected an HTML page of at most ", kLargest, " bytes, found ",

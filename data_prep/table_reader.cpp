@@ -94,14 +94,8 @@ class JsonLines : public TableReader {
       throw DataError(
           str("cannot find field '", column, "' at ", place(), ": the object has ", list.empty() ? "none" : list));
     }
-    text::CleanCounts escapes;  // "\r\n" in a JSON text is no defect of the file: not counted
-    if (found->is_string()) return text::clean_utf8(found->get<std::string>(), escapes);
-    if (found->is_null()) return {};
-    if (found->is_structured()) {
-      throw DataError(
-          str("cannot read field '", column, "' at ", place(), ": expected a text, found ", found->type_name()));
-    }
-    return found->dump();
+    if (auto text = field_text(*found)) return *std::move(text);
+    throw DataError(str("cannot read field '", column, "' at ", place(), ": expected a text, found ", found->type_name()));
   }
 
   LineReader lines_;
@@ -115,6 +109,14 @@ std::unique_ptr<TableReader> TableReader::open(const std::filesystem::path& path
                                                text::CleanCounts& cleaned) {
   if (format == TableFormat::kJsonl) return std::make_unique<JsonLines>(path, columns, cleaned);
   return std::make_unique<DelimitedTable>(path, format == TableFormat::kCsv ? ',' : '\t', columns, header, cleaned);
+}
+
+std::optional<std::string> field_text(const nlohmann::json& value) {
+  text::CleanCounts escapes;  // "\r\n" in a JSON text is no defect of the file: not counted
+  if (value.is_string()) return text::clean_utf8(value.get<std::string>(), escapes);
+  if (value.is_null()) return std::string();
+  if (value.is_structured()) return std::nullopt;
+  return value.dump();
 }
 
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count) {

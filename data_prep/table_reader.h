@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,10 @@ class TableReader {
                                            const std::vector<std::string>& columns, std::optional<bool> header,
                                            text::CleanCounts& cleaned);
 };
+
+// The text of a field of a JSON object: a string, cleaned; the digits of a number; nothing written for null. No text: an
+// array or an object.
+std::optional<std::string> field_text(const nlohmann::json& value);
 
 // One text of several columns, as fastai marks them: "xxfld 1 A xxfld 2 B"; a single column stays as it is.
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count);

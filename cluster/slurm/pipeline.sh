@@ -48,6 +48,8 @@ for line in "${lines[@]}"; do
     sections+=("${BASH_REMATCH[1]}")
   elif [[ $line != *=* ]]; then
     refuse "$pipeline: '$line' is neither [section] nor key = value"
+  elif [[ $line =~ ^[^=]+=\" ]]; then
+    refuse "$pipeline: ${line%%=*}: values in double quotes are not understood here; use a path without # and blanks at its ends"
   elif [ ${#sections[@]} = 0 ]; then
     refuse "$pipeline: ${line%%=*} stands before the first [section]"
   fi

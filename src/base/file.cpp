@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +14,13 @@
 
 namespace ulmfit {
 namespace {
+
+bool is_same_file(int fd, const fs::path& path) {
+  struct stat open {};
+  struct stat named {};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
+         open.st_dev == named.st_dev;
+}
 
 [[noreturn]] void fail(const char* what, const fs::path& path, int reason) {
   throw FileError(str("cannot ", what, " ", path.string(), ": ", std::strerror(reason)));
@@ -122,15 +130,18 @@ void truncate_file(const fs::path& path, std::size_t bytes) {
 
 FolderLock::FolderLock(const fs::path& folder) {
   const fs::path path = folder / ".lock";
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail("open", path, errno);
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    const int reason = errno;
-    ::close(std::exchange(fd_, -1));
-    if (reason != EWOULDBLOCK) fail("lock", path, reason);
-    throw CheckpointError(str("cannot use ", folder.string(), ": another run holds it (", read_file(path),
-                              "); wait for it to end or give another --output"));
-  }
+  do {
+    if (fd_ >= 0) ::close(fd_);  // the folder was moved away between the opening and the locking
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) fail("open", path, errno);
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      const int reason = errno;
+      ::close(std::exchange(fd_, -1));
+      if (reason != EWOULDBLOCK) fail("lock", path, reason);
+      throw CheckpointError(str("cannot use ", folder.string(), ": another run holds it (", read_file(path),
+                                "); wait for it to end or give another --output"));
+    }
+  } while (!is_same_file(fd_, path));
   const std::string holder = str("host ", host_name(), ", process ", ::getpid());
   if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, holder.data(), holder.size(), 0) < 0) {
     const int reason = errno;

@@ -5,7 +5,7 @@
 
 namespace ulmfit {
 
-// Throws FileError if anything written to `out` so far could not be: the disk is full, the reader has gone.
+// Throws FileError if anything written to `out` so far could not be: the disk is full.
 void flush_output(std::ostream& out);
 
 }  // namespace ulmfit

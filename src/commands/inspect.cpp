@@ -42,6 +42,7 @@ json describe_corpus(const fs::path& folder, bool verify) {
 json describe_run(const fs::path& folder) {
   json out = {
       {"what", "run folder"}, {"finished", fs::exists(folder / "stage" / kManifestName)}, {"checkpoints", json::array()}};
+  if (fs::exists(folder / "run.json")) out["run"] = json::parse(read_file(folder / "run.json"));
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder / "checkpoints", error)) {
     if (!fs::exists(entry.path() / kManifestName)) continue;

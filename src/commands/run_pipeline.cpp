@@ -128,6 +128,7 @@ ExitCode run_pipeline(const Arguments& arguments) {
     if (stop_requested()) return ExitCode::kStopped;
     restart = restart || section.name == run.restart_from;
     const ExitCode code = run_section(section, run, restart && trains(section.name));
+    if (code == ExitCode::kStopped && restart) log::info("run", "to go on leave --restart-from out: it begins anew");
     if (code != ExitCode::kDone) return code;
   }
   return ExitCode::kDone;

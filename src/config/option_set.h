@@ -24,9 +24,9 @@
 
 namespace ulmfit::config {
 
-// Whether a run folder may be continued with another value of the option: never, when the run is extended, or always. An
-// action (a flag such as --restart) is no setting: it is not saved, and not taken from a file.
-enum class OnResume { kMustMatch, kMayExtend, kMayChange, kAction };
+// Whether a run folder may be continued with another value of the option: never, when the run is extended, until it is
+// finished, or always. An action (a flag such as --restart) is no setting: it is not saved, and not taken from a file.
+enum class OnResume { kMustMatch, kMayExtend, kBeforeFinish, kMayChange, kAction };
 
 // With this argument parse() throws OptionsChecked in place of returning, if all is in order: what a command would do with
 // its options is not done.
@@ -90,7 +90,8 @@ class OptionSet {
     bool by_default = false;  // nobody asked for the value now
   };
   // Keys whose value in `saved` (a text that to_config() wrote) differs from the value now, of those that may not change.
-  // So does a key that `saved` lacks, unless its value in older runs is known, and one that this program does not know.
+  // So does a key that `saved` lacks, unless its value in older runs is known (of a list: none), and one that this program
+  // does not know.
   std::vector<Difference> differences(const std::string& saved) const;
 
  private:

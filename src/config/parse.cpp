@@ -127,8 +127,8 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
   // A list without values is not in the file. Any other key that it lacks is an option that came later.
   const auto value_before = [&](const Entry& e) {
     if (before.contains(e.key)) return joined(before.at(e.key));
-    if (e.list) return joined({});
-    return e.older ? joined({*e.older}) : "not recorded, the run is older than the option,";
+    if (e.older) return joined({*e.older});
+    return e.list ? joined({}) : "nothing (the run is older than the option)";
   };
   std::vector<Difference> found;
   for (const auto& e : entries_) {
@@ -139,7 +139,7 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
   }
   for (const auto& [key, values] : before) {
     const bool known = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
-    if (!known) found.push_back({key, joined(values), "an option that this program does not have", OnResume::kMustMatch});
+    if (!known) found.push_back({key, joined(values), "nothing (this program has no such option)", OnResume::kMustMatch});
   }
   return found;
 }

@@ -131,9 +131,9 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("schedule.momentum-low", shape.momentum_low, "one-cycle: beta1 at the highest rate",
           {.min = 0, .max = kAlmostOne});
   set.add("train.patience", patience, "early stopping: end after that many validations without improvement; 0: never",
-          {.min = 0});
+          {.min = 0}, OnResume::kMayExtend);
   set.add_choice("train.select", select, {"last", "best"},
-                 "weights of the finished stage: the last ones, or those that validated best");
+                 "weights of the finished stage: the last ones, or those that validated best", OnResume::kBeforeFinish);
 }
 
 train::PlanOptions OptimOptions::plan(const train::Task& task) const {

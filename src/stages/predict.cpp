@@ -63,11 +63,12 @@ Request read_request(const std::string& line, bool is_text, const std::vector<st
   std::vector<std::string> values;
   for (const auto& field : fields) {
     const auto found = request.fields.find(field);
-    if (found == request.fields.end() || !found->is_string()) {
+    const auto value = found == request.fields.end() ? std::nullopt : data_prep::field_text(*found);
+    if (!value) {
       request.error = "no text field \"" + field + "\"";
       return request;
     }
-    values.push_back(found->get<std::string>());
+    values.push_back(*value);
   }
   request.text = data_prep::join_fields(values, values.size());
   return request;
@@ -136,9 +137,12 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
     if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
     const ClassifierInfo& info = *stage.info.classifier;
     const ClassifierInfo& first = models.empty() ? info : *models.front().stage.info.classifier;
-    if (info.labels != first.labels || info.text_columns.size() != first.text_columns.size()) {
-      throw CheckpointError(
-          str(path, " and ", options.models.front(), " have different classes or columns of text and cannot be averaged"));
+    if (info.labels != first.labels) {
+      throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
+    }
+    if (info.text_columns != first.text_columns && info.text_columns.size() + first.text_columns.size() > 2) {
+      throw CheckpointError(str(path, " and ", options.models.front(),
+                                " were trained on other columns, or in another order, and cannot be averaged"));
     }
     auto weights = stage.encoder->batch_weights(0, nullptr);
     models.push_back({std::move(stage), std::move(weights)});

@@ -31,11 +31,16 @@ std::string told(const std::vector<config::OptionSet::Difference>& differences) 
   return text;
 }
 
-// Throws unless every difference is one that --extend allows.
+bool before_finish(const config::OptionSet::Difference& d) { return d.resume == config::OnResume::kBeforeFinish; }
+
+// Throws unless every difference is one that --extend, or a stage that is not finished, allows.
 void check_differences(const std::vector<config::OptionSet::Difference>& differences, const RunOptions& run,
                        const fs::path& folder) {
   const auto lengthens = [](const auto& d) { return d.resume == config::OnResume::kMayExtend; };
-  if (differences.empty() || (run.extend && std::all_of(differences.begin(), differences.end(), lengthens))) return;
+  const auto allowed = [&](const auto& d) {
+    return (lengthens(d) && run.extend) || (before_finish(d) && !RunFolder::finished(folder));
+  };
+  if (std::all_of(differences.begin(), differences.end(), allowed)) return;
   const bool any_length = std::any_of(differences.begin(), differences.end(), lengthens);
   throw ConfigError(str("run folder ", folder.string(), " was made with other settings:", told(differences),
                         "\nuse the same settings, another --output, or --restart to move it aside",
@@ -81,9 +86,12 @@ RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const 
   if (!old && run.extend) throw ConfigError(str("--extend: there is no run in ", folder_.string(), "; check --output"));
   make_directories(folder_);
   lock_ = std::make_unique<FolderLock>(folder_);
+  log::open_file(folder_ / "log.txt");
   if (old) {
     changes_ = set.differences(read_file(config));
     check_differences(changes_, run, folder_);
+    const bool settled = std::erase_if(changes_, before_finish) > 0 && changes_.empty();
+    if (settled) write_file_atomic(config, set.to_config());
   } else {
     write_file_atomic(config, set.to_config());
   }

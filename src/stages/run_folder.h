@@ -17,10 +17,10 @@ namespace ulmfit::stages {
 
 class RunFolder {
  public:
-  // Rank 0 creates the folder run.output, or moves an old one aside for --restart, and holds its lock: CheckpointError if
-  // another run does. In an old folder it compares the saved configuration with `set` (ConfigError lists the keys that
-  // differ, apart from those that --extend may change) and `inputs` with those recorded (run_identity.h). The other ranks
-  // touch nothing. Collective only through the errors it throws.
+  // Rank 0 creates the folder run.output, or moves an old one aside for --restart, holds its lock (CheckpointError if
+  // another run does) and logs to its log.txt. In an old folder it compares the saved configuration with `set` (ConfigError
+  // lists the keys that differ, apart from those that --extend may change) and `inputs` with those recorded
+  // (run_identity.h). The other ranks touch nothing. Collective only through the errors it throws.
   RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Facts& inputs, const comm::Communicator& comm);
 
   const std::filesystem::path& path() const { return folder_; }

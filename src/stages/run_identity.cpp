@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/cpu_clones.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -24,6 +25,10 @@ using nlohmann::json;
 constexpr const char* kFormat = "ulmfit-run";
 constexpr int kVersion = 1;
 constexpr const char* kNone = "none";
+constexpr const char* kTrainingText = "training text";
+constexpr const char* kVocabulary = "vocabulary";
+constexpr const char* kLabels = "labels";
+constexpr const char* kParentWeights = "parent's weights";
 constexpr const char* kBuild = "build";  // of the same version: the bits are meant to be the same
 
 fs::path file_in(const fs::path& run_folder) { return run_folder / "run.json"; }
@@ -42,15 +47,46 @@ void append(comm::Facts& facts, comm::Facts more) {
   facts.insert(facts.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
+// A stage tells of its text the fingerprint alone, which comes first in what corpus_inputs() says.
+bool same(const std::string& before, const std::string& now) { return before == now || now.starts_with(before + ", "); }
+
 // "\n  NAME: BEFORE in the run folder, NOW now" for each of `now` that is recorded otherwise.
 std::string differences(const comm::Facts& recorded, const comm::Facts& now, const char* passed_over = "") {
   std::string text;
   for (const auto& [name, value] : now) {
     const std::string* before = find(recorded, name);
-    if (before == nullptr || *before == value || name == passed_over) continue;
+    if (before == nullptr || same(*before, value) || name == passed_over) continue;
     text += str("\n  ", name, ": ", *before, " in the run folder, ", value, " now");
   }
   return text;
+}
+
+std::string describe_labels(const std::vector<std::string>& labels) {
+  std::string names;
+  for (const auto& label : labels) names += label + '\n';
+  return str(fingerprint(names), ", ", labels.size(), " classes, the first ", labels.front());
+}
+
+// What the finished stage of a run tells of its inputs: for these a folder of an older program needs no guess.
+comm::Facts inputs_told_by_stage(const fs::path& stage) {
+  if (!fs::exists(stage / "vocab.txt") || manifest_defect(stage, /*checksums=*/false)) return {};
+  comm::Facts facts{{kVocabulary, file_fingerprint(stage / "vocab.txt")}};
+  try {
+    const json j = json::parse(read_file(stage / "stage.json"));
+    const json& lineage = j.at("lineage");
+    const json& own = lineage.at(lineage.size() - 1).at("facts");
+    for (const char* text : {"corpus_fingerprint", "data_fingerprint"}) {
+      if (own.contains(text)) facts.emplace_back(kTrainingText, own.at(text).get<std::string>());
+    }
+    const bool has_parent = lineage.size() > 1;
+    facts.emplace_back(kParentWeights,
+                       has_parent ? lineage.at(lineage.size() - 2).at("fingerprint").get<std::string>() : kNone);
+    if (j.contains("classifier")) {
+      facts.emplace_back(kLabels, describe_labels(j.at("classifier").at("labels").get<std::vector<std::string>>()));
+    }
+  } catch (const json::exception&) {  // no stage that this program could use: it tells nothing
+  }
+  return facts;
 }
 
 comm::Facts corpus_inputs(const fs::path& folder) {
@@ -59,25 +95,19 @@ comm::Facts corpus_inputs(const fs::path& folder) {
     const auto found = corpus.splits.find(name);
     if (found == corpus.splits.end()) return std::string(kNone);
     const data::SplitInfo& info = found->second;
-    return str(info.tokens, " tokens, ", info.documents, " documents (", info.fingerprint, ")");
+    return str(info.fingerprint, ", ", info.tokens, " tokens, ", info.documents, " documents");
   };
-  comm::Facts facts{{"training text", split("train")},
+  comm::Facts facts{{kTrainingText, split("train")},
                     {"validation text", split("valid")},
-                    {"vocabulary", corpus.vocabulary_fingerprint},
+                    {kVocabulary, corpus.vocabulary_fingerprint},
                     {"text rules and tokenizer", corpus.text_fingerprint}};
-  if (corpus.kind == "labelled") {
-    std::string names;
-    for (const auto& label : corpus.labels) names += label + '\n';
-    facts.emplace_back(
-        "labels", str(corpus.labels.size(), " classes, the first ", corpus.labels.front(), " (", fingerprint(names), ")"));
-  }
+  if (corpus.kind == "labelled") facts.emplace_back(kLabels, describe_labels(corpus.labels));
   return facts;
 }
 
 comm::Facts parent_inputs(const std::string& from) {
-  constexpr std::pair<const char*, const char*> kFiles[] = {{"parent's weights", "model.safetensors"},
-                                                            {"parent's vocabulary", "vocab.txt"},
-                                                            {"parent's text rules", "text.json"}};
+  constexpr std::pair<const char*, const char*> kFiles[] = {
+      {kParentWeights, "model.safetensors"}, {"parent's vocabulary", "vocab.txt"}, {"parent's text rules", "text.json"}};
   comm::Facts facts;
   for (const auto& [name, file] : kFiles) {
     facts.emplace_back(name, from == kNone ? kNone : file_fingerprint(finished_stage_in(from) / file));
@@ -95,24 +125,28 @@ comm::Facts run_inputs(const fs::path& corpus, const std::string& from) {
 
 comm::Facts known_run_inputs(const fs::path& corpus, const std::string& from) {
   comm::Facts facts;
-  const auto add = [&](auto&& part) {
-    try {
-      append(facts, part());
-    } catch (const Error&) {  // gone, or no longer whole
-    }
-  };
-  add([&] { return corpus_inputs(corpus); });
-  add([&] { return parent_inputs(from); });
+  const auto gone = [](const std::string& path) { log::info("run", str("not compared, for it is gone: ", path)); };
+  if (fs::exists(corpus / "corpus.json")) {
+    append(facts, corpus_inputs(corpus));
+  } else {
+    gone(corpus.string());
+  }
+  if (from == kNone || holds_finished_stage(from)) {
+    append(facts, parent_inputs(from));
+  } else {
+    gone(from);
+  }
   return facts;
 }
 
 comm::Facts run_machine(const comm::Communicator& comm) {
+  constexpr const char* kLevels[] = {"default", "avx2", "avx512"};
   const std::string processor =
       comm.device().is_cpu() ? str(cpu_model(), ", ", at::get_cpu_capability()) : comm.processor();
   return {{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
           {kBuild, file_fingerprint("/proc/self/exe")},
           {"threads", std::to_string(at::get_num_threads())},
-          {"processor", processor}};
+          {"processor", str(processor, ", own loops ", kLevels[static_cast<std::size_t>(cpu_level())])}};
 }
 
 RunIdentity::RunIdentity(const fs::path& run_folder) : folder_(run_folder) {
@@ -136,6 +170,10 @@ RunIdentity::RunIdentity(const fs::path& run_folder) : folder_(run_folder) {
 }
 
 void RunIdentity::check_inputs(const comm::Facts& now, bool trained) {
+  if (!trained) inputs_.clear();
+  for (const auto& [name, value] : inputs_told_by_stage(folder_ / "stage")) {
+    if (find(inputs_, name) == nullptr) set(inputs_, name, value);
+  }
   if (const std::string text = differences(inputs_, now); !text.empty()) {
     throw InputsChanged(str("run folder ", folder_.string(), " was trained on other inputs:", text,
                             "\nuse the same inputs, another --output, or --restart to move it aside"));
@@ -155,13 +193,19 @@ void RunIdentity::check_inputs(const comm::Facts& now, bool trained) {
 
 void RunIdentity::check_machine(const comm::Facts& now, bool trained, bool reproducible) {
   if (!trained) machine_.clear();
+  if (trained && machine_.empty() && reproducible) {
+    log::warn(
+        "run",
+        "--reproducible: this run does not record on what machine and by what program it was begun; on others its bits "
+        "differ");
+  }
   const std::string decisive = differences(machine_, now, kBuild);
   if (reproducible && !decisive.empty()) {
     throw ConfigError(str("--reproducible: run folder ", folder_.string(), " was begun otherwise:", decisive,
                           "\nthe bits would not be the same: go on as it was begun, or give another --output"));
   }
   const std::string text = differences(machine_, now);
-  if (!text.empty()) log::warn("run", str("this run was begun otherwise, its last bits may differ:", text));
+  if (!text.empty()) log::warn("run", str("this run has been going on otherwise, its last bits may differ:", text));
   if (text.empty() && machine_.size() == now.size()) return;
   machine_ = now;
   write();

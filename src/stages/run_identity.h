@@ -2,8 +2,8 @@
 // another parent at the same path is not.
 //
 //   {"format": "ulmfit-run", "version": 1,
-//    "inputs": {"training text": "51234 tokens, 800 documents (3fa1...)", "parent's weights": "none", ...},
-//    "machine": {"program": "0.1.0, libtorch 2.11.0", "threads": "2", ...}}
+//    "inputs": {"training text": "3fa1..., 51234 tokens, 800 documents", "parent's weights": "none", ...},
+//    "machine": {"program": "0.2.0, libtorch 2.11.0", "threads": "2", ...}}
 #pragma once
 
 #include <filesystem>
@@ -19,7 +19,7 @@ namespace ulmfit::stages {
 // labels of the prepared folder `corpus`; weights, vocabulary and text rules of the stage `from` ("none": there is none).
 // Throws as data::open_corpus does, and CheckpointError if there is no stage in `from`.
 comm::Facts run_inputs(const std::filesystem::path& corpus, const std::string& from);
-// The same of those that can still be read: those of a finished run may be gone.
+// The same of those that are still there, for those of a finished run may be gone; which are is said.
 comm::Facts known_run_inputs(const std::filesystem::path& corpus, const std::string& from);
 
 // What may move the last bits of the result: program, threads, processor.
@@ -36,8 +36,9 @@ class RunIdentity {
   // Reads the file if it is there. Throws CheckpointError for a damaged one and for one of a newer program.
   explicit RunIdentity(const std::filesystem::path& run_folder);
 
-  // Throws InputsChanged, naming each input that is not as recorded. Those that are not recorded yet are from now on, with
-  // a warning if `trained`: the folder holds a checkpoint or a stage, whose real inputs nobody knows.
+  // Throws InputsChanged, naming each input that is not as recorded, or as the finished stage of the folder tells. Those
+  // that are not recorded yet are from now on, with a warning if `trained`: the folder holds a checkpoint or a stage, whose
+  // real inputs nobody knows. A folder in which nothing is trained takes what is given now.
   void check_inputs(const comm::Facts& now, bool trained);
 
   // A difference to where a `trained` folder was begun is a warning, once; with `reproducible`, which promises bits,

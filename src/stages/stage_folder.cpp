@@ -167,9 +167,13 @@ json to_json(const StageInfo& info) {
   return j;
 }
 
+bool holds_finished_stage(const fs::path& path) {
+  return fs::exists((fs::exists(path / "stage") ? path / "stage" : path) / kManifestName);
+}
+
 fs::path finished_stage_in(const fs::path& path) {
   const fs::path folder = fs::exists(path / "stage") ? path / "stage" : path;
-  if (!fs::exists(folder / kManifestName)) {
+  if (!holds_finished_stage(path)) {
     throw CheckpointError(str("no finished stage in ", path.string(), ": expected ", (folder / kManifestName).string(),
                               "; give a folder that pretrain, finetune-lm or train-classifier has finished"));
   }

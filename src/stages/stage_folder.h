@@ -64,6 +64,7 @@ struct Stage {
 // The stage folder that PATH stands for: itself, or the one named `stage` in a run folder. Throws CheckpointError if no
 // finished stage is there.
 std::filesystem::path finished_stage_in(const std::filesystem::path& path);
+bool holds_finished_stage(const std::filesystem::path& path);
 
 // Reads and checks a stage: manifest with checksums, version, shapes against weights, vocabulary against shape, and the
 // probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder that

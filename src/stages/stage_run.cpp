@@ -78,31 +78,50 @@ void select_best(const StageRun& stage, const train::Trainer& trainer, train::Ch
                  comm::Communicator& comm) {
   if (stage.optim.select != "best" || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   at::NoGradGuard no_grad;
-  interop::NamedTensors best;
-  if (store != nullptr) best = store->load(trainer.best_step()).model;
+  std::optional<train::Snapshot> best;
+  if (store != nullptr) best = store->best(trainer.best_step());
+  if (!comm.broadcast_flag(best.has_value(), 0)) {
+    log::warn(stage.title,
+              str("the weights of step ", trainer.best_step(),
+                  ", which validated best, can't be read, nor are any that did before; the last ones are taken"));
+    return;
+  }
   std::size_t i = 0;
   for (auto [name, tensor] : stage.task.model_tensors()) {
-    if (store != nullptr) tensor.copy_(best.at(i++).second);
+    if (best) tensor.copy_(best->model.at(i++).second);
     comm.broadcast(tensor, 0);
   }
-  log::info(stage.title, str("weights of step ", trainer.best_step(), " selected: they validated best"));
+  if (best && best->step != trainer.best_step()) {
+    log::warn(stage.title, str("weights of step ", best->step, " selected: those of step ", trainer.best_step(),
+                               ", which validated better, can't be read"));
+  } else if (best) {
+    log::info(stage.title, str("weights of step ", best->step, " selected: they validated best"));
+  }
 }
 
 // Makes the run folder that of the longer run, and says what becomes of the learning rate. Rank 0.
-void extend(const StageRun& stage, const train::TrainingPlan& plan, std::int64_t step, RunFolder& folder) {
+void extend(const StageRun& stage, const train::TrainingPlan& plan, const std::optional<train::Snapshot>& snapshot,
+            RunFolder& folder) {
   using Unit = config::Length::Unit;
+  const std::int64_t step = snapshot ? snapshot->step : 0;
   OptimOptions before = stage.optim;
   for (const auto& change : folder.changes()) {
     if (change.key == "train.epochs") before.epochs = config::parse_length(change.before, Unit::kEpochs);
     if (change.key == "train.steps") before.max_steps = config::parse_length(change.before, Unit::kSteps);
+    if (change.key == "train.patience") before.patience = std::stoll(change.before);
+  }
+  if (snapshot && train::early_stopped(*snapshot, stage.optim.patience)) {
+    throw ConfigError(str("--extend: early stopping has ended the run in ", folder.path().string(), " at step ", step,
+                          ", and would end it again; give a larger --train.patience, or 0"));
   }
   const train::TrainingPlan old(before.plan(stage.task), stage.task);
-  if (plan.total_steps() <= old.total_steps()) {
-    throw ConfigError(str("--extend trains longer, but the run in ", folder.path().string(), " has ", old.total_steps(),
+  const std::int64_t end = snapshot && train::early_stopped(*snapshot, before.patience) ? step : old.total_steps();
+  if (plan.total_steps() <= end) {
+    throw ConfigError(str("--extend trains longer, but the run in ", folder.path().string(), " has ", end,
                           " steps and would now have ", plan.total_steps(), "; give more --train.epochs or --train.steps"));
   }
   folder.extend(stage.set);
-  log::info(stage.title, str("extended from ", old.total_steps(), " to ", plan.total_steps(), " steps"));
+  log::info(stage.title, str("extended from ", end, " to ", plan.total_steps(), " steps"));
   if (step == 0) return;
   const auto highest = [](const train::StepRates& rates) {
     return *std::max_element(rates.lr_by_group.begin(), rates.lr_by_group.end());
@@ -147,12 +166,11 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   std::unique_ptr<RunObserver> observer;
   std::optional<train::Snapshot> snapshot;
   if (comm.rank() == 0) {
-    log::open_file(folder.path() / "log.txt");
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
     RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.reproducible);
-    if (!folder.changes().empty()) extend(stage, plan, snapshot ? snapshot->step : 0, folder);
+    if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
@@ -175,12 +193,12 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
               "on from the newest checkpoint in ",
               folder.path().string()));
     }
-    log::info(stage.title,
-              str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again to go on"));
+    log::info(stage.title, str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again",
+                               stage.run.restart ? ", without --restart," : "", " to go on"));
     return ExitCode::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);
-  train::require_finite_model(stage.task, trainer.step());
+  train::require_finite(stage.task.model_tensors(), trainer.step());
   StageResult result;
   result.evaluation = stage.task.validate();
   train::require_finite(result.evaluation, trainer.step());

@@ -47,6 +47,14 @@ void write_tensors(const fs::path& path, const interop::NamedTensors& tensors) {
   file.close();
 }
 
+// Whether the checkpoint is whole, and its step was the best of the run until then.
+bool was_best(const fs::path& path, std::int64_t step) {
+  if (manifest_defect(path, /*checksums=*/false)) return false;
+  const nlohmann::json state = nlohmann::json::parse(read_file(path / "state.json"), nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json::json_pointer best("/counters/best_step");
+  return state.is_object() && state.contains(best) && state.at(best) == step;
+}
+
 void remove_checkpoint(const fs::path& path) {
   // The manifest goes first: a removal that is cut short leaves a folder that does not exist for readers.
   std::error_code error;
@@ -68,7 +76,8 @@ struct CheckpointStore::Writer {
   Snapshot copy;
   std::map<std::string, at::Tensor> buffers;
   std::thread thread;
-  bool failed = false;  // the last save
+  bool failed = false;           // the last save
+  std::int64_t saved_best = -1;  // the last step that was the best and is saved
 
   at::Tensor& buffer_for(const std::string& name, const at::Tensor& tensor) {
     at::Tensor& buffer = buffers[name];
@@ -97,12 +106,14 @@ struct CheckpointStore::Writer {
       fs::remove_all(temporary, error);
       throw;
     }
+    if (copy.best_step == copy.step) saved_best = copy.step;
     std::int64_t rank = 0;  // from the newest
     for (const std::int64_t step : steps_in(folder)) {
       const bool after_this = step > copy.step;  // broken, or it would have been continued from
       const bool newest = !after_this && rank++ < retention.newest;
       const bool marked = retention.every > 0 && step % retention.every == 0;
-      if (after_this || !(newest || marked || step == copy.best_step)) remove_checkpoint(folder / checkpoint_name(step));
+      const bool best = step == copy.best_step || step == saved_best;
+      if (after_this || !(newest || marked || best)) remove_checkpoint(folder / checkpoint_name(step));
     }
   }
 
@@ -125,6 +136,9 @@ CheckpointStore::CheckpointStore(fs::path folder, Retention retention)
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder_)) {
     if (entry.path().filename().string().starts_with(kTemporaryPrefix)) fs::remove_all(entry.path(), error);
+  }
+  for (const std::int64_t step : steps_in(folder_)) {
+    if (writer_->saved_best < 0 && was_best(folder_ / checkpoint_name(step), step)) writer_->saved_best = step;
   }
 }
 
@@ -180,17 +194,33 @@ Snapshot CheckpointStore::load(std::int64_t step) {
   return snapshot;
 }
 
+std::optional<Snapshot> CheckpointStore::sound(std::int64_t step) {
+  try {
+    Snapshot snapshot = load(step);
+    auto broken = first_not_finite(snapshot.model);
+    if (!broken) broken = first_not_finite(snapshot.training);
+    if (!broken) return snapshot;
+    log::warn("checkpoint", str("checkpoint of step ", step, ": ", *broken,
+                                " is not finite, the run had diverged; using the checkpoint before it"));
+  } catch (const Error& e) {
+    log::warn("checkpoint", str(e.what(), "; using the checkpoint before it"));
+  }
+  return std::nullopt;
+}
+
 std::optional<Snapshot> CheckpointStore::latest() {
   for (const std::int64_t step : steps_in(folder_)) {
-    try {
-      Snapshot snapshot = load(step);
-      const auto broken = first_not_finite(snapshot.model);
-      if (!broken) return snapshot;
-      log::warn("checkpoint", str("checkpoint of step ", step, ": ", *broken,
-                                  " is not finite, the run had diverged; using the checkpoint before it"));
-    } catch (const Error& e) {
-      log::warn("checkpoint", str(e.what(), "; using the checkpoint before it"));
-    }
+    if (auto snapshot = sound(step)) return snapshot;
+  }
+  return std::nullopt;
+}
+
+std::optional<Snapshot> CheckpointStore::best(std::int64_t best_step) {
+  finish();
+  if (auto snapshot = sound(best_step)) return snapshot;
+  for (const std::int64_t step : steps_in(folder_)) {
+    if (step >= best_step || !was_best(folder_ / checkpoint_name(step), step)) continue;
+    if (auto snapshot = sound(step)) return snapshot;
   }
   return std::nullopt;
 }

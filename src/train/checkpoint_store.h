@@ -16,7 +16,8 @@ namespace ulmfit::train {
 
 struct Snapshot {
   std::int64_t step = 0;
-  std::int64_t best_step = -1;     // the step whose checkpoint is kept beside the newest ones; -1: none
+  std::int64_t best_step = -1;     // the step whose checkpoint is kept beside the newest ones (-1: none); until it is
+                                   // saved, the one that was the best before it
   interop::NamedTensors model;     // weights
   interop::NamedTensors training;  // moments, carried states
   nlohmann::json state;            // everything else
@@ -49,15 +50,19 @@ class CheckpointStore {
   // Waits for the running save. Returns false if it failed.
   bool finish();
 
-  // The newest whole checkpoint with finite weights; others are named in a warning and passed over. Nothing if there is
+  // The newest whole checkpoint of finite values; others are named in a warning and passed over. Nothing if there is
   // none.
   std::optional<Snapshot> latest();
   Snapshot load(std::int64_t step);  // throws CheckpointError
+  // The checkpoint of `best_step`; with a warning, the best one before it, if that one was not saved or is damaged; nothing
+  // if none can be read.
+  std::optional<Snapshot> best(std::int64_t best_step);
 
   double stalled_seconds() const { return stalled_; }  // that save() has taken in all
 
  private:
   struct Writer;
+  std::optional<Snapshot> sound(std::int64_t step);  // whole and finite; else nothing, and a warning
   std::filesystem::path folder_;
   Retention retention_;
   double stalled_ = 0;

@@ -23,8 +23,8 @@ std::optional<std::string> first_not_finite(const interop::NamedTensors& tensors
   return std::nullopt;
 }
 
-void require_finite_model(const Task& task, std::int64_t step) {
-  if (const auto name = first_not_finite(task.model_tensors())) {
+void require_finite(const interop::NamedTensors& tensors, std::int64_t step) {
+  if (const auto name = first_not_finite(tensors)) {
     throw DivergedError(str("training diverged: after step ", step, " ", *name, " is not finite", kAdvice));
   }
 }

@@ -12,8 +12,8 @@ namespace ulmfit::train {
 // Name of the first tensor that holds a NaN or an infinity.
 std::optional<std::string> first_not_finite(const interop::NamedTensors& tensors);
 
-// Throws DivergedError if a weight or buffer of `task`, as it stands after `step` steps, is not finite.
-void require_finite_model(const Task& task, std::int64_t step);
+// Throws DivergedError if a tensor (weight, buffer, moment, LSTM state) as it stands after `step` steps is not finite.
+void require_finite(const interop::NamedTensors& tensors, std::int64_t step);
 // The same for a score or another figure of an evaluation.
 void require_finite(const Evaluation& evaluation, std::int64_t step);
 

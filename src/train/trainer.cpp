@@ -205,8 +205,9 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
-  require_finite_model(task_, counters_.step);
   const Snapshot taken = snapshot();
+  require_finite(taken.model, counters_.step);
+  require_finite(taken.training, counters_.step);
   if (store_ != nullptr) store_->save(taken);
 }
 
@@ -270,6 +271,11 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
   } catch (const nlohmann::json::exception& e) {
     throw CheckpointError(str("cannot continue: state.json of the checkpoint is not what this version writes: ", e.what()));
   }
+}
+
+bool early_stopped(const Snapshot& snapshot, std::int64_t patience) {
+  const nlohmann::json::json_pointer bad("/counters/bad_validations");
+  return patience > 0 && snapshot.state.contains(bad) && snapshot.state.at(bad).get<std::int64_t>() >= patience;
 }
 
 nlohmann::json Trainer::counters_to_json() const {

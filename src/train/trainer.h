@@ -46,6 +46,9 @@ class Observer {
   virtual nlohmann::json state() = 0;
 };
 
+// Whether early stopping with that patience had ended the run when the snapshot was taken.
+bool early_stopped(const Snapshot& snapshot, std::int64_t patience);
+
 class Trainer {
  public:
   // All must outlive the trainer. `store` and `observer` are null on ranks other than 0. `reducer` has the task's

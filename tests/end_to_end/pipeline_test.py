@@ -177,6 +177,20 @@ class Columns(TestCase):
         self.assertEqual([json.loads(l)["probabilities"] for l in again], [a["probabilities"] for a in answers])
         self.assertIn('no text field \\"body\\"', self.predict([{"title": "x"}], "--input-format=jsonl").stdout)
 
+    def test_null_and_numbers_are_read_as_in_training(self):
+        answers = self.predict([{"title": None, "body": 5}, {"title": "", "body": "5"}, {"title": [], "body": "5"}], "--input-format=jsonl")
+        null, empty, array = map(json.loads, answers.stdout.splitlines())
+        for label, p in null["probabilities"].items():
+            self.assertAlmostEqual(p, empty["probabilities"][label], places=5)
+        self.assertIn("no text field", array["error"])
+
+    def test_another_order_of_columns_is_not_averaged(self):
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--text-column", "body", "title", "--output=turned", "--vocab.min-count=1")
+        self.ulmfit("train-classifier", "--from=none", "--data=turned/labelled", "--output=other", "--epochs=1", "--optim.unfreeze=full",
+                    "--model.embedding=8", "--model.hidden=8", "--model.layers=1", "--train.threads=1")
+        refused = self.predict([{"title": "a", "body": "b"}], "--model=other", "--input-format=jsonl", expect=4)
+        self.assertIn("other columns, or in another order", refused.stderr)
+
     def test_what_lacks_a_column_is_refused(self):
         columns = "trained on texts of 2 columns (title, body)"
         self.assertIn(columns, self.predict([{}], expect=2).stderr)

@@ -84,7 +84,7 @@ class Identity(TestCase):
         self.stop(*scratch)
         shutil.rmtree(self.dir / "data")
         self.ulmfit("prepare-labelled", "--train=renamed.csv", "--output=data", "--vocab.min-count=1")
-        self.refuse(2, ["labels: 3 classes, the first blue", "3 classes, the first blue"], *scratch)
+        self.refuse(2, ["labels: ", "3 classes, the first blue in the run folder", "3 classes, the first blue now"], *scratch)
         shutil.rmtree(self.dir / "data")
         self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--vocab.min-count=1")
         self.ulmfit(*LM, "--corpus=data/lm", "--output=parent")

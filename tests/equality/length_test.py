@@ -1,5 +1,6 @@
 """How long a run lasts: lengths in epochs, steps and tokens, and --extend."""
 import json
+import shutil
 import unittest
 
 from tests.support.ulmfit import TestCase, sentences
@@ -51,6 +52,48 @@ class Length(Corpus):
             result = self.ulmfit(*LM, "--output=no", f"--epochs={bad}", expect=2)
             self.assertIn(f"--train.epochs={bad}", result.stderr)
         self.assertFalse((self.dir / "no").exists())
+
+
+class Selected(Corpus):
+    """The weights that validated best, and early stopping: a rate far too high makes them those of an early epoch."""
+    WORSENING = [*[a for a in LM if not a.startswith("--lr")], "--epochs=6", "--lr=0.5", *CONSTANT]
+
+    def best_step(self, run):
+        return min(self.metrics(run, "valid"), key=lambda m: m["loss"])["step"]
+
+    def test_the_stage_has_the_weights_that_validated_best(self):
+        self.ulmfit(*self.WORSENING, "--train.select=best", "--output=run")
+        best = self.best_step("run")
+        last = max(m["step"] for m in self.metrics("run", "valid"))
+        self.assertLess(best, last)
+        kept = f"run/checkpoints/step-{best:09d}/model.safetensors"
+        self.assertTrue((self.dir / kept).exists())
+        losses = {m["step"]: m["loss"] for m in self.metrics("run", "valid")}
+        figures = json.loads((self.dir / "run/stage/stage.json").read_text())["figures"]
+        self.assertAlmostEqual(figures["loss"], losses[best], places=5)
+        # Killed before it wrote the stage, the best checkpoint damaged since: the run ends with a warning, not with an error.
+        shutil.rmtree(self.dir / "run/stage")
+        (self.dir / kept).write_bytes(b"damaged")
+        result = self.ulmfit(*self.WORSENING, "--train.select=best", "--output=run")
+        self.assertIn(f"the weights of step {best}, which validated best, can't be read", result.stderr)
+        figures = json.loads((self.dir / "run/stage/stage.json").read_text())["figures"]
+        self.assertAlmostEqual(figures["loss"], losses[last], places=5)
+
+    def test_a_run_that_early_stopping_ended_is_extended_by_more_patience_alone(self):
+        stopped = [*self.WORSENING, "--train.patience=1", "--output=run"]
+        self.assertIn("stopping early", self.ulmfit(*stopped).stderr)
+        reached = max(self.steps("run"))
+        stage = (self.dir / "run/stage/model.safetensors").read_bytes()
+        longer = [a.replace("--epochs=6", "--epochs=9") for a in stopped]
+        refused = self.ulmfit(*longer, "--extend", expect=2)
+        self.assertIn("early stopping has ended the run", refused.stderr)
+        self.assertEqual((self.dir / "run/stage/model.safetensors").read_bytes(), stage, "the stage stays where it is")
+        patient = [a.replace("--train.patience=1", "--train.patience=0") for a in stopped]
+        self.assertIn("--extend trains it longer", self.ulmfit(*patient, expect=2).stderr)
+        self.ulmfit(*patient, "--extend")
+        self.assertGreater(max(self.steps("run")), reached)
+        self.ulmfit(*self.WORSENING, "--output=whole")
+        self.assert_same_weights("run/stage/model.safetensors", "whole/stage/model.safetensors")
 
 
 class Extend(Corpus):

@@ -262,7 +262,7 @@ TEST(OptionSet, AnOptionOfANewerProgramIsADifference) {
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].key, "optim.warmth");
   EXPECT_EQ(found[0].before, "3");
-  EXPECT_THAT(found[0].now, HasSubstr("this program does not have"));
+  EXPECT_THAT(found[0].now, HasSubstr("this program has no such option"));
 }
 
 TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {

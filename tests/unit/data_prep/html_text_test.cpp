@@ -57,6 +57,19 @@ TEST(HtmlText, ReadsUtf8WhateverThePageSaysAndLatin1Else) {
   EXPECT_EQ(visible("<head><meta charset=\"iso-8859-2\"></head><p>\xB1</p>"), "ą");
 }
 
+TEST(HtmlText, ABadByteInUtf8IsOneBadByte) {
+  for (const char* head : {"<meta charset=\"utf-8\">", "<META http-equiv=x content='text/html; charset = UTF-8'>", ""}) {
+    text::CleanCounts cleaned;
+    EXPECT_EQ(html_text(std::string(head) + "<p>na\xC3\xAFve caf\xE9 \xC3\xBC"
+                                            "ber</p>",
+                        "page.html", cleaned),
+              "naïve caf\uFFFD über")
+        << head;
+    EXPECT_EQ(cleaned.invalid_utf8, 1U);
+  }
+  EXPECT_EQ(visible("<p>caf\xE9</p>"), "café") << "no character of several bytes: not UTF-8";
+}
+
 TEST(HtmlText, SurvivesDeepNesting) { EXPECT_EQ(visible(repeated("<div>", 20000) + "deep"), "deep"); }
 
 TEST(HtmlText, KeepsAllPostsOfAPageThatClosesNoTag) {

@@ -91,14 +91,9 @@ TEST_F(RunFolderTest, OnlyWhatLeavesTheResultAloneMayChange) {
   classifier.declare(sets[1]);
   // Paths stand for what they hold, which run.json compares.
   const std::vector<std::string> paths{"output", "corpus", "data", "from"};
-  const std::vector<std::string> harmless{"device",
-                                          "train.threads",
-                                          "comm.deadline",
-                                          "log.every",
-                                          "checkpoint.every",
-                                          "checkpoint.keep",
-                                          "checkpoint.keep-every",
-                                          "train.max-streams-per-pass"};
+  const std::vector<std::string> harmless{
+      "device",           "train.threads",   "comm.deadline",         "log.every",
+      "checkpoint.every", "checkpoint.keep", "checkpoint.keep-every", "train.max-streams-per-pass"};
   for (const auto& set : sets) {
     for (const auto& key : set.keys(config::OnResume::kMayChange)) {
       const bool known =
@@ -111,6 +106,7 @@ TEST_F(RunFolderTest, OnlyWhatLeavesTheResultAloneMayChange) {
 TEST_F(RunFolderTest, OtherPrecisionAndOtherInputsAreRefused) {
   Command(out_, {}).open();
   EXPECT_THAT(Command(out_, {"--precision=bf16"}).refusal(), HasSubstr("precision: fp32 in the run folder, bf16 now"));
+  make_directories(out_ / "checkpoints/step-000000001");
   Command other(out_, {});
   other.inputs = {{"training text", "another"}};
   EXPECT_THAT(other.refusal(), HasSubstr("training text: as it was in the run folder, another now"));
@@ -145,6 +141,16 @@ TEST_F(RunFolderTest, ExtendMayChangeTheLengthAlone) {
   EXPECT_FALSE(RunFolder::finished(out_));
   EXPECT_TRUE(fs::exists(out_ / "stage-before-extension/MANIFEST.json"));
   EXPECT_EQ(read_file(out_ / "config.cfg"), longer.set.to_config());
+}
+
+TEST_F(RunFolderTest, WhichWeightsTheStageTakesMayChangeUntilItIsFinished) {
+  Command(out_, {"--train.select=best"}).open();
+  Command last(out_, {"--train.select=last"});
+  EXPECT_TRUE(last.open().changes().empty());
+  EXPECT_EQ(read_file(out_ / "config.cfg"), last.set.to_config());
+  finish_stage();
+  EXPECT_THAT(Command(out_, {"--train.select=best"}).refusal(),
+              HasSubstr("train.select: last in the run folder, best now"));
 }
 
 TEST_F(RunFolderTest, ASecondRunAndForeignFilesAreRefused) {

@@ -63,6 +63,40 @@ TEST_F(RunIdentityTest, AFolderOfAnOlderProgramIsAdoptedWithOneWarning) {
   EXPECT_THAT(refusal({{"training text", "other"}}), HasSubstr("training text"));
 }
 
+// What an older program finished tells of most of its inputs by itself.
+TEST_F(RunIdentityTest, AFinishedStageOfAnOlderProgramIsBelievedBeforeWhatIsGiven) {
+  const fs::path fixtures = "tests/fixtures/9207f86";
+  for (const bool lm : {true, false}) {
+    fs::remove(dir_ / "run.json");
+    fs::remove_all(dir_ / "stage");
+    fs::copy(fixtures / (lm ? "lm-finished" : "classifier-finished") / "stage", dir_ / "stage");
+    const fs::path corpus = fixtures / (lm ? "corpus" : "data/labelled");
+    const comm::Facts right = run_inputs(corpus, lm ? "none" : (fixtures / "target-lm-finished").string());
+    const comm::Facts wrong =
+        lm ? run_inputs(fixtures / "data/lm", "none") : run_inputs(corpus, (fixtures / "lm-finished").string());
+    EXPECT_THAT(refusal(wrong), HasSubstr(lm ? "training text: " : "parent's weights: "));
+    EXPECT_THAT(
+        warnings_of([&] { EXPECT_EQ(refusal(right), ""); }),
+        AllOf(HasSubstr("does not record what it was trained on (validation text"), Not(HasSubstr("training text"))));
+    EXPECT_EQ(warnings_of([&] { EXPECT_EQ(refusal(right), ""); }), "");
+  }
+}
+
+TEST_F(RunIdentityTest, AFolderInWhichNothingIsTrainedTakesOtherInputs) {
+  EXPECT_EQ(refusal(inputs_, /*trained=*/false), "");
+  EXPECT_EQ(refusal({{"training text", "corrected"}}, /*trained=*/false), "");
+  EXPECT_THAT(refusal(inputs_), HasSubstr("training text: corrected in the run folder"));
+}
+
+TEST_F(RunIdentityTest, UnderReproducibleAnUnknownMachineIsSaid) {
+  const auto check = [&](bool reproducible) {
+    fs::remove(dir_ / "run.json");
+    return warnings_of([&] { EXPECT_EQ(machine_refusal(machine_, reproducible), ""); });
+  };
+  EXPECT_EQ(check(false), "");
+  EXPECT_THAT(check(true), HasSubstr("does not record on what machine"));
+}
+
 TEST_F(RunIdentityTest, ANewFolderIsRecordedWithoutAWord) {
   EXPECT_EQ(warnings_of([&] { refusal(inputs_, /*trained=*/false); }), "");
   EXPECT_TRUE(fs::exists(dir_ / "run.json"));
@@ -140,7 +174,11 @@ TEST_F(RunIdentityTest, EachFileOfTheParentCounts) {
   fs::rename(dir_ / "parent", dir_ / "moved");
   EXPECT_EQ(refusal(run_inputs(corpus, (dir_ / "moved").string())), "");
   EXPECT_THROW(run_inputs(corpus, (dir_ / "parent").string()), CheckpointError);
-  EXPECT_EQ(refusal(known_run_inputs(dir_ / "gone", (dir_ / "parent").string())), "") << "nothing is left to compare";
+  EXPECT_THAT(warnings_of([&] { EXPECT_TRUE(known_run_inputs(dir_ / "gone", (dir_ / "parent").string()).empty()); }),
+              AllOf(HasSubstr("it is gone: "), HasSubstr("parent")));
+  fs::copy("tests/fixtures/9207f86/corpus", dir_ / "damaged");
+  write_file_atomic(dir_ / "damaged/vocab.txt", "changed");
+  EXPECT_THROW(known_run_inputs(dir_ / "damaged", "none"), DataError) << "there, and not what it was";
 }
 
 TEST_F(RunIdentityTest, TheMachineIsNamed) {

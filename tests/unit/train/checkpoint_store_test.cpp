@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <memory>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -47,7 +48,7 @@ TEST(CheckpointStore, GivesBackWhatItWasGiven) {
 
 TEST(CheckpointStore, PassesOverOneOfARunThatHadDiverged) {
   const test::TempDir dir;
-  CheckpointStore store(dir.path(), {});
+  CheckpointStore store(dir.path(), {3, 0});
   save_whole(store, snapshot_of(7));
   Snapshot diverged = snapshot_of(8);
   diverged.model[0].second[1][0] = std::nan("");
@@ -55,6 +56,10 @@ TEST(CheckpointStore, PassesOverOneOfARunThatHadDiverged) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(store.latest()->step, 7);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("checkpoint of step 8: w is not finite"));
+  Snapshot states = snapshot_of(9);
+  states.training[0].second[0] = HUGE_VAL;
+  save_whole(store, states);
+  EXPECT_EQ(store.latest()->step, 7) << "so does one of its moments or LSTM states";
 }
 
 TEST(CheckpointStore, PreparedBuffersChangeNothing) {
@@ -207,6 +212,38 @@ TEST(CheckpointStore, AFailedSaveLeavesNothingBehind) {
   EXPECT_EQ(store.latest()->step, 1);
   save_whole(store, snapshot_of(3));
   EXPECT_EQ(store.latest()->step, 3);
+}
+
+Snapshot judged(std::int64_t step, std::int64_t best) {
+  Snapshot snapshot = snapshot_of(step, best);
+  snapshot.state["counters"]["best_step"] = best;
+  return snapshot;
+}
+
+TEST(CheckpointStore, TheBestStaysUntilTheNextIsSaved) {
+  const test::TempDir dir;
+  for (const bool started_again : {false, true}) {
+    SCOPED_TRACE(started_again);
+    const fs::path folder = dir / (started_again ? "again" : "once");
+    auto store = std::make_unique<CheckpointStore>(folder, Retention{1, 0});
+    save_whole(*store, judged(1, 1));
+    save_whole(*store, judged(2, 1));
+    {
+      const FileSizeLimit limit(100);
+      store->save(judged(3, 3));
+      EXPECT_FALSE(store->finish());
+    }
+    if (started_again) store = std::make_unique<CheckpointStore>(folder, Retention{1, 0});
+    save_whole(*store, judged(4, 3));
+    EXPECT_TRUE(fs::exists(folder / checkpoint_name(1))) << "the best that is saved";
+    EXPECT_FALSE(fs::exists(folder / checkpoint_name(2)));
+    EXPECT_EQ(store->best(3)->step, 1);
+    save_whole(*store, judged(5, 5));
+    EXPECT_FALSE(fs::exists(folder / checkpoint_name(1))) << "its successor is";
+    EXPECT_EQ(store->best(5)->step, 5);
+    write_file_atomic(folder / checkpoint_name(5) / "model.safetensors", "damaged");
+    EXPECT_FALSE(store->best(5));
+  }
 }
 
 }  // namespace
