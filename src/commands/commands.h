@@ -31,6 +31,9 @@ ExitCode verify_parity(const Arguments& arguments);
 ExitCode bench(const Arguments& arguments);
 ExitCode plan(const Arguments& arguments);
 
+// Those that train a stage, in the order of a project.
+inline const std::vector<std::string> kTrainingStages{"pretrain", "finetune-lm", "train-classifier"};
+
 // All of them, in the order of a project.
 const std::vector<Command>& all();
 

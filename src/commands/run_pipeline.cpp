@@ -1,6 +1,5 @@
 // run --config PIPELINE: a section a stage, in order.
 #include <algorithm>
-#include <array>
 #include <iostream>
 
 #include "base/log.h"
@@ -12,8 +11,6 @@
 
 namespace ulmfit::commands {
 namespace {
-
-constexpr std::array<std::string_view, 3> kTrainingStages{"pretrain", "finetune-lm", "train-classifier"};
 
 struct RunArguments {
   bool help = false;

@@ -15,10 +15,9 @@ ExitCode verify_parity(const Arguments& arguments) {
   if (!rest.empty() && !rest[0].starts_with("--")) {
     options.command = rest[0];
     rest.erase(rest.begin());
-    const std::vector<std::string> known{"pretrain", "finetune-lm", "train-classifier"};
-    if (std::find(known.begin(), known.end(), options.command) == known.end()) {
+    if (std::find(kTrainingStages.begin(), kTrainingStages.end(), options.command) == kTrainingStages.end()) {
       throw ConfigError(str("verify-parity knows no stage '", options.command, "'; did you mean ",
-                            config::nearest(options.command, known), "?"));
+                            config::nearest(options.command, kTrainingStages), "?"));
     }
   }
   config::OptionSet set("verify-parity");

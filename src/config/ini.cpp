@@ -2,7 +2,6 @@
 // in quotes are taken out before it reads, and put back after.
 #include "config/ini.h"
 
-#include <algorithm>
 #include <boost/program_options/parsers.hpp>
 #include <charconv>
 #include <sstream>

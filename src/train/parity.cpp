@@ -7,8 +7,6 @@
 #include <limits>
 #include <optional>
 
-#include "base/error.h"
-
 namespace ulmfit::train {
 namespace {
 

@@ -20,6 +20,9 @@ namespace {
 constexpr int kCheckpointVersion = 1;
 constexpr double kSecondsBetweenReturns = 30;  // of freed memory; the page faults after one cost some tenths of a second
 
+// `bad` validations in a row end a run; patience 0: never.
+bool out_of_patience(std::int64_t bad, std::int64_t patience) { return patience > 0 && bad >= patience; }
+
 }  // namespace
 
 Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
@@ -197,7 +200,7 @@ void Trainer::validate() {
     counters_.best_score = last_evaluation_.score;
     counters_.best_step = counters_.step;
     counters_.bad_validations = 0;
-  } else if (++counters_.bad_validations >= options_.patience && options_.patience > 0) {
+  } else if (out_of_patience(++counters_.bad_validations, options_.patience)) {
     stop_early_ = true;
     log::info("train",
               str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
@@ -275,7 +278,7 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
 
 bool early_stopped(const Snapshot& snapshot, std::int64_t patience) {
   const nlohmann::json::json_pointer bad("/counters/bad_validations");
-  return patience > 0 && snapshot.state.contains(bad) && snapshot.state.at(bad).get<std::int64_t>() >= patience;
+  return snapshot.state.contains(bad) && out_of_patience(snapshot.state.at(bad).get<std::int64_t>(), patience);
 }
 
 nlohmann::json Trainer::counters_to_json() const {
@@ -310,7 +313,7 @@ void Trainer::counters_from_json(const nlohmann::json& json) {
   json.at("report_targets").get_to(c.report_targets);
   json.at("elapsed").get_to(c.elapsed);
   // A run that early stopping had ended when this checkpoint was written stays ended.
-  stop_early_ = options_.patience > 0 && c.bad_validations >= options_.patience;
+  stop_early_ = out_of_patience(c.bad_validations, options_.patience);
 }
 
 }  // namespace ulmfit::train
