@@ -5,7 +5,7 @@ home=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 usage() {
   cat << 'END_OF_USAGE'
-usage: cluster/slurm/pipeline.sh [--all "SBATCH OPTIONS"] [--on SECTION "SBATCH OPTIONS"]... PIPELINE
+usage: cluster/slurm/pipeline.sh [--all "SBATCH OPTIONS"] [--on SECTION "SBATCH OPTIONS"]... [--chain N] PIPELINE
 
 Submits each section of PIPELINE as a job: [pretrain] by pretrain.sbatch on several nodes, the others by stage.sbatch on one.
 A job starts when the one before has ended well, requeues included; if that one fails, those behind it are cancelled.
@@ -13,6 +13,9 @@ Submitting the same again goes on: finished stages end at once.
 
   --all "..."           sbatch options of all jobs, for instance "--partition=gpu --account=me"
   --on SECTION "..."    sbatch options of one, for instance --on pretrain "--nodes=4 --ntasks-per-node=8 --gpus-per-node=8"
+  --chain N             where jobs may not be requeued: each stage that trains is N jobs, each starting when the one before has
+                        ended, however it did; what one time limit leaves, the next goes on with, and those behind the end of
+                        the training end at once. The next stage waits for the last of them
   --help                this text
 
   cluster/slurm/pipeline.sh --on pretrain "--nodes=4 --ntasks-per-node=8" imdb-pipeline.cfg
@@ -24,6 +27,7 @@ refuse() {
   exit 2
 }
 
+chain=1
 declare -a for_all=()
 declare -A for_section=()
 pipeline=
@@ -31,6 +35,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --all) read -r -a for_all <<< "${2:?--all needs sbatch options}"; shift 2 ;;
     --on) for_section[${2:?--on needs a section}]=${3:?--on SECTION needs sbatch options}; shift 3 ;;
+    --chain) chain=${2:?--chain needs a number of jobs}; shift 2 ;;
     --help | -h) usage; exit 0 ;;
     -*) usage >&2; refuse "unknown option $1" ;;
     *) [ -z "$pipeline" ] || refuse "one pipeline file, not also $1"; pipeline=$1; shift ;;
@@ -38,6 +43,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$pipeline" ] || { usage >&2; refuse "which pipeline file?"; }
 [ -r "$pipeline" ] || refuse "cannot read $pipeline"
+[[ $chain =~ ^[1-9][0-9]?$ ]] || refuse "--chain $chain: expected a number of jobs, 1 to 99"
 
 # Blanks and comments away: "[section]" and "key=value" lines.
 mapfile -t lines < <(sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; /^$/d
@@ -61,21 +67,27 @@ done
 
 export ULMFIT_HOME=$home
 before=
-submit() { # SECTION OPTIONS...: prints the job's number
-  local section=$1 job=("$home/cluster/slurm/stage.sbatch" "$1")
+# submit CONDITION SECTION OPTIONS...: a job that starts when the one before has met the condition (afterok, afterany); prints
+# its number.
+submit() {
+  local condition=$1 section=$2 job=("$home/cluster/slurm/stage.sbatch" "$2")
   [ "$section" != pretrain ] || job=("$home/cluster/slurm/pretrain.sbatch")
   local -a own=() after=()
   read -r -a own <<< "${for_section[$section]:-}"
-  [ -z "$before" ] || after=(--dependency="afterok:$before" --kill-on-invalid-dep=yes)
-  sbatch --parsable --job-name="ulmfit-$section" "${for_all[@]}" "${own[@]}" "${after[@]}" "${job[@]}" "${@:2}"
+  [ -z "$before" ] || after=(--dependency="$condition:$before" --kill-on-invalid-dep=yes)
+  sbatch --parsable --job-name="ulmfit-$section" "${for_all[@]}" "${own[@]}" "${after[@]}" "${job[@]}" "${@:3}"
 }
 
 submit_section() { # SECTION OPTIONS...
-  local number
-  number=$(submit "$@") || refuse "sbatch refused the job of [$1]; those before it are queued: scancel ${queued[*]:-none}"
-  before=${number%%;*} # on several clusters: number;cluster
-  queued+=("$before")
-  echo "$1: job $before"
+  local number jobs=1 job condition=afterok
+  case $1 in pretrain | finetune-lm | train-classifier) jobs=$chain ;; esac
+  for ((job = 1; job <= jobs; ++job)); do
+    number=$(submit "$condition" "$@") || refuse "sbatch refused a job of [$1]; those before it are queued: scancel ${queued[*]:-none}"
+    before=${number%%;*} # on several clusters: number;cluster
+    queued+=("$before")
+    echo "$1: job $before"
+    condition=afterany
+  done
 }
 
 queued=()

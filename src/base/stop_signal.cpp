@@ -5,7 +5,12 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
 #include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
 
 namespace ulmfit {
 namespace {
@@ -56,5 +61,13 @@ StopSignalScope::StopSignalScope(bool under_launcher) {
 StopSignalScope::~StopSignalScope() { --scopes; }
 
 bool stop_requested() noexcept { return requested; }
+
+void tell_job_script_of_stop(std::string_view what) {
+  const char* file = std::getenv("ULMFIT_STOP_FILE");
+  if (file == nullptr) return;
+  std::ofstream out(file, std::ios::app);
+  out << "stopped after saving, " << what << std::endl;
+  if (!out) log::warn("run", str("cannot write to ULMFIT_STOP_FILE=", file, ": the job script will not go on by itself"));
+}
 
 }  // namespace ulmfit

@@ -2,6 +2,8 @@
 // Open MPI turns TERM and INT at mpirun into a kill, so under mpirun USR2 is the one that arrives.
 #pragma once
 
+#include <string_view>
+
 namespace ulmfit {
 
 // While one lives, the signals only ask for a stop; a second one ends the process at once with 128 + its number. Before the
@@ -18,5 +20,10 @@ class StopSignalScope {
 };
 
 bool stop_requested() noexcept;  // by a signal within any scope
+
+// Appends the line "stopped after saving, WHAT" to the file that the environment variable ULMFIT_STOP_FILE names, if it is
+// set; a warning if that fails. A job script requeues by it, for launchers do not always pass exit code 75 on. Rank 0,
+// after all is saved.
+void tell_job_script_of_stop(std::string_view what);
 
 }  // namespace ulmfit

@@ -122,7 +122,10 @@ ExitCode run_pipeline(const Arguments& arguments) {
   { const StopSignalScope before_threads_start(/*under_launcher=*/false); }  // those of a stage that does not train, too
   bool restart = false;
   for (const auto& section : sections) {
-    if (stop_requested()) return ExitCode::kStopped;
+    if (stop_requested()) {
+      tell_job_script_of_stop(str("before stage ", section.name, " of ", run.file));
+      return ExitCode::kStopped;
+    }
     restart = restart || section.name == run.restart_from;
     const ExitCode code = run_section(section, run, restart && trains(section.name));
     if (code == ExitCode::kStopped && restart) log::info("run", "to go on leave --restart-from out: it begins anew");

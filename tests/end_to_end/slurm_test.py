@@ -98,13 +98,14 @@ class Pipeline(Slurm):
         write_csv(self.dir / "train.csv", labelled_rows(600))
         write_csv(self.dir / "test.csv", labelled_rows(150, seed=5))
 
-    def submit_pipeline(self, text):
+    def submit_pipeline(self, text, all_jobs="--time=30", *options):
+        """(section, job) of each job."""
         (self.dir / "pipeline.cfg").write_text(text)
-        told = self.submit(SCRIPTS / "pipeline.sh", "--all", "--time=30", "--on", "pretrain", " ".join(TWO_NODES), "pipeline.cfg")
-        return dict(line.split(": job ") for line in told.splitlines())
+        told = self.submit(SCRIPTS / "pipeline.sh", "--all", all_jobs, *options, "--on", "pretrain", " ".join(TWO_NODES), "pipeline.cfg")
+        return [line.split(": job ") for line in told.splitlines()]
 
     def test_stages_as_dependent_jobs_with_a_requeue_between(self):
-        jobs = self.submit_pipeline(PIPELINE.replace("epochs = 2", "epochs = 4\nlog.every = 1", 1))
+        jobs = dict(self.submit_pipeline(PIPELINE.replace("epochs = 2", "epochs = 4\nlog.every = 1", 1)))
         self.assertEqual(list(jobs), ["prepare-corpus", "pretrain", "prepare-labelled", "finetune-lm", "train-classifier",
                                       "evaluate"])
         self.wait_for_steps(jobs["pretrain"], "general-lm")
@@ -117,8 +118,23 @@ class Pipeline(Slurm):
         self.assertIn('"error"', self.log_of(jobs["evaluate"]))
         self.assertTrue((self.dir / "classifier/stage/MANIFEST.json").exists())
 
+    def test_where_jobs_may_not_be_requeued_a_chain_goes_on(self):
+        jobs = self.submit_pipeline(PIPELINE.replace("epochs = 2", "epochs = 4\nlog.every = 1", 1), "--time=30 --no-requeue", "--chain", "2")
+        self.assertEqual([section for section, _ in jobs],
+                         ["prepare-corpus", "pretrain", "pretrain", "prepare-labelled", "finetune-lm", "finetune-lm", "train-classifier",
+                          "train-classifier", "evaluate"])
+        stopped = jobs[1][1]
+        self.wait_for_steps(stopped, "general-lm")
+        self.slurm.run("scancel", "--signal=USR2", "--batch", stopped)
+        for section, job in jobs:
+            ended = self.slurm.wait_for_job(job)
+            expected = ("FAILED", "75:0") if job == stopped else ("COMPLETED", "0:0")
+            self.assertEqual((ended["JobState"], ended["ExitCode"]), expected, f"{section}\n{self.log_of(job)}")
+        self.assertIn("cannot requeue this job", self.log_of(stopped))
+        self.assertTrue((self.dir / "classifier/stage/MANIFEST.json").exists())
+
     def test_a_failed_stage_cancels_those_behind_it(self):
-        jobs = self.submit_pipeline(PIPELINE.replace("input = general", "input = no-such-file"))
+        jobs = dict(self.submit_pipeline(PIPELINE.replace("input = general", "input = no-such-file")))
         self.assertEqual(self.slurm.wait_for_job(jobs["prepare-corpus"])["ExitCode"], "3:0")
         self.assertIn("no-such-file", self.log_of(jobs["prepare-corpus"]))
         for stage in list(jobs)[1:]:

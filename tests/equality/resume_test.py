@@ -46,12 +46,14 @@ class Folders(TestCase):
 class Resume(Folders):
     def test_signal_saves_and_the_same_command_goes_on(self):
         self.uninterrupted(LM)
-        process = self.start(*LM, "--output=stopped")
+        stops = self.dir / "stops"
+        process = self.start(*LM, "--output=stopped", ULMFIT_STOP_FILE=str(stops))
         self.assertTrue(wait_for(lambda: (self.dir / "stopped/metrics.jsonl").exists()
                                  and (self.dir / "stopped/metrics.jsonl").stat().st_size > 0))
         os.kill(process.pid, signal.SIGUSR2)
         self.assertEqual(process.wait(timeout=60), 75)
         self.assertFalse((self.dir / "stopped/stage").exists())
+        self.assertRegex(stops.read_text(), rf"^stopped after saving, step [1-9]\d* of {self.dir}/stopped\n$")
         self.ulmfit(*LM, "--output=stopped")
         self.assert_like_whole("stopped")
 

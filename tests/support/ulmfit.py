@@ -32,9 +32,9 @@ class TestCase(unittest.TestCase):
         self.assertEqual(result.returncode, expect, f"{' '.join(map(str, arguments))}\n{result.stdout}{result.stderr}")
         return result
 
-    def start(self, *arguments, ranks=1, cwd="."):
-        """Starts a command in a process group of its own, so that kill_all() reaches every rank."""
-        return subprocess.Popen(command_line(arguments, ranks), cwd=self.dir / cwd, env=environment(), start_new_session=True,
+    def start(self, *arguments, ranks=1, cwd=".", **variables):
+        """Starts a command in a process group of its own, so that kill_all() reaches every rank. `variables`: of the environment."""
+        return subprocess.Popen(command_line(arguments, ranks), cwd=self.dir / cwd, env={**environment(), **variables}, start_new_session=True,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def assert_same_weights(self, one, other):
