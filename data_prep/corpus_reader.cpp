@@ -19,7 +19,8 @@ constexpr std::pair<std::string_view, CorpusFormat> kFormats[] = {
 
 class LineDocuments : public DocumentReader {
  public:
-  LineDocuments(const std::filesystem::path& path, text::CleanCounts& cleaned) : lines_(path, cleaned) {}
+  LineDocuments(const std::filesystem::path& path, text::CleanCounts& cleaned, std::int64_t max_line_bytes)
+      : lines_(path, cleaned, max_line_bytes) {}
   bool next(RawDocument& document) override {
     if (!lines_.next(document.text)) return false;
     document.line = lines_.line_number();
@@ -53,7 +54,7 @@ class TableDocuments : public DocumentReader {
  public:
   TableDocuments(const std::filesystem::path& path, TableFormat format, const CorpusSource& source,
                  text::CleanCounts& cleaned)
-      : rows_(TableReader::open(path, format, source.text_columns, source.header, cleaned)),
+      : rows_(TableReader::open(path, format, source.text_columns, source.header, cleaned, source.max_line_bytes)),
         columns_(source.text_columns.size()) {}
   bool next(RawDocument& document) override {
     std::vector<std::string> values;
@@ -103,9 +104,9 @@ std::unique_ptr<DocumentReader> open_documents(const std::filesystem::path& path
                                                text::CleanCounts& cleaned) {
   switch (source.format) {
     case CorpusFormat::kLines:
-      return std::make_unique<LineDocuments>(path, cleaned);
+      return std::make_unique<LineDocuments>(path, cleaned, source.max_line_bytes);
     case CorpusFormat::kWikitext:
-      return std::make_unique<WikitextReader>(path, source.undo_wikitext_marks, cleaned);
+      return std::make_unique<WikitextReader>(path, source.undo_wikitext_marks, cleaned, source.max_line_bytes);
     case CorpusFormat::kFiles:
     case CorpusFormat::kHtml:
       return std::make_unique<WholeFile>(path, source.format == CorpusFormat::kHtml, cleaned);

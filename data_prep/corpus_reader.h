@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/read_line.h"
 #include "data_prep/input_files.h"
 #include "text/utf8.h"
 
@@ -33,6 +34,7 @@ struct CorpusSource {
   std::vector<std::string> text_columns{"text"};  // csv, tsv, jsonl; several are joined (join_fields)
   std::optional<bool> header;                     // csv, tsv: see TableReader::open
   bool undo_wikitext_marks = true;                // wikitext: " @,@ " -> "," (the fastai rules undo the other two)
+  std::int64_t max_line_bytes = kMaxLineBytes;    // all but files and html
 };
 
 struct RawDocument {

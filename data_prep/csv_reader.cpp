@@ -95,6 +95,11 @@ std::size_t CsvReader::quoted_field(std::string& line, std::size_t at, std::stri
     if (quote == std::string::npos) {
       field.append(line, at);
       field += '\n';
+      if (static_cast<std::int64_t>(field.size()) > lines_.max_line_bytes()) {
+        throw DataError(str("cannot read ", lines_.path().string(), ":", opened,
+                            ": the quote opened here is not closed within ", lines_.max_line_bytes(),
+                            " bytes; if it is not missing, --max-line-bytes allows longer fields"));
+      }
       if (!lines_.next(line)) {
         throw DataError(str("cannot read ", lines_.path().string(), ":", opened,
                             ": the quote opened here is never closed; the file is cut off or a quote is not doubled"));

@@ -16,11 +16,12 @@ namespace ulmfit::data_prep {
 
 class CsvReader {
  public:
-  CsvReader(const std::filesystem::path& path, char delimiter, text::CleanCounts& cleaned)
-      : lines_(path, cleaned), delimiter_(delimiter) {}
+  CsvReader(const std::filesystem::path& path, char delimiter, text::CleanCounts& cleaned,
+            std::int64_t max_line_bytes = kMaxLineBytes)
+      : lines_(path, cleaned, max_line_bytes), delimiter_(delimiter) {}
 
   // Throws DataError with file:line for a record with another number of fields than the first and, in CSV, for a quote that
-  // is never closed and text behind a closing quote.
+  // is never closed, or not within the bytes that a line may have, and for text behind a closing quote.
   bool next(std::vector<std::string>& fields);
 
   std::int64_t line_number() const { return first_line_; }  // where the last record begins

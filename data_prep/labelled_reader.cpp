@@ -68,9 +68,10 @@ LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat
       throw ConfigError(
           str("cannot read group column '", columns.group, "' of ", path.string(), ": a TREC file has no columns"));
     }
-    trec_ = std::make_unique<LineReader>(path, cleaned_);
+    trec_ = std::make_unique<LineReader>(path, cleaned_, columns.max_line_bytes);
   } else {
-    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.header, cleaned_);
+    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.header, cleaned_,
+                               columns.max_line_bytes);
   }
 }
 

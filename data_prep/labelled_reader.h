@@ -29,6 +29,7 @@ struct LabelledColumns {
   std::string label = "label";            // empty: rows have no label
   std::string group;                      // empty: rows have no group
   std::optional<bool> header;             // see TableReader::open
+  std::int64_t max_line_bytes = kMaxLineBytes;
 };
 
 struct LabelledRow {

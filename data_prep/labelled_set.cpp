@@ -53,7 +53,12 @@ void LabelledSetReader::read_unlabelled() {
   for (const std::filesystem::path& path : options_.unlabelled) {
     const std::vector<std::string>& columns =
         options_.unlabelled_text_columns.empty() ? options_.columns.text : options_.unlabelled_text_columns;
-    CorpusReader reader({{path}, unlabelled_format(options_, path), columns, options_.columns.header, true});
+    CorpusReader reader({{path},
+                         unlabelled_format(options_, path),
+                         columns,
+                         options_.columns.header,
+                         true,
+                         options_.columns.max_line_bytes});
     const auto first_file = static_cast<std::int32_t>(set_.files.size());
     for (const InputFile& file : reader.files()) set_.files.push_back(file.name);
     const std::size_t before = set_.documents.size();

@@ -1,6 +1,20 @@
 #include "data_prep/line_reader.h"
 
+#include <algorithm>
+
+#include "base/error.h"
+
 namespace ulmfit::data_prep {
+
+// Moves the next bytes of the buffer to the line.
+void LineReader::append(std::string& line, std::size_t bytes) {
+  if (static_cast<std::int64_t>(line.size() + bytes) > max_line_bytes_) {
+    throw DataError(str("cannot read ", path().string(), ":", number_ + 1, ": the line has more than ", max_line_bytes_,
+                        " bytes; is this text, and read in the right format? --max-line-bytes allows longer lines"));
+  }
+  line.append(buffer_, at_, bytes);
+  at_ += bytes;
+}
 
 bool LineReader::next_raw(std::string& line) {
   line.clear();
@@ -12,14 +26,11 @@ bool LineReader::next_raw(std::string& line) {
       if (buffer_.empty()) return any;
     }
     any = true;
-    const std::size_t end = buffer_.find('\n', at_);
-    if (end != std::string::npos) {
-      line.append(buffer_, at_, end - at_);
-      at_ = end + 1;
-      return true;
-    }
-    line.append(buffer_, at_);
-    at_ = buffer_.size();
+    const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
+    append(line, end - at_);
+    if (at_ == buffer_.size()) continue;
+    ++at_;
+    return true;
   }
 }
 

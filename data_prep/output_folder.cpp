@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "data/corpus_folder.h"
+#include "data/file_lists.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -45,7 +46,7 @@ bool already_prepared(const fs::path& output, const std::vector<std::string>& co
                           ": the folder is not empty and is not the finished work of this ", "command (", e.what(),
                           "); give another --output or remove it"));
     }
-    const std::string keys = differing_keys(before, request);
+    const std::string keys = differing_keys(before, data::summarize_file_lists(request));
     if (keys.empty()) continue;
     throw DataError(str("cannot write to ", output.string(),
                         ": it was prepared from other text or with other options (different: ", keys,

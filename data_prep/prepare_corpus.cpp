@@ -146,7 +146,8 @@ fs::path spool_file(const fs::path& folder, int rank) { return folder / str("tok
 std::int64_t spool_inputs(const PrepareCorpusOptions& options, bool fastai_rules, TokenSpool& spool,
                           text::CleanCounts& cleaned) {
   const auto read = [&](const std::vector<fs::path>& inputs) {
-    spool_documents({inputs, options.format, options.text_columns, options.header, fastai_rules}, spool, cleaned);
+    spool_documents({inputs, options.format, options.text_columns, options.header, fastai_rules, options.max_line_bytes},
+                    spool, cleaned);
   };
   read(options.inputs);
   const std::int64_t train_documents = spool.document_count();

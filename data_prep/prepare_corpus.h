@@ -25,6 +25,7 @@ struct PrepareCorpusOptions {
   CorpusFormat format = CorpusFormat::kLines;
   std::vector<std::string> text_columns{"text"};  // csv, tsv, jsonl
   std::optional<bool> header;                     // csv, tsv: by default, if a column is given by name
+  std::int64_t max_line_bytes = kMaxLineBytes;    // a longer line is refused (CorpusSource)
   text::TextOptions text;
   text::VocabularyOptions vocabulary;
   std::filesystem::path vocabulary_from;  // see text_setup; empty: build one from the training text

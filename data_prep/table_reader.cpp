@@ -1,10 +1,11 @@
 #include "data_prep/table_reader.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "data_prep/csv_reader.h"
+#include "data_prep/json_fields.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -16,8 +17,8 @@ bool is_number(const std::string& column) {
 class DelimitedTable : public TableReader {
  public:
   DelimitedTable(const std::filesystem::path& path, char delimiter, const std::vector<std::string>& columns,
-                 std::optional<bool> header, text::CleanCounts& cleaned)
-      : records_(path, delimiter, cleaned) {
+                 std::optional<bool> header, text::CleanCounts& cleaned, std::int64_t max_line_bytes)
+      : records_(path, delimiter, cleaned, max_line_bytes) {
     const bool any_name = !std::all_of(columns.begin(), columns.end(), is_number);
     if (!records_.next(first_)) return;
     const bool has_header = header.value_or(any_name);
@@ -66,38 +67,26 @@ class DelimitedTable : public TableReader {
 
 class JsonLines : public TableReader {
  public:
-  JsonLines(const std::filesystem::path& path, const std::vector<std::string>& columns, text::CleanCounts& cleaned)
-      : lines_(path, cleaned), columns_(columns) {}
+  JsonLines(const std::filesystem::path& path, const std::vector<std::string>& columns, text::CleanCounts& cleaned,
+            std::int64_t max_line_bytes)
+      : lines_(path, cleaned, max_line_bytes), columns_(columns) {}
 
   bool next(std::vector<std::string>& values) override {
     std::string line;
     do {
       if (!lines_.next(line)) return false;
     } while (line.find_first_not_of(" \t") == std::string::npos);
-    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
-    if (!row.is_object()) throw DataError(str("cannot read ", place(), ": the line is not one JSON object"));
-    values.clear();
-    for (const std::string& column : columns_) values.push_back(value(row, column));
+    JsonFields fields = json_fields(line, columns_);
+    if (!fields.defect.empty()) {
+      throw DataError(str("cannot read ", lines_.path().string(), ":", lines_.line_number(), ": ", fields.defect));
+    }
+    values = std::move(fields.values);
     return true;
   }
 
   std::int64_t line_number() const override { return lines_.line_number(); }
 
  private:
-  std::string place() const { return str(lines_.path().string(), ":", lines_.line_number()); }
-
-  std::string value(const nlohmann::json& row, const std::string& column) const {
-    const auto found = row.find(column);
-    if (found == row.end()) {
-      std::string list;
-      for (const auto& item : row.items()) list += str(list.empty() ? "" : ", ", "'", item.key(), "'");
-      throw DataError(
-          str("cannot find field '", column, "' at ", place(), ": the object has ", list.empty() ? "none" : list));
-    }
-    if (auto text = field_text(*found)) return *std::move(text);
-    throw DataError(str("cannot read field '", column, "' at ", place(), ": expected a text, found ", found->type_name()));
-  }
-
   LineReader lines_;
   std::vector<std::string> columns_;
 };
@@ -106,17 +95,10 @@ class JsonLines : public TableReader {
 
 std::unique_ptr<TableReader> TableReader::open(const std::filesystem::path& path, TableFormat format,
                                                const std::vector<std::string>& columns, std::optional<bool> header,
-                                               text::CleanCounts& cleaned) {
-  if (format == TableFormat::kJsonl) return std::make_unique<JsonLines>(path, columns, cleaned);
-  return std::make_unique<DelimitedTable>(path, format == TableFormat::kCsv ? ',' : '\t', columns, header, cleaned);
-}
-
-std::optional<std::string> field_text(const nlohmann::json& value) {
-  text::CleanCounts escapes;  // "\r\n" in a JSON text is no defect of the file: not counted
-  if (value.is_string()) return text::clean_utf8(value.get<std::string>(), escapes);
-  if (value.is_null()) return std::string();
-  if (value.is_structured()) return std::nullopt;
-  return value.dump();
+                                               text::CleanCounts& cleaned, std::int64_t max_line_bytes) {
+  if (format == TableFormat::kJsonl) return std::make_unique<JsonLines>(path, columns, cleaned, max_line_bytes);
+  const char delimiter = format == TableFormat::kCsv ? ',' : '\t';
+  return std::make_unique<DelimitedTable>(path, delimiter, columns, header, cleaned, max_line_bytes);
 }
 
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count) {

@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "base/read_line.h"
 #include "text/utf8.h"
 
 namespace ulmfit::data_prep {
@@ -25,17 +24,12 @@ class TableReader {
   virtual std::int64_t line_number() const = 0;  // where the last row begins
 
   // Columns are names, or (CSV, TSV) all digits: 1-based numbers. Without `header` given, the first CSV or TSV record is a
-  // header if any column is a name. Throws DataError listing the columns there are when one is missing. JSON lines give
-  // strings as they are, numbers and booleans as JSON writes them, null as an empty text. `cleaned` must outlive the
-  // reader.
+  // header if any column is a name. Throws DataError listing the columns there are when one is missing. JSON lines are
+  // read by json_fields(). `cleaned` must outlive the reader.
   static std::unique_ptr<TableReader> open(const std::filesystem::path& path, TableFormat format,
                                            const std::vector<std::string>& columns, std::optional<bool> header,
-                                           text::CleanCounts& cleaned);
+                                           text::CleanCounts& cleaned, std::int64_t max_line_bytes = kMaxLineBytes);
 };
-
-// The text of a field of a JSON object: a string, cleaned; the digits of a number; nothing written for null. No text: an
-// array or an object.
-std::optional<std::string> field_text(const nlohmann::json& value);
 
 // One text of several columns, as fastai marks them: "xxfld 1 A xxfld 2 B"; a single column stays as it is.
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count);

@@ -29,8 +29,9 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 
 }  // namespace
 
-WikitextReader::WikitextReader(const std::filesystem::path& path, bool undo_marks, text::CleanCounts& cleaned)
-    : lines_(path, cleaned), undo_marks_(undo_marks) {
+WikitextReader::WikitextReader(const std::filesystem::path& path, bool undo_marks, text::CleanCounts& cleaned,
+                               std::int64_t max_line_bytes)
+    : lines_(path, cleaned, max_line_bytes), undo_marks_(undo_marks) {
   has_following_ = lines_.next(following_);
   advance();
 }

@@ -11,7 +11,8 @@ namespace ulmfit::data_prep {
 class WikitextReader : public DocumentReader {
  public:
   // `undo_marks`: " @,@ " -> ",".
-  WikitextReader(const std::filesystem::path& path, bool undo_marks, text::CleanCounts& cleaned);
+  WikitextReader(const std::filesystem::path& path, bool undo_marks, text::CleanCounts& cleaned,
+                 std::int64_t max_line_bytes = kMaxLineBytes);
   bool next(RawDocument& document) override;
 
  private:

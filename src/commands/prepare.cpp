@@ -12,6 +12,7 @@
 #include "commands/text_options.h"
 #include "data_prep/prepare_corpus.h"
 #include "data_prep/prepare_labelled.h"
+#include "stages/options.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -64,6 +65,7 @@ ExitCode prepare_corpus(const Arguments& arguments) {
                  "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
   set.add("text-column", options.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
   declare_header(set, header);
+  stages::declare_max_line_bytes(set, options.max_line_bytes);
   set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none",
           {.min = 0, .max = 0.9});
   set.add("seed", seed, "of the documents held out", {.min = 0});
@@ -136,6 +138,7 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   set.add("group-column", options.columns.group,
           "column of a group (author, source ...) that is never split between training and validation");
   declare_header(set, header);
+  stages::declare_max_line_bytes(set, options.columns.max_line_bytes);
   set.add("valid-share", options.valid_share, "share of the training texts held out for validation; 0: none",
           {.min = 0, .max = 0.9});
   set.add("include-test-text", options.include_test_text,

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/manifest.h"
+#include "data/file_lists.h"
 
 namespace ulmfit::data {
 namespace {
@@ -17,6 +18,7 @@ constexpr const char* kFormatName = "ulmfit-corpus";
 constexpr int kCorpusVersion = 1;
 constexpr const char* kCorpusFile = "corpus.json";
 constexpr const char* kLabelsFile = "labels.txt";
+constexpr const char* kInputsFile = "inputs.json";
 constexpr const char* kAdvice = "; prepare it with prepare-corpus or prepare-labelled";
 
 // What is wrong with the info by itself, or nothing.
@@ -95,6 +97,9 @@ void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const jso
   for (const auto& [name, split] : info.splits) {
     splits[name] = {{"tokens", split.tokens}, {"documents", split.documents}, {"fingerprint", split.fingerprint}};
   }
+  json lists;
+  const json summarized = summarize_file_lists(provenance, &lists);
+  if (!lists.empty()) write_file_atomic(folder / kInputsFile, lists.dump(1) + "\n");
   json corpus = {{"format", kFormatName},
                  {"version", kCorpusVersion},
                  {"kind", info.kind},
@@ -102,7 +107,7 @@ void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const jso
                  {"text_fingerprint", info.text_fingerprint},
                  {"splits", splits},
                  {"labels", nullptr},
-                 {"provenance", provenance}};
+                 {"provenance", summarized}};
   if (!info.labels.empty()) {
     std::string lines;
     for (const std::string& label : info.labels) lines += label + "\n";
@@ -128,7 +133,7 @@ CorpusInfo open_corpus(const fs::path& folder) {
 }
 
 json corpus_provenance(const fs::path& folder) {
-  return opening(folder, [&folder] { return read_corpus_json(folder).at("provenance"); });
+  return opening(folder, [&folder] { return summarize_file_lists(read_corpus_json(folder).at("provenance")); });
 }
 
 ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::string& split) {

@@ -32,15 +32,16 @@ struct CorpusInfo {
 SplitInfo split_info(const ShardSet& shards);
 
 // Writes corpus.json and, for kind "labelled", labels.txt (a class name a line), each atomically. `provenance` is a free
-// JSON object (sources, options, versions). The caller writes shards, vocab.txt and text.json before, and the manifest
-// (ulmfit::write_manifest) after. Throws DataError for a kind, a label or a split that open_corpus would refuse.
+// JSON object (sources, options, versions); lists of files in it go to inputs.json (data/file_lists.h). The caller writes
+// shards, vocab.txt and text.json before, and the manifest (ulmfit::write_manifest) after. Throws DataError for a kind, a
+// label or a split that open_corpus would refuse.
 void write_corpus_info(const std::filesystem::path& folder, const CorpusInfo& info, const nlohmann::json& provenance);
 
 // Opens and checks a folder made by prepare-corpus or prepare-labelled: manifest (sizes, not checksums: ShardSet checks
 // blocks as it reads them), corpus.json, the vocabulary's fingerprint. Throws DataError with what to do.
 CorpusInfo open_corpus(const std::filesystem::path& folder);
 
-// The free object given to write_corpus_info. Throws DataError.
+// The free object given to write_corpus_info, its lists of files summarized. Throws DataError.
 nlohmann::json corpus_provenance(const std::filesystem::path& folder);
 
 // Opens a split and checks it against corpus.json (counts, vocabulary, text rules, fingerprint). Throws DataError, also

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/read_line.h"
 #include "config/option_set.h"
 
 namespace ulmfit::stages {
@@ -31,6 +32,7 @@ ExitCode evaluate(const EvaluateOptions& options);
 struct PredictOptions {
   std::vector<std::string> models;
   std::string input_format = "lines";
+  std::int64_t max_line_bytes = kMaxLineBytes;
   std::vector<std::string> text_fields;  // none: "text", or the columns that the model was trained on
   std::int64_t top = 0;                  // 0: all classes
   std::int64_t batch_size = 256;
@@ -40,7 +42,8 @@ struct PredictOptions {
   void declare(config::OptionSet& set);
 };
 
-// One text a line (or a JSON object a line) in, one JSON object a line out, in order; flushed when the input pauses.
+// One text a line (or a JSON object a line) in, one JSON object a line out, in order; flushed when the input pauses. A line
+// that cannot be read gets an object with "error", and the next one its answer.
 ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out);
 
 }  // namespace ulmfit::stages

@@ -25,6 +25,11 @@ void declare_precision(config::OptionSet& set, std::string& precision) {
       "float32 all the same; tf32: on GPUs");
 }
 
+void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes) {
+  set.add("max-line-bytes", bytes, "longest line of text, or field of a CSV file, that is read; memory grows with it",
+          {.min = 1, .max = 1e12});
+}
+
 void RunOptions::declare(config::OptionSet& set) {
   set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage",
           OnResume::kMayChange);

@@ -39,6 +39,9 @@ struct RunOptions {
 // --precision, for every command that computes.
 void declare_precision(config::OptionSet& set, std::string& precision);
 
+// --max-line-bytes, for every command that reads lines of text.
+void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes);
+
 struct ModelOptions {
   model::Shape shape;
   void declare(config::OptionSet& set);

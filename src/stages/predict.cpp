@@ -7,6 +7,8 @@
 #include <ostream>
 
 #include "base/output.h"
+#include "base/read_line.h"
+#include "data_prep/json_fields.h"
 #include "data_prep/table_reader.h"
 #include "model/document_pooling.h"
 #include "stages/compute.h"
@@ -18,11 +20,11 @@ namespace {
 
 using nlohmann::json;
 
-// A line of the input: its text, and the object that is passed through (or an error to report in its place).
+// A line of the input.
 struct Request {
   std::string text;
-  json fields = json::object();
-  std::string error;
+  std::string object;  // of JSON lines: the object as it came
+  std::string error;   // to report in place of an answer; empty: none
 };
 
 // The fields of a JSON object that make up a text, for models trained on `columns`.
@@ -54,24 +56,31 @@ Request read_request(const std::string& line, bool is_text, const std::vector<st
     request.text = line;
     return request;
   }
-  request.fields = json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!request.fields.is_object()) {
-    request.fields = json::object();
-    request.error = "not a JSON object";
-    return request;
+  const data_prep::JsonFields object = data_prep::json_fields(line, fields);
+  request.error = object.defect;
+  if (object.defect.empty()) request.text = data_prep::join_fields(object.values, object.values.size());
+  if (object.is_object) {
+    const std::size_t begin = line.find('{');
+    request.object = line.substr(begin, line.rfind('}') + 1 - begin);
   }
-  std::vector<std::string> values;
-  for (const auto& field : fields) {
-    const auto found = request.fields.find(field);
-    const auto value = found == request.fields.end() ? std::nullopt : data_prep::field_text(*found);
-    if (!value) {
-      request.error = "no text field \"" + field + "\"";
-      return request;
-    }
-    values.push_back(*value);
-  }
-  request.text = data_prep::join_fields(values, values.size());
   return request;
+}
+
+// The next line of the input; false at its end.
+bool next_request(std::istream& in, const PredictOptions& options, const std::vector<std::string>& fields,
+                  Request& request) {
+  std::string line;
+  switch (read_line(in, line, options.max_line_bytes)) {
+    case LineRead::kEnd:
+      return false;
+    case LineRead::kTooLong:
+      request = {};
+      request.error = str("the line has more than ", options.max_line_bytes, " bytes (--max-line-bytes)");
+      return true;
+    case LineRead::kLine:
+      request = read_request(line, options.input_format == "lines", fields);
+  }
+  return true;
 }
 
 // Ids of one text for one model, and the share of words that it does not know.
@@ -110,22 +119,26 @@ at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::ve
   return sum / static_cast<double>(models.size());
 }
 
-json answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown,
-            std::int64_t top) {
-  json line = request.fields;
+// One line. What we say stands beside the object as it came, which is not taken apart: its fields may be called like ours,
+// its numbers may have more digits than a double.
+std::string answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown,
+                   std::int64_t top) {
+  json ours;
   if (!request.error.empty()) {
-    line["error"] = request.error;
-    return line;
+    ours["error"] = request.error;
+  } else {
+    std::vector<std::size_t> order(labels.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return p[a] > p[b]; });
+    ours["label"] = labels[order.front()];
+    json all = json::object();
+    const auto shown = top == 0 ? order.size() : std::min(order.size(), static_cast<std::size_t>(top));
+    for (std::size_t i = 0; i < shown; ++i) all[labels[order[i]]] = p[order[i]];
+    ours["probabilities"] = all;
+    ours["unknown_share"] = unknown;
   }
-  std::vector<std::size_t> order(labels.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return p[a] > p[b]; });
-  line["label"] = labels[order.front()];
-  json all = json::object();
-  const auto shown = top == 0 ? order.size() : std::min(order.size(), static_cast<std::size_t>(top));
-  for (std::size_t i = 0; i < shown; ++i) all[labels[order[i]]] = p[order[i]];
-  line["probabilities"] = all;
-  line["unknown_share"] = unknown;
+  std::string line = ours.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!request.object.empty()) line.replace(0, 1, "{\"input\":" + request.object + ",");
   return line;
 }
 
@@ -156,7 +169,8 @@ void PredictOptions::declare(config::OptionSet& set) {
   set.add("model", models, "finished classifiers; several are averaged (forward + backward)");
   set.require("model");
   set.add_choice("input-format", input_format, {"lines", "jsonl"},
-                 "one text a line, or one JSON object a line whose other fields are passed through");
+                 "one text a line, or one JSON object a line, which the answer repeats as `input`");
+  declare_max_line_bytes(set, max_line_bytes);
   set.add(
       "text-field", text_fields,
       "the field of a JSON object that holds the text; of a model trained on several columns, the fields in their order "
@@ -178,22 +192,18 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
     const std::vector<Classifier> models = read_classifiers(options, comm.device());
     const ClassifierInfo& first = *models.front().stage.info.classifier;
     const std::vector<std::string> fields = text_fields(options, first.text_columns);
-    const bool is_text = options.input_format == "lines";
-    std::string line;
-    while (std::getline(in, line)) {
+    for (Request request; next_request(in, options, fields, request);) {
       // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
-      std::vector<Request> requests{read_request(line, is_text, fields)};
+      std::vector<Request> requests{std::move(request)};
       while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 &&
-             std::getline(in, line)) {
-        requests.push_back(read_request(line, is_text, fields));
+             next_request(in, options, fields, request)) {
+        requests.push_back(std::move(request));
       }
       std::vector<double> unknown(requests.size());
       const at::Tensor p = probabilities_of(models, requests, unknown);
       const auto* row = p.const_data_ptr<float>();
       for (std::size_t i = 0; i < requests.size(); ++i, row += first.labels.size()) {
-        out << answer(requests[i], row, first.labels, unknown[i], options.top)
-                   .dump(-1, ' ', false, json::error_handler_t::replace)
-            << '\n';
+        out << answer(requests[i], row, first.labels, unknown[i], options.top) << '\n';
       }
       flush_output(out);
     }

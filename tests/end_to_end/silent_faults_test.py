@@ -62,6 +62,42 @@ class Input(TestCase):
         self.assertEqual(documents, 3)
 
 
+class JsonLines(TestCase):
+    def predict(self, lines, *arguments):
+        told = self.ulmfit("predict", f"--model={CLASSIFIER}", "--input-format=jsonl", *arguments, stdin="\n".join(lines) + "\n").stdout
+        return told.splitlines()
+
+    def test_the_object_comes_back_byte_for_byte(self):
+        mine = '{"label": "mine", "text":"some words", "probabilities" : [ 1.50, 2 ],"unknown_share":null, "error": {},\t"id": 18446744073709551617, "id": 1e-5}'
+        line, = self.predict([f"  {mine} \r"])
+        self.assertIn(f'{{"input":{mine},"label":', line)
+        answer = json.loads(line)
+        self.assertEqual(sorted(answer), ["input", "label", "probabilities", "unknown_share"])
+        self.assertIn(answer["label"], answer["probabilities"])
+
+    def test_a_hostile_line_costs_its_own_answer_alone(self):
+        deep = '{"text": "a", "x": ' + '{"y":' * 200_000 + "1" + "}" * 200_001
+        long = json.dumps({"text": "words " * 20_000})
+        lines = self.predict(['{"text": "before"}', deep, long, '{"text": "behind"}'], "--max-line-bytes=2000000")
+        answers = [json.loads(line) for line in lines]
+        self.assertEqual(answers[1], {"error": "nested deeper than 512 levels"})
+        self.assertEqual(["label" in answer for answer in answers], [True, False, True, True])
+        lines = self.predict(['{"text": "before"}', long, '{"text": "behind"}'], "--max-line-bytes=1000")
+        answers = [json.loads(line) for line in lines]
+        self.assertEqual(answers[1], {"error": "the line has more than 1000 bytes (--max-line-bytes)"})
+        self.assertEqual(["label" in answer for answer in answers], [True, False, True])
+
+    def test_readers_of_lines_share_the_limit(self):
+        (self.dir / "long").write_text("short\n" + "x" * 5000 + "\n")
+        refused = self.ulmfit("prepare-corpus", "--input=long", "--output=c", "--max-line-bytes=1000", expect=3)
+        self.assertIn("long:2: the line has more than 1000 bytes", refused.stderr)
+        (self.dir / "t.csv").write_text('label,text\na,"never closed\n' + "b,more\n" * 1000)
+        refused = self.ulmfit("prepare-labelled", "--train=t.csv", "--output=d", "--max-line-bytes=1000", expect=3)
+        self.assertIn("t.csv:2: the quote opened here is not closed within 1000 bytes", refused.stderr)
+        refused = self.ulmfit("tokenize", "--max-line-bytes=1000", stdin="short\n" + "x" * 5000 + "\n", expect=3)
+        self.assertIn("cannot tokenize line 2", refused.stderr)
+
+
 class Output(TestCase):
     def test_a_full_disk_is_an_error(self):
         for command, text in (("tokenize", "some words\n" * 20000), (f"predict --model={CLASSIFIER}", "some words\n" * 300),

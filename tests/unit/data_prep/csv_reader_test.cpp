@@ -50,6 +50,17 @@ TEST(CsvReader, DefectsAreRefusedWithTheirLine) {
               AllOf(HasSubstr("t.csv:4"), HasSubstr("expected 2 fields"), HasSubstr("found 1")));
 }
 
+TEST(CsvReader, AQuoteThatIsNotClosedDoesNotTakeTheWholeFile) {
+  test::TempDir dir;
+  const auto path = test::put(dir / "t.csv", "a,b\n1,\"open\n" + std::string(3000, '\n'));
+  text::CleanCounts cleaned;
+  CsvReader reader(path, ',', cleaned, 1000);
+  std::vector<std::string> fields;
+  EXPECT_TRUE(reader.next(fields));
+  EXPECT_THAT(test::message_of<DataError>([&] { reader.next(fields); }),
+              AllOf(HasSubstr("t.csv:2"), HasSubstr("not closed within 1000 bytes"), HasSubstr("--max-line-bytes")));
+}
+
 TEST(CsvReader, ALoneQuoteInTsvIsTextAndKeepsItsRow) {
   EXPECT_EQ(records("\"lone start\tneg\nnext\tpos\n", '\t'), (Rows{{"\"lone start", "neg"}, {"next", "pos"}}));
   EXPECT_EQ(records("neg\t\"never closed\npos\tends here\"\n", '\t'),
@@ -109,8 +120,8 @@ TEST(TableReader, BadJsonLinesAreRefusedWithTheirLine) {
   };
   EXPECT_THAT(message("{\"text\": "), AllOf(HasSubstr("t:2"), HasSubstr("not one JSON object")));
   EXPECT_THAT(message("[1]"), HasSubstr("not one JSON object"));
-  EXPECT_THAT(message("{\"body\": 1}"), AllOf(HasSubstr("cannot find field 'text' at"), HasSubstr("'body'")));
-  EXPECT_THAT(message("{\"text\": [1]}"), HasSubstr("expected a text, found array"));
+  EXPECT_THAT(message("{\"body\": 1}"), HasSubstr("t:2: no field \"text\": the object has \"body\""));
+  EXPECT_THAT(message("{\"text\": [1]}"), HasSubstr("t:2: field \"text\" is an array or an object"));
 }
 
 TEST(JoinFields, MarksSeveralColumnsAsFastaiDoes) {

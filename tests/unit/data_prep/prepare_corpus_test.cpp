@@ -67,7 +67,9 @@ TEST_F(PrepareCorpus, WritesWhatCanBeReadBack) {
   EXPECT_EQ(info.kind, "lm");
   EXPECT_EQ(info.splits.at("train").documents, 2);
   const nlohmann::json request = data::corpus_provenance(o.output).at("request");
-  EXPECT_EQ(request.at("inputs").at(0).at("name"), "text.txt");
+  EXPECT_EQ(request.at("inputs").at("first"), nlohmann::json({"text.txt"}));
+  const auto lists = nlohmann::json::parse(read_file(o.output / "inputs.json"));
+  EXPECT_EQ(lists.at("/request/inputs").at(0).at("name"), "text.txt");
   EXPECT_EQ(test::contents(dir_.path()).count("corpus/tokens-0.spool"), 0U);
 }
 

@@ -104,5 +104,21 @@ TEST(LineReader, LinesMayBeLongerThanTheBuffer) {
   EXPECT_FALSE(lines.next(line));
 }
 
+TEST(LineReader, ALineHasNoMoreBytesThanItMay) {
+  test::TempDir dir;
+  for (const std::string end : {"\n", ""}) {
+    const auto path = test::put(dir / "a", "one\n" + std::string(100000, 'x') + end);
+    text::CleanCounts cleaned;
+    std::string line;
+    LineReader fits(path, cleaned, 100000);
+    EXPECT_TRUE(fits.next(line) && fits.next(line));
+    EXPECT_EQ(line.size(), 100000U);
+    LineReader lines(path, cleaned, 99999);
+    EXPECT_TRUE(lines.next(line));
+    EXPECT_THAT(test::message_of<DataError>([&] { lines.next(line); }),
+                AllOf(HasSubstr("a:2: the line has more than 99999 bytes"), HasSubstr("--max-line-bytes")));
+  }
+}
+
 }  // namespace
 }  // namespace ulmfit::data_prep
