@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <stdexcept>
+#include <unordered_set>
 
 #include "base/error.h"
 
 namespace ulmfit::interop {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // not ordered_json, which looks for each new key among all before it
 
 constexpr std::string_view kMetadataKey = "__metadata__";
 
@@ -28,6 +28,43 @@ constexpr std::array<Dtype, 9> kDtypes{{{"F64", at::kDouble},
                                         {"I16", at::kShort},
                                         {"U8", at::kByte},
                                         {"BOOL", at::kBool}}};
+
+// Finds a key that an object has twice, and nesting: a header is three levels deep ({tensor: {shape: []}}); refusing more
+// keeps hostile ones cheap.
+class KeyWatch : public nlohmann::json_sax<Json> {
+ public:
+  std::string defect;
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return open(); }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& key) override {
+    if (!keys_.back().insert(key).second) defect = str("the header has the key '", key, "' twice");
+    return defect.empty();
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  bool open() {
+    keys_.emplace_back();
+    if (keys_.size() > 3) defect = "the header is nested too deeply";
+    return defect.empty();
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+};
 
 class Parser {
  public:
@@ -62,24 +99,13 @@ class Parser {
     require(text_[last] == '}', "the header does not end with '}' and blanks");
   }
 
-  // Keys are looked at while they are read: the finished object no longer shows a duplicate. A header is three levels
-  // deep ({tensor: {shape: []}}); refusing more keeps hostile nesting cheap.
+  // Twice: first for what the finished object no longer shows. (One parse with a callback would look through all tensors
+  // read so far after each of them.)
   Json parse_json() const {
-    std::vector<std::set<std::string>> keys;
-    const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      using Event = Json::parse_event_t;
-      const bool opens = event == Event::object_start || event == Event::array_start;
-      require(!opens || depth < 3, "the header is nested too deeply");
-      if (event == Event::object_start) keys.emplace_back();
-      if (event == Event::object_end) keys.pop_back();
-      if (event == Event::key) {
-        const auto& key = parsed.get_ref<const std::string&>();
-        require(keys.back().insert(key).second, "the header has the key '", key, "' twice");
-      }
-      return true;
-    };
     try {
-      return Json::parse(text_, watch);
+      KeyWatch watch;
+      if (!Json::sax_parse(text_, &watch) && !watch.defect.empty()) require(false, watch.defect);
+      return Json::parse(text_);
     } catch (const Json::exception& e) {
       throw CheckpointError(str("cannot read ", file_, ": the header is not valid JSON (", e.what(), ")"));
     }
@@ -171,7 +197,7 @@ const Dtype* find_dtype(at::ScalarType type) {
 }  // namespace
 
 std::string format_header(const SafetensorsHeader& header) {
-  Json root = Json::object();
+  auto root = nlohmann::ordered_json::object();  // tensors as they lie in the file
   if (!header.metadata.empty()) root[std::string(kMetadataKey)] = header.metadata;
   for (const TensorInfo& info : header.tensors) {
     root[info.name] = {
@@ -181,7 +207,7 @@ std::string format_header(const SafetensorsHeader& header) {
     std::string text = root.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
     return text;
-  } catch (const Json::type_error& e) {
+  } catch (const nlohmann::ordered_json::type_error& e) {
     throw std::invalid_argument(ulmfit::str("write_safetensors: a name or metadata entry is not UTF-8 (", e.what(), ")"));
   }
 }
