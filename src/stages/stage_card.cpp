@@ -1,39 +1,120 @@
 #include "stages/stage_card.h"
 
+#include <algorithm>
+#include <cmath>
 #include <sstream>
 
+#include "base/error.h"
 #include "base/machine.h"
+#include "data/file_lists.h"
+#include "train/number_format.h"
 
 namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMostLabels = 100;
+
+// Of a table's cell.
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' || c == '\r' ? ' ' : c;
+  }
+  return out;
+}
+
+std::string number(const json& value) {
+  const double v = value.get<double>();
+  if (v == std::floor(v) && std::abs(v) < 1e15) return train::grouped(static_cast<std::int64_t>(v));
+  return str(v);
+}
+
+std::string joined(const json& values) {
+  std::string text;
+  for (const json& v : values) text += (text.empty() ? "" : ", ") + (v.is_string() ? v.get<std::string>() : v.dump());
+  return text.empty() ? "none" : text;
+}
+
+std::string files(const json& summary) {
+  const auto count = summary.at("files").get<std::uint64_t>();
+  return str(count, count == 1 ? " file, " : " files, ", number(summary.at("bytes")),
+             " bytes: ", joined(summary.at("first")), count > summary.at("first").size() ? ", ..." : "", " (list ",
+             summary.at("list").get<std::string>(), ")");
+}
+
+std::string text_of(const json& value) {
+  if (value.is_null()) return "none";
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number()) return number(value);
+  if (value.is_array()) return joined(value);
+  const std::string text = value.get<std::string>();
+  return text.empty() ? "none" : text;
+}
+
+// A row a fact; of facts within facts a row each, with both names.
+void write_rows(std::ostream& out, const json& facts, const std::string& before) {
+  for (const auto& [key, value] : facts.items()) {
+    const std::string name = before + (before.empty() ? "" : ", ") + key;
+    if (data::is_file_summary(value)) {
+      out << "| " << escaped(name) << " | " << escaped(files(value)) << " |\n";
+    } else if (value.is_object() && value.contains("name") && value.contains("bytes")) {
+      out << "| " << escaped(name) << " | "
+          << escaped(
+                 str(text_of(value.at("name")), ", ", number(value.at("bytes")), " bytes (", value.value("xxh3", ""), ")"))
+          << " |\n";
+    } else if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
+      // The options of prepare-* need no more than their name.
+      const bool prepared = key == "corpus" || key == "data" || key == "request";
+      write_rows(out, value, prepared ? "" : name);
+    } else {
+      out << "| " << escaped(name) << " | " << escaped(text_of(value)) << " |\n";
+    }
+  }
+}
+
+void write_labels(std::ostream& out, const std::vector<std::string>& labels) {
+  out << "\n" << labels.size() << " classes: ";
+  for (std::size_t i = 0; i < std::min(labels.size(), kMostLabels); ++i) out << (i == 0 ? "" : ", ") << escaped(labels[i]);
+  out << (labels.size() > kMostLabels ? ", ... (all in stage.json).\n" : ".\n");
+}
+
+void write_lineage(std::ostream& out, const std::vector<Ancestor>& lineage) {
+  out << "\n## Lineage, oldest first\n";
+  for (std::size_t i = 0; i < lineage.size(); ++i) {
+    const Ancestor& a = lineage[i];
+    out << "\n### " << i + 1 << ". " << a.command << (a.fingerprint.empty() ? " (this stage)" : "")
+        << "\n\n| | |\n|---|---|\n";
+    if (!a.fingerprint.empty()) out << "| weights | " << escaped(a.fingerprint) << " |\n";
+    write_rows(out, a.facts, "");
+  }
+}
+
+}  // namespace
 
 std::string stage_card(const StageInfo& info, const std::string& config_text) {
   std::ostringstream out;
   const bool lm = info.kind == StageKind::kLanguageModel;
   out << "# " << (lm ? "AWD-LSTM language model" : "AWD-LSTM text classifier") << "\n\n"
-      << "Direction: " << (info.backward ? "backward" : "forward") << ". Vocabulary: " << info.shape.vocabulary
-      << " words. Embedding " << info.shape.embedding << ", hidden " << info.shape.hidden << ", " << info.shape.layers
-      << " layers; " << info.shape.encoder_parameters() << " parameters in the encoder.\n";
-  if (info.classifier) {
-    out << "\nClasses:";
-    for (const auto& label : info.classifier->labels)
-      out << ' ' << label << (&label == &info.classifier->labels.back() ? ".\n" : ",");
-  }
-  out << "\n## Lineage, oldest first\n\n";
-  for (const auto& a : info.lineage) {
-    out << "- `" << a.command << "`"
-        << (a.fingerprint.empty() ? std::string(" (this stage)") : " (weights " + a.fingerprint + ")") << '\n';
-    for (const auto& [key, value] : a.facts.items()) {
-      out << "  - " << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
-    }
-  }
+      << "Direction: " << (info.backward ? "backward" : "forward")
+      << ". Vocabulary: " << train::grouped(info.shape.vocabulary) << " words. Embedding " << info.shape.embedding
+      << ", hidden " << info.shape.hidden << ", " << info.shape.layers << " layers; "
+      << train::grouped(info.shape.encoder_parameters()) << " parameters in the encoder.\n";
+  if (info.classifier) write_labels(out, info.classifier->labels);
   out << "\n## Figures on the validation split\n\n";
-  for (const auto& [key, value] : info.figures) out << "- " << key << ": " << value << '\n';
-  if (info.figures.empty()) out << "None: there was no validation split.\n";
+  if (info.figures.empty()) {
+    out << "None: there was no validation split.\n";
+  } else {
+    out << "| | |\n|---|---|\n";
+    for (const auto& [key, value] : info.figures) out << "| " << key << " | " << number(value) << " |\n";
+  }
   out << "\nNot measured: results on other text than the validation split, other languages, fairness between groups of "
          "authors"
-      << (lm ? ", the usefulness of generated text" : ", calibration of the probabilities") << ".\n"
-      << "\nMade on: " << cpu_model() << ".\n\n## Configuration\n\n```\n"
-      << config_text << "```\n";
+      << (lm ? ", the usefulness of generated text" : ", calibration of the probabilities") << ".\n";
+  write_lineage(out, info.lineage);
+  out << "\nMade on: " << cpu_model() << ".\n\n## Configuration\n\n```\n" << config_text << "```\n";
   return out.str();
 }
 

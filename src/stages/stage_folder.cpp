@@ -22,17 +22,6 @@ using nlohmann::json;
 constexpr double kProbeTolerance = 1e-3;
 constexpr std::int64_t kProbeTokens = 48;
 
-// Stages of older programs have them only among the facts of the data that they were trained on.
-std::vector<std::string> text_columns_of(const json& stage) {
-  using Columns = std::vector<std::string>;
-  const json& classifier = stage.at("classifier");
-  if (classifier.contains("text_columns")) return classifier.at("text_columns").get<Columns>();
-  const json::json_pointer in_facts("/facts/data/request/text_columns");
-  const json& lineage = stage.at("lineage");
-  const bool known = !lineage.empty() && lineage.back().contains(in_facts);
-  return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
-}
-
 // The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
 // Full float32 while alive: a stage is checked alike whatever it was trained in.
 class FullPrecision {
@@ -83,35 +72,17 @@ interop::NamedTensors tensors_of(const model::AwdLstm& encoder, const model::Poo
   return tensors;
 }
 
-StageInfo from_json(const json& j, const fs::path& file) {
-  if (j.at("format") != "ulmfit-stage") throw CheckpointError(str(file.string(), " is not a stage description"));
-  if (j.at("version") != kStageVersion) {
-    throw CheckpointError(str("cannot read stage ", file.string(), ": version ", j.at("version").dump(),
-                              ", this program reads ", kStageVersion, "; use the program that wrote it, or train again"));
+// Before memory for a model of that shape is taken.
+void check_size(const StageInfo& info, const fs::path& folder) {
+  std::int64_t needed = info.shape.encoder_parameters();
+  if (info.classifier) {
+    const auto& widths = info.classifier->head_widths;
+    for (std::size_t i = 1; i < widths.size(); ++i) needed += widths[i - 1] * widths[i];
   }
-  StageInfo info;
-  const auto kind = j.at("kind").get<std::string>();
-  if (kind != "lm" && kind != "classifier") throw CheckpointError(str(file.string(), ": unknown stage kind '", kind, "'"));
-  info.kind = kind == "lm" ? StageKind::kLanguageModel : StageKind::kClassifier;
-  const json& shape = j.at("shape");
-  info.shape = {shape.at("vocabulary").get<std::int64_t>(), shape.at("embedding").get<std::int64_t>(),
-                shape.at("hidden").get<std::int64_t>(), shape.at("layers").get<std::int64_t>()};
-  info.backward = j.at("direction") == "backward";
-  if (info.kind == StageKind::kClassifier) {
-    const json& c = j.at("classifier");
-    info.classifier = ClassifierInfo{c.at("labels").get<std::vector<std::string>>(),
-                                     c.at("head_widths").get<std::vector<std::int64_t>>(),
-                                     {c.at("window").get<std::int64_t>(), c.at("length").get<std::int64_t>(),
-                                      c.at("detach").get<bool>(), c.at("pool_all").get<bool>()},
-                                     text_columns_of(j)};
-    if (info.classifier->head_widths.size() < 2 ||
-        info.classifier->head_widths.back() != static_cast<std::int64_t>(info.classifier->labels.size())) {
-      throw CheckpointError(str(file.string(), ": the head does not fit ", info.classifier->labels.size(), " labels"));
-    }
-  }
-  for (const auto& a : j.at("lineage")) info.lineage.push_back({a.at("command"), a.at("fingerprint"), a.at("facts")});
-  info.figures = j.at("figures").get<std::map<std::string, double>>();
-  return info;
+  const auto bytes = fs::file_size(folder / "model.safetensors");
+  if (bytes / sizeof(float) >= static_cast<std::uint64_t>(needed)) return;
+  throw CheckpointError(str("cannot read stage ", folder.string(), ": model.safetensors has ", bytes,
+                            " bytes, a model of the shape that stage.json tells has ", needed, " weights and more"));
 }
 
 void load_weights(const interop::NamedTensors& targets, const fs::path& file) {
@@ -127,45 +98,7 @@ void load_weights(const interop::NamedTensors& targets, const fs::path& file) {
   }
 }
 
-void check_shape(const model::Shape& shape, const fs::path& file) {
-  constexpr std::int64_t kMost = 1 << 20;
-  for (const std::int64_t n : {shape.vocabulary, shape.embedding, shape.hidden, shape.layers}) {
-    if (n < 1 || n > 16 * kMost) throw CheckpointError(str(file.string(), ": impossible model shape"));
-  }
-  if (shape.layers > 64 || shape.embedding > kMost || shape.hidden > kMost)
-    throw CheckpointError(str(file.string(), ": impossible model shape"));
-}
-
 }  // namespace
-
-std::string_view name(StageKind kind) { return kind == StageKind::kLanguageModel ? "lm" : "classifier"; }
-
-json to_json(const StageInfo& info) {
-  json j = {{"format", "ulmfit-stage"},
-            {"version", kStageVersion},
-            {"kind", name(info.kind)},
-            {"shape",
-             {{"vocabulary", info.shape.vocabulary},
-              {"embedding", info.shape.embedding},
-              {"hidden", info.shape.hidden},
-              {"layers", info.shape.layers}}},
-            {"direction", info.backward ? "backward" : "forward"},
-            {"figures", info.figures},
-            {"lineage", json::array()}};
-  for (const auto& a : info.lineage)
-    j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
-  if (info.classifier) {
-    const auto& c = *info.classifier;
-    j["classifier"] = {{"labels", c.labels},
-                       {"head_widths", c.head_widths},
-                       {"window", c.bpt3c.window},
-                       {"length", c.bpt3c.length},
-                       {"detach", c.bpt3c.detach},
-                       {"pool_all", c.bpt3c.pool_all},
-                       {"text_columns", c.text_columns}};
-  }
-  return j;
-}
 
 bool holds_finished_stage(const fs::path& path) {
   return fs::exists((fs::exists(path / "stage") ? path / "stage" : path) / kManifestName);
@@ -187,8 +120,7 @@ Stage read_stage(const fs::path& path, at::Device device) {
   stage.folder = folder;
   try {
     const json j = json::parse(read_file(folder / "stage.json"));
-    stage.info = from_json(j, folder / "stage.json");
-    check_shape(stage.info.shape, folder / "stage.json");
+    stage.info = stage_info(j, folder / "stage.json");
     stage.vocabulary = std::make_shared<text::Vocabulary>(text::Vocabulary::load(folder / "vocab.txt"));
     if (stage.vocabulary->size() != stage.info.shape.vocabulary) {
       throw CheckpointError(str("stage ", folder.string(), ": vocab.txt has ", stage.vocabulary->size(),
@@ -196,6 +128,7 @@ Stage read_stage(const fs::path& path, at::Device device) {
     }
     stage.text =
         std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(json::parse(read_file(folder / "text.json"))));
+    check_size(stage.info, folder);
     stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
     if (stage.info.classifier)
       stage.head = std::make_unique<model::PoolingHead>(stage.info.classifier->head_widths, 0, device);

@@ -5,50 +5,18 @@
 //   MANIFEST.json      sizes and checksums, written last
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "data/corpus_folder.h"
 #include "model/awd_lstm.h"
-#include "model/document_pooling.h"
 #include "model/pooling_head.h"
+#include "stages/stage_info.h"
 #include "text/text_pipeline.h"
 #include "text/vocabulary.h"
 
 namespace ulmfit::stages {
-
-inline constexpr std::int64_t kStageVersion = 1;
-
-enum class StageKind { kLanguageModel, kClassifier };
-
-struct ClassifierInfo {
-  std::vector<std::string> labels;        // class names in id order
-  std::vector<std::int64_t> head_widths;  // input, hidden ..., classes
-  model::Bpt3cOptions bpt3c;
-  std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
-};
-
-// One step of the way from text to this stage, oldest first.
-struct Ancestor {
-  std::string command;      // "pretrain", "finetune-lm", "train-classifier"
-  std::string fingerprint;  // of the stage's model.safetensors; empty for the stage being described
-  nlohmann::json facts;     // corpus fingerprint, steps, seed, figures
-};
-
-struct StageInfo {
-  StageKind kind = StageKind::kLanguageModel;
-  model::Shape shape;
-  bool backward = false;
-  std::optional<ClassifierInfo> classifier;
-  std::vector<Ancestor> lineage;
-  std::map<std::string, double> figures;  // validation results
-};
 
 // A stage read back: info, vocabulary, text rules, and the model with its weights.
 struct Stage {
@@ -66,9 +34,9 @@ struct Stage {
 std::filesystem::path finished_stage_in(const std::filesystem::path& path);
 bool holds_finished_stage(const std::filesystem::path& path);
 
-// Reads and checks a stage: manifest with checksums, version, shapes against weights, vocabulary against shape, and the
-// probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder that
-// holds it as `stage`. Throws CheckpointError naming what is wrong.
+// Reads and checks a stage: manifest with checksums, stage_info(), shapes against weights, vocabulary against shape, and
+// the probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder
+// that holds it as `stage`. Throws CheckpointError naming what is wrong.
 Stage read_stage(const std::filesystem::path& path, at::Device device);
 
 // Throws DataError if the prepared folder `corpus`, at `folder`, was made with other text rules or another tokenizer than
@@ -78,11 +46,5 @@ void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const s
 // Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.
 void write_stage(const std::filesystem::path& folder, const StageInfo& info, const model::AwdLstm& encoder,
                  model::PoolingHead* head, const std::filesystem::path& corpus, const std::string& config_text);
-
-// "lm" or "classifier"
-std::string_view name(StageKind kind);
-
-// stage.json without the probe, for `inspect`.
-nlohmann::json to_json(const StageInfo& info);
 
 }  // namespace ulmfit::stages

@@ -96,10 +96,10 @@ class Pipeline(TestCase):
         objects = [{"id": 1, "text": "crimson"}, {"id": 2}, {"id": 3, "text": "azure"}]
         stdin = "\n".join(map(json.dumps, objects)) + "\nnot json\n"
         lines = [json.loads(l) for l in self.ulmfit("predict", "--model=classifier", "--input-format=jsonl", stdin=stdin).stdout.splitlines()]
-        self.assertEqual([l.get("id") for l in lines], [1, 2, 3, None])
+        self.assertEqual([l.get("input") for l in lines], [*objects, None])
         self.assertEqual([l.get("label") for l in lines], ["red", None, "blue", None])
-        self.assertIn("no text field", lines[1]["error"])
-        self.assertIn("not a JSON object", lines[3]["error"])
+        self.assertIn('no field "text"', lines[1]["error"])
+        self.assertIn("not one JSON object", lines[3]["error"])
 
     def check_backward_and_ensemble(self, forward):
         common = ["--train.threads=1", "--train.streams=8", "--train.bptt=20", "--lr=0.02"]
@@ -112,6 +112,27 @@ class Pipeline(TestCase):
         self.assertLess(both["error"], 0.1)
         on_two = json.loads(self.ulmfit("evaluate", "--model=classifier", "--data=data/labelled", ranks=2).stdout)
         self.assertEqual(on_two["confusion"], forward["confusion"], "every document is counted once on any number of ranks")
+
+
+class Provenance(TestCase):
+    def test_what_is_made_of_many_files_does_not_carry_their_list(self):
+        (self.dir / "pages").mkdir()
+        for number, sentence in enumerate(sentences(300)):
+            (self.dir / f"pages/page-{number}.txt").write_text(sentence)
+        prepare = ["prepare-corpus", "--input=pages", "--format=files", "--output=corpus", "--valid-share=0.1"]
+        self.ulmfit(*prepare)
+        self.ulmfit("pretrain", "--corpus=corpus", "--model.embedding=8", "--model.hidden=8", "--model.layers=1", "--train.streams=4", "--train.bptt=10", "--train.steps=3", "--output=lm")
+        stage = self.dir / "lm/stage"
+        corpus = self.dir / "corpus"
+        self.assertEqual(len(json.loads((corpus / "inputs.json").read_text())["/request/inputs"]), 300)
+        for path in (corpus / "corpus.json", stage / "stage.json", stage / "CARD.md", self.dir / "lm/run.json"):
+            self.assertLess(path.stat().st_size, 6000, path)
+        card = (stage / "CARD.md").read_text()
+        self.assertIn("| inputs | 300 files, ", card)
+        self.assertLess(max(map(len, card.splitlines())), 200)
+        self.assertTrue(json.loads(self.ulmfit(*prepare).stdout)["already_prepared"])
+        (self.dir / "pages/page-299.txt").write_text("Another text .")
+        self.assertIn("different: inputs", self.ulmfit(*prepare, expect=3).stderr)
 
 
 class PipelineFile(TestCase):
@@ -175,14 +196,14 @@ class Columns(TestCase):
         renamed = [{"b": o["body"], "t": o["title"]} for o in objects]
         again = self.predict(renamed, "--input-format=jsonl", "--text-field", "t", "b").stdout.splitlines()
         self.assertEqual([json.loads(l)["probabilities"] for l in again], [a["probabilities"] for a in answers])
-        self.assertIn('no text field \\"body\\"', self.predict([{"title": "x"}], "--input-format=jsonl").stdout)
+        self.assertIn('no field \\"body\\"', self.predict([{"title": "x"}], "--input-format=jsonl").stdout)
 
     def test_null_and_numbers_are_read_as_in_training(self):
         answers = self.predict([{"title": None, "body": 5}, {"title": "", "body": "5"}, {"title": [], "body": "5"}], "--input-format=jsonl")
         null, empty, array = map(json.loads, answers.stdout.splitlines())
         for label, p in null["probabilities"].items():
             self.assertAlmostEqual(p, empty["probabilities"][label], places=5)
-        self.assertIn("no text field", array["error"])
+        self.assertIn('field "title" is an array', array["error"])
 
     def test_another_order_of_columns_is_not_averaged(self):
         self.ulmfit("prepare-labelled", "--train=train.csv", "--text-column", "body", "title", "--output=turned", "--vocab.min-count=1")
