@@ -21,6 +21,10 @@ at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std:
   return all.narrow(1, first, count).contiguous().to(device);
 }
 
+// Ranks meet so often while they evaluate. One without a stream of its own (there are fewer than ranks) would else wait for
+// the result beyond the communicator's deadline; so the deadline is for this many windows, and a dead rank is noticed.
+constexpr std::int64_t kWindowsBetweenMeetings = 8;
+
 // The first of `total` equal parts' bounds; parts differ by at most one when it does not divide.
 std::int64_t part_begin(std::int64_t n, std::int64_t part, std::int64_t total) { return n * part / total; }
 
@@ -41,7 +45,6 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
   for (std::int64_t k = 0; k < plan.count; ++k) {
     const std::int64_t first = part_begin(options.streams, plan.first + k, plan.total);
     const std::int64_t count = part_begin(options.streams, plan.first + k + 1, plan.total) - first;
-    if (count == 0) continue;
     model::LstmState state = model.zero_state(count);
     double sum = 0;
     const auto add = [&](const data::LmBatch& batch) {
@@ -53,8 +56,11 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
                                          y.reshape({-1}), 1.0, model.precision())
                  .nats;
     };
-    for (std::int64_t w = 0; w < windows; ++w) add(streams.batch(0, w, first, count));
-    if (first + count == options.streams && streams.dropped_tokens() > 1) {
+    for (std::int64_t w = 0; w < windows; ++w) {
+      if (w % kWindowsBetweenMeetings == 0) comm.barrier();
+      if (count > 0) add(streams.batch(0, w, first, count));
+    }
+    if (count > 0 && first + count == options.streams && streams.dropped_tokens() > 1) {
       state = state.narrow(count - 1, 1);
       add(streams.rest(0));
     }

@@ -61,6 +61,25 @@ TEST_F(LmTaskTest, EvaluationCountsEveryTargetOnce) {
   }
 }
 
+struct MeetingsCounted : comm::SoloCommunicator {
+  void barrier() override { ++meetings; }
+  int meetings = 0;
+};
+
+// A rank without a stream would else wait for the others in one call for as long as the whole evaluation takes.
+TEST_F(LmTaskTest, RanksWithAndWithoutStreamsMeetAlikeDuringAnEvaluation) {
+  data::LmStreamOptions o = options().streams;
+  o.streams = 1;
+  o.bptt = 2;
+  std::vector<int> meetings;
+  for (const std::int64_t rank : {0, 1, 2}) {  // of three; the last has the stream
+    MeetingsCounted comm;
+    evaluate_lm(model_, shards_, o, {3, rank, 1}, comm);
+    meetings.push_back(comm.meetings);
+  }
+  EXPECT_EQ(meetings, std::vector<int>(3, 10)) << "78 windows, at most 8 without a meeting";
+}
+
 TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
   LmTask task(model_, shards_, nullptr, options(), {1, 0, 1}, comm_);
   comm::GradReducer r(comm_, task.reduced_parameters());
