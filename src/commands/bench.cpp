@@ -36,7 +36,7 @@ ExitCode lm(const Arguments& arguments) {
       "JSON line (standard output):\n"
       "  tokens/s                 median, lowest and highest block; all ranks together\n"
       "  model GFLOP/s            of the arithmetic that the model needs, a rank, and its share of what large matrix\n"
-      "                           products of float32 reach in the same run (recomputed work does not count)\n"
+      "                           products of the same type reach in the same run (recomputed work does not count)\n"
       "  outside products, ...    share of a step in neither products nor LSTM kernels nor the softmax\n"
       "  phase, operator          where a step's time goes, from a profile after the blocks\n"
       "--plain alternates each block with a plain torch loop on the same tokens and prints the ratio. Under mpirun it\n"

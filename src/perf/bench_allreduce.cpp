@@ -63,6 +63,11 @@ ExitCode bench_allreduce(const BenchAllReduceOptions& options) {
                     train::significant(time.highest * 1e3, 4), ")"));
     }
     const Network network = fit_network(timings, comm.size());
+    if (network.beta <= 0) {
+      throw DataError(str("bench allreduce: the sums up to ", options.max_mb,
+                          " MB take no longer the larger they are, so no speed ",
+                          "can be told; give a larger --max-mb, or measure on a quieter machine"));
+    }
     double worst = 0;
     for (const Timing& t : timings) {
       worst = std::max(worst, std::abs(all_reduce_seconds(network, comm.size(), t.bytes) / t.seconds - 1));

@@ -3,19 +3,19 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <iostream>
 #include <vector>
 
-#include "base/file.h"
 #include "base/machine.h"
 #include "base/stopwatch.h"
+#include "base/temp_folder.h"
 #include "model/awd_lstm.h"
 #include "optim/optimizer.h"
 #include "perf/figures.h"
 #include "perf/training_run.h"
 #include "stages/compute.h"
 #include "train/checkpoint_store.h"
+#include "train/finite.h"
 #include "train/number_format.h"
 
 namespace ulmfit::perf {
@@ -23,28 +23,6 @@ namespace {
 
 constexpr double kAllowedMs = 100;     // a step may stall for that long,
 constexpr double kAllowedRatio = 1.5;  // or for so many warm copies of the state
-
-// A folder of our own below `parent` ("": the system's temporary one), removed with the object.
-class Folder {
- public:
-  explicit Folder(const std::string& parent) {
-    std::string name = ((parent.empty() ? fs::temp_directory_path() : fs::path(parent)) / "ulmfit-bench-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-      throw FileError(str("bench checkpoint: cannot make the folder ", name, "; --folder names one that can be written"));
-    }
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 train::Snapshot snapshot_of(const model::AwdLstm& model, const optim::Optimizer& optimizer, std::int64_t streams) {
   train::Snapshot snapshot;
@@ -103,7 +81,7 @@ ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
     const model::AwdLstm model(shape, 1, comm.device());
     const optim::Optimizer optimizer(model.lm_groups(), {});
     train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
-    const Folder folder(options.folder);
+    const TempFolder folder(options.folder);
     train::CheckpointStore store(folder.path(), {.newest = 1});
     WarmCopy copy(snapshot);
     std::vector<double> stalls, copies, writes;
@@ -114,6 +92,8 @@ ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
       snapshot.step = i + 1;
       const double copied = copy.seconds();
       Stopwatch watch;
+      train::require_finite(snapshot.model, snapshot.step);
+      train::require_finite(snapshot.training, snapshot.step);
       store.save(snapshot);
       const double stalled = watch.lap();
       if (!store.finish()) throw FileError(str("bench checkpoint: saving below ", folder.path().string(), " failed"));

@@ -18,6 +18,8 @@
 namespace ulmfit::perf {
 namespace {
 
+constexpr std::int64_t kMostTokens = 1 << 27;  // made up, 256 or 512 MB
+
 // Made-up tokens, or the training text of a prepared corpus.
 struct Tokens {
   std::unique_ptr<SyntheticCorpus> made;
@@ -29,8 +31,9 @@ struct Tokens {
 Tokens open_tokens(const BenchLmOptions& options) {
   Tokens tokens;
   if (options.corpus.empty()) {
-    const std::int64_t needed =
-        (options.blocks.steps() + 1) * options.streams.streams.streams * options.streams.streams.bptt;
+    // Of long runs the epochs repeat.
+    const std::int64_t batch = options.streams.streams.streams * options.streams.streams.bptt;
+    const std::int64_t needed = std::min((options.blocks.steps() + 1) * batch, std::max(kMostTokens, 2 * batch));
     tokens.vocabulary = options.vocabulary;
     tokens.made = std::make_unique<SyntheticCorpus>(options.vocabulary, needed / 1000 + options.streams.streams.streams,
                                                     1000, 0, static_cast<std::uint64_t>(options.run.seed));

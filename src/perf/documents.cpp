@@ -1,5 +1,7 @@
 #include "perf/documents.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "data/corpus_folder.h"
 
@@ -29,6 +31,16 @@ Documents::Documents(const DocumentOptions& options, std::uint64_t seed) : class
 
 double Documents::mean_tokens() const {
   return static_cast<double>(shards_->token_count()) / static_cast<double>(shards_->document_count());
+}
+
+double Documents::mean_tokens(const model::Bpt3cOptions& bpt3c) const {
+  const std::int64_t reach = (bpt3c.length + bpt3c.window - 1) / bpt3c.window * bpt3c.window;
+  const std::int64_t count = shards_->document_count();
+  std::int64_t tokens = 0;
+  for (std::int64_t d = 0; d < count; ++d) {
+    tokens += std::min(shards_->document_start(d + 1) - shards_->document_start(d), reach);
+  }
+  return static_cast<double>(tokens) / static_cast<double>(count);
 }
 
 }  // namespace ulmfit::perf

@@ -7,6 +7,7 @@
 
 #include "config/option_set.h"
 #include "data/shard_reader.h"
+#include "model/document_pooling.h"
 #include "perf/synthetic_corpus.h"
 
 namespace ulmfit::perf {
@@ -28,6 +29,8 @@ class Documents {
   std::int64_t vocabulary() const { return shards_->header().vocabulary_size; }
   std::int64_t classes() const { return classes_; }
   double mean_tokens() const;
+  // Of those that gradients reach: the last `bpt3c.length` of a document, in whole windows.
+  double mean_tokens(const model::Bpt3cOptions& bpt3c) const;
 
  private:
   std::unique_ptr<SyntheticCorpus> made_;

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "base/machine.h"
 #include "perf/figures.h"
 #include "perf/scaling_model.h"
 #include "train/number_format.h"
@@ -19,17 +21,46 @@ constexpr std::int64_t kMostRanks = 1024;
 constexpr double kWorthwhile = 1.25;  // doubling the ranks must bring that much
 
 // The JSON line of a benchmark.
-nlohmann::json read_result(const std::string& path, const std::string& bench) {
-  const nlohmann::json line = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!line.is_object() || line.value("bench", "") != bench) {
-    throw DataError(str("plan: ", path, " is not a result of ulmfit bench ", bench, "; make one with: ulmfit bench ", bench,
-                        " ... > ", path));
+class Result {
+ public:
+  Result(const std::string& path, const std::string& bench) : path_(path), bench_(bench) {
+    line_ = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+    if (!line_.is_object() || !line_.contains("bench") || line_.at("bench") != bench) {
+      throw DataError(str("plan: ", path, " is not a result of ulmfit bench ", bench, "; make one with: ulmfit bench ",
+                          bench, " ... > ", path));
+    }
   }
-  return line;
-}
+
+  // A number within bounds.
+  double number(const std::string& key, double min, double max) const {
+    const auto found = line_.find(key);
+    const bool fits =
+        found != line_.end() && found->is_number() && found->get<double>() >= min && found->get<double>() <= max;
+    require(fits, key, found == line_.end() ? "nothing" : found->dump(), str("a number from ", min, " to ", max));
+    return found->get<double>();
+  }
+  std::int64_t whole(const std::string& key, double min, double max) const {
+    const double value = number(key, min, max);
+    require(value == std::floor(value), key, line_.at(key).dump(), "a whole number");
+    return static_cast<std::int64_t>(value);
+  }
+  const nlohmann::json& line() const { return line_; }
+
+ private:
+  void require(bool holds, const std::string& key, const std::string& found, const std::string& expected) const {
+    if (!holds)
+      throw DataError(
+          str("plan: ", path_, ", a result of bench ", bench_, ": ", key, " is ", found, ", expected ", expected));
+  }
+
+  std::string path_;
+  std::string bench_;
+  nlohmann::json line_;
+};
 
 struct Inputs {
   model::Shape shape;
+  std::int64_t streams = 0;  // of one rank
   Training training;
   Cluster cluster;
   double tokens_per_s = 0;
@@ -41,6 +72,7 @@ void read_speed(const PlanOptions& options, Inputs& in) {
   in.shape = options.model.shape;
   in.shape.vocabulary = options.vocabulary;
   in.tokens_per_s = options.tokens_per_s;
+  in.streams = options.streams;
   in.training.batch_tokens = static_cast<double>(options.streams * options.bptt);
   if (options.speed.empty()) {
     if (options.tokens_per_s <= 0) {
@@ -49,27 +81,31 @@ void read_speed(const PlanOptions& options, Inputs& in) {
     }
     return;
   }
-  const nlohmann::json line = read_result(options.speed, "lm");
-  try {
-    in.shape = {line.at("vocab"), line.at("embedding"), line.at("hidden"), line.at("layers")};
-    const double ranks = line.at("ranks");
-    in.tokens_per_s = line.at("tokens_per_s").get<double>() / ranks;
-    in.training.batch_tokens = line.at("streams").get<double>() * line.at("bptt").get<double>() / ranks;
-    if (line.contains("phases")) in.optimizer_share = line["phases"].value("optimizer", 0.0);
-  } catch (const nlohmann::json::exception& e) {
-    throw DataError(str("plan: ", options.speed, " lacks what bench lm writes: ", e.what()));
+  const Result result(options.speed, "lm");
+  result.whole("ranks", 1, 1);  // of several the sums are in it, and would count twice
+  in.shape = {result.whole("vocab", 1, 1e8), result.whole("embedding", 1, 1e6), result.whole("hidden", 1, 1e6),
+              result.whole("layers", 1, 64)};
+  in.tokens_per_s = result.number("tokens_per_s", 1e-3, 1e12);
+  in.streams = result.whole("streams", 1, 1 << 24);
+  in.training.batch_tokens = static_cast<double>(in.streams * result.whole("bptt", 1, 100000));
+  const nlohmann::json::json_pointer optimizer("/phases/optimizer");
+  if (result.line().contains(optimizer) && result.line().at(optimizer).is_number()) {
+    in.optimizer_share = result.line().at(optimizer).get<double>();
   }
 }
 
-Network network_of(const std::string& file, double alpha_us, double gb_per_s) {
+// `nodes`: measured between nodes, one rank on each; else inside one.
+Network network_of(const std::string& file, bool nodes, double alpha_us, double gb_per_s) {
   if (!file.empty()) {
-    const nlohmann::json line = read_result(file, "allreduce");
-    try {
-      alpha_us = line.at("alpha_us");
-      gb_per_s = line.at("gb_per_s");
-    } catch (const nlohmann::json::exception& e) {
-      throw DataError(str("plan: ", file, " lacks what bench allreduce writes: ", e.what()));
+    const Result result(file, "allreduce");
+    const std::int64_t ranks = result.whole("ranks", 2, 1e6);
+    const std::int64_t local = result.whole("local_ranks", 1, 1e6);
+    if (local != (nodes ? 1 : ranks)) {
+      throw DataError(str("plan: ", file, " was measured with ", local, " of ", ranks, " ranks on a node; ",
+                          nodes ? "--allreduce-nodes takes one rank on each" : "--allreduce takes all on one"));
     }
+    alpha_us = result.number("alpha_us", 0, 1e9);
+    gb_per_s = result.number("gb_per_s", 1e-6, 1e6);
   }
   return {alpha_us * 1e-6, 1e-9 / gb_per_s};
 }
@@ -77,8 +113,9 @@ Network network_of(const std::string& file, double alpha_us, double gb_per_s) {
 Inputs inputs_of(const PlanOptions& options) {
   Inputs in;
   read_speed(options, in);
-  in.cluster = {network_of(options.allreduce, options.alpha_us, options.gb_per_s),
-                network_of(options.allreduce_nodes, options.node_alpha_us, options.node_gb_per_s), options.ranks_per_node};
+  in.cluster = {network_of(options.allreduce, /*nodes=*/false, options.alpha_us, options.gb_per_s),
+                network_of(options.allreduce_nodes, /*nodes=*/true, options.node_alpha_us, options.node_gb_per_s),
+                options.ranks_per_node, options.node_cards == 0 ? options.ranks_per_node : options.node_cards};
   in.training.compute_seconds = in.training.batch_tokens / in.tokens_per_s;
   in.training.gradient_bytes =
       static_cast<double>((in.shape.encoder_parameters() + in.shape.vocabulary) * options.gradient_bytes);
@@ -94,15 +131,15 @@ nlohmann::json row_of(const PlanOptions& options, const Inputs& in, std::int64_t
   const double rate = batch / step_seconds(in.training, in.cluster, ranks);
   return {{"ranks", ranks},
           {"batch_tokens", batch},
-          {"steps", std::floor(options.tokens / batch) * static_cast<double>(options.epochs)},
+          {"steps", std::ceil(options.tokens / batch) * static_cast<double>(options.epochs)},  // the last window is shorter
           {"step_ms", step_seconds(in.training, in.cluster, ranks) * 1e3},
           {"all_reduce_ms", in.cluster.all_reduce_seconds(ranks, in.training.gradient_bytes) * 1e3},
           {"efficiency", efficiency(in.training, in.cluster, ranks)},
           {"tokens_per_s", rate},
           {"hours", options.tokens * static_cast<double>(options.epochs) / rate / 3600},
           {"quality_speedup", quality_speedup(in.training, in.cluster, ranks)},
-          {"rank_mb", rank_bytes(in.shape, in.training.batch_tokens, 1) / 1e6},
-          {"rank_mb_sharded_optimizer", rank_bytes(in.shape, in.training.batch_tokens, ranks) / 1e6}};
+          {"rank_mb", model::training_bytes(in.shape, in.training.batch_tokens, 1) / 1e6},
+          {"rank_mb_sharded_optimizer", model::training_bytes(in.shape, in.training.batch_tokens, ranks) / 1e6}};
 }
 
 std::string cell(const std::string& text, std::size_t width) {
@@ -129,16 +166,24 @@ std::int64_t last_worthwhile(const nlohmann::json& rows) {
   return rows.back()["ranks"];
 }
 
-void print_notes(const PlanOptions& options, const Inputs& in, std::int64_t worthwhile) {
+void warn_of_memory(double rank_mb) {
+  const double available = static_cast<double>(available_memory_bytes()) / 1e6;
+  if (rank_mb <= available) return;
+  log::warn("plan", str("a rank needs at least ", train::grouped(std::llround(rank_mb)), " MB, and on this machine ",
+                        train::grouped(std::llround(available)), " MB are free"));
+}
+
+// `most`: ranks of the last row.
+void print_notes(const PlanOptions& options, const Inputs& in, std::int64_t worthwhile, std::int64_t most) {
   std::cerr << "  Memory is a lower bound: weights, gradients, moments, and what backward keeps of a window.\n";
   std::cerr << "  Steps to the same quality grow with the batch as 1 + "
             << train::grouped(std::llround(options.critical_batch))
             << " / tokens says (--critical-batch, an assumption: it differs by data set);\n  ";
-  if (worthwhile < kMostRanks) {
+  if (worthwhile < most) {
     std::cerr << "beyond " << worthwhile << " ranks doubling them shortens the run by less than " << kWorthwhile
               << " times: the batch is too large. Use fewer streams a rank, or a larger corpus.\n";
   } else {
-    std::cerr << "up to " << kMostRanks << " ranks each doubling is worth it.\n";
+    std::cerr << "up to " << most << " ranks each doubling is worth it.\n";
   }
   std::cerr << "  Sharding the optimizer's state over N ranks would save the moments but for one N-th (last column)";
   if (in.optimizer_share) {
@@ -155,22 +200,25 @@ void PlanOptions::declare(config::OptionSet& set) {
   set.add("vocab", vocabulary, "without --speed: words", {.min = 16, .max = 1e8});
   set.add("streams", streams, "without --speed: streams of one rank", {.min = 1, .max = 1 << 24});
   set.add("bptt", bptt, "without --speed: tokens of a window", {.min = 1, .max = 100000});
-  set.add("tokens", tokens, "tokens of the training text (WikiText-103 has 103 million)", {.min = 1});
+  set.add("tokens", tokens, "tokens of the training text (WikiText-103 has 103 million)", {.min = 1, .max = 1e15});
   set.add("epochs", epochs, "passes over it", {.min = 1, .max = 1e6});
   set.add("allreduce", allreduce, "line of `mpirun -n N ulmfit bench allreduce` inside one node");
   set.add("allreduce-nodes", allreduce_nodes, "the same with one rank on each of several nodes");
   set.add("alpha-us", alpha_us, "without --allreduce: microseconds a step of a sum inside a node", {.min = 0});
   set.add("gb-per-s", gb_per_s, "without --allreduce: GB/s of a rank inside a node", {.min = 1e-6});
   set.add("node-alpha-us", node_alpha_us, "without --allreduce-nodes: microseconds a step between nodes", {.min = 0});
-  set.add("node-gb-per-s", node_gb_per_s, "without --allreduce-nodes: GB/s of a rank between nodes", {.min = 1e-6});
+  set.add("node-gb-per-s", node_gb_per_s, "without --allreduce-nodes: GB/s of a network card between nodes", {.min = 1e-6});
   set.add("ranks-per-node", ranks_per_node, "ranks of a node", {.min = 1, .max = 1024});
+  set.add("node-cards", node_cards, "network cards of a node, which its ranks share; 0: one for each rank",
+          {.min = 0, .max = 1024});
   set.add("gradient-bytes", gradient_bytes, "bytes of a gradient value on the wire: 4, or 2 for bfloat16",
           {.min = 1, .max = 8});
   set.add("overlap", overlap, "share of the gradient whose sum runs beside backward; 0: none, as on CPUs",
           {.min = 0, .max = 1});
   set.add("jitter", jitter, "standard deviation of one rank's step time, as a share of it", {.min = 0, .max = 10});
   set.add("critical-batch", critical_batch,
-          "tokens of a batch at which twice as many steps are needed as it would take with endless batches", {.min = 1});
+          "tokens of a batch at which twice as many steps are needed as it would take with endless batches",
+          {.min = 1, .max = 1e15});
   model.declare(set);
 }
 
@@ -187,12 +235,19 @@ ExitCode plan(const PlanOptions& options) {
   std::vector<std::int64_t> counts{1, 2, 4};
   for (std::int64_t ranks = 8; ranks <= kMostRanks; ranks *= 2) counts.push_back(ranks);
   for (const std::int64_t ranks : counts) {
+    // Training refuses streams without a token to predict.
+    if (options.tokens < 2 * static_cast<double>(in.streams * ranks)) break;
     rows.push_back(row_of(options, in, ranks));
     table.add(std::to_string(ranks), row_text(rows.back()));
   }
+  if (rows.empty()) {
+    throw ConfigError(str("plan: a text of ", options.tokens, " tokens is too short for ", in.streams,
+                          " streams; give the text's --tokens, or fewer --streams"));
+  }
   const std::int64_t worthwhile = last_worthwhile(rows);
   table.print();
-  print_notes(options, in, worthwhile);
+  print_notes(options, in, worthwhile, rows.back().at("ranks"));
+  warn_of_memory(rows.front().at("rank_mb"));
   nlohmann::json line = {{"plan", "pretrain"}, {"rows", rows}, {"worthwhile_ranks", worthwhile}};
   if (in.optimizer_share) line["optimizer_share"] = *in.optimizer_share;
   std::cout << line.dump() << std::endl;

@@ -26,6 +26,7 @@ struct PlanOptions {
   std::string allreduce;
   std::string allreduce_nodes;
   std::int64_t ranks_per_node = 8;
+  std::int64_t node_cards = 0;      // 0: ranks_per_node
   std::int64_t gradient_bytes = 4;  // of one value
   double overlap = 0;
   double jitter = 0.02;

@@ -18,8 +18,8 @@ double all_reduce_seconds(const Network& network, std::int64_t ranks, double byt
 double Cluster::all_reduce_seconds(std::int64_t ranks, double bytes) const {
   const std::int64_t local = std::min(ranks, ranks_per_node);
   const std::int64_t nodes = (ranks + local - 1) / local;
-  return perf::all_reduce_seconds(in_node, local, bytes) +
-         perf::all_reduce_seconds(between, nodes, bytes / static_cast<double>(local));
+  const auto cards = static_cast<double>(std::min(local, node_cards));
+  return perf::all_reduce_seconds(in_node, local, bytes) + perf::all_reduce_seconds(between, nodes, bytes / cards);
 }
 
 Network fit_network(const std::vector<Timing>& timings, std::int64_t ranks) {
@@ -68,16 +68,6 @@ double efficiency(const Training& training, const Cluster& cluster, std::int64_t
 double quality_speedup(const Training& training, const Cluster& cluster, std::int64_t ranks) {
   const auto steps_needed = [&](double n) { return 1 + training.critical_batch / (n * training.batch_tokens); };
   return steps_needed(1) / steps_needed(static_cast<double>(ranks)) * efficiency(training, cluster, ranks);
-}
-
-double rank_bytes(const model::Shape& shape, double tokens, std::int64_t shards) {
-  const auto parameters = static_cast<double>(shape.encoder_parameters() + shape.vocabulary);
-  double floats = 2.0 * static_cast<double>(shape.embedding);  // embedded, and the dropped top with its gradient
-  for (std::int64_t l = 0; l < shape.layers; ++l) {
-    // Input, four gates, cell, output and its masked copy.
-    floats += static_cast<double>(shape.input_width(l) + 7 * shape.output_width(l));
-  }
-  return parameters * (8 + 8 / static_cast<double>(shards)) + 4 * floats * tokens;
 }
 
 }  // namespace ulmfit::perf

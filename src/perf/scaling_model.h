@@ -25,8 +25,9 @@ double all_reduce_seconds(const Network& network, std::int64_t ranks, double byt
 
 struct Cluster {
   Network in_node;
-  Network between;                  // of one rank's part
-  std::int64_t ranks_per_node = 8;  // ranks up to that many share a node
+  Network between;                  // through one network card
+  std::int64_t ranks_per_node = 8;  // ranks up to that many share a node,
+  std::int64_t node_cards = 8;      // and its network cards: all send at once
   double all_reduce_seconds(std::int64_t ranks, double bytes) const;
 };
 
@@ -55,9 +56,5 @@ double step_seconds(const Training& training, const Cluster& cluster, std::int64
 double efficiency(const Training& training, const Cluster& cluster, std::int64_t ranks);  // of 1
 // Time of one rank over time of `ranks` to the same quality, each rank with batch_tokens of its own.
 double quality_speedup(const Training& training, const Cluster& cluster, std::int64_t ranks);
-
-// Bytes of a rank at least: float32 weights, gradients and two moments (shared among `shards` ranks), and what backward
-// needs of `tokens` tokens.
-double rank_bytes(const model::Shape& shape, double tokens, std::int64_t shards);
 
 }  // namespace ulmfit::perf

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <vector>
 
-#include "base/error.h"
 #include "base/random.h"
 #include "data/shard_writer.h"
 
@@ -13,17 +11,12 @@ namespace ulmfit::perf {
 
 SyntheticCorpus::SyntheticCorpus(std::int64_t vocabulary, std::int64_t documents, std::int64_t length, std::int64_t labels,
                                  std::uint64_t seed) {
-  std::string name = (fs::temp_directory_path() / "ulmfit-bench-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) {
-    throw FileError(str("cannot make a temporary folder for the benchmark's corpus, ", name, "; set TMPDIR"));
-  }
-  folder_ = name;
   data::ShardHeader header;
   header.vocabulary_size = vocabulary;
   header.vocabulary_fingerprint = "bench";
   header.text_fingerprint = "bench";
   header.labelled = labels > 0;
-  data::ShardWriter writer(folder_, "train", header);
+  data::ShardWriter writer(folder_.path(), "train", header);
   const double log_vocabulary = std::log(static_cast<double>(vocabulary));
   std::vector<std::int32_t> tokens;
   for (std::int64_t d = 0; d < documents; ++d) {
@@ -39,11 +32,6 @@ SyntheticCorpus::SyntheticCorpus(std::int64_t vocabulary, std::int64_t documents
     writer.add(tokens, labels > 0 ? static_cast<std::int32_t>(d % labels) : -1);
   }
   writer.finish();
-}
-
-SyntheticCorpus::~SyntheticCorpus() {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
 }
 
 }  // namespace ulmfit::perf

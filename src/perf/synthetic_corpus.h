@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "base/file.h"
+#include "base/temp_folder.h"
 
 namespace ulmfit::perf {
 
@@ -15,13 +15,10 @@ class SyntheticCorpus {
   // and seven quarters of it, and document i has label i % labels.
   SyntheticCorpus(std::int64_t vocabulary, std::int64_t documents, std::int64_t length, std::int64_t labels,
                   std::uint64_t seed);
-  ~SyntheticCorpus();
-  SyntheticCorpus(const SyntheticCorpus&) = delete;
-  SyntheticCorpus& operator=(const SyntheticCorpus&) = delete;
-  const fs::path& folder() const { return folder_; }  // its split is "train"
+  const fs::path& folder() const { return folder_.path(); }  // its split is "train"
 
  private:
-  fs::path folder_;
+  TempFolder folder_;
 };
 
 }  // namespace ulmfit::perf

@@ -29,15 +29,16 @@ class BlockObserver : public train::Observer {
     seconds_ += watch_.seconds();
     loss_ += report.loss;
     if (report.step == block_end_) end_block(report.step);
+    if (profile_ && report.step == report.total_steps) {  // before the trainer ends the epoch
+      figures_.profile = profile_->stop();
+      profile_.reset();
+    }
     watch_ = Stopwatch();
   }
   void on_evaluation(const train::EvaluationReport&) override {}
   nlohmann::json state() override { return nullptr; }
 
-  TrainingFigures finish() {
-    if (profile_) figures_.profile = profile_->stop();
-    return std::move(figures_);
-  }
+  TrainingFigures finish() { return std::move(figures_); }
 
  private:
   void end_block(std::int64_t step) {
@@ -46,8 +47,11 @@ class BlockObserver : public train::Observer {
       figures_.rates.push_back((trainer_->items() - items_) / seconds_);
       figures_.losses.push_back(loss_ / static_cast<double>(steps));
     }
-    if (figures_.rates.size() == 1) figures_.peak_memory = peak_resident_bytes();
-    if (between_) between_(steps);
+    if (between_) {
+      between_(steps);
+    } else if (figures_.rates.size() == 1) {
+      figures_.peak_memory = peak_resident_bytes();
+    }
     const bool last = static_cast<std::int64_t>(figures_.rates.size()) == options_.blocks;
     if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>();
     block_start_ = step;
@@ -129,13 +133,15 @@ void describe_training(const TrainingFigures& figures, const std::string& rate_n
   line["model_gflops_per_rank"] = flops / 1e9;
   line["product_peak_gflops"] = product_peak / 1e9;
   line["share_of_peak"] = flops / product_peak;
-  line["peak_memory_mb"] = static_cast<double>(figures.peak_memory) / 1e6;
+  if (figures.peak_memory > 0) line["peak_memory_mb"] = static_cast<double>(figures.peak_memory) / 1e6;
   line["cpu"] = cpu_model();
   table.add(rate_name, str(describe(rate), ", ", figures.rates.size(), " blocks"));
   table.add("loss of the last block", train::fixed(figures.losses.back(), 4));
   table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / product_peak),
                                         " of the ", train::significant(product_peak / 1e9, 4), " of large products"));
-  table.add("peak memory", str(train::grouped(static_cast<std::int64_t>(figures.peak_memory / 1000000)), " MB"));
+  table.add("peak memory", figures.peak_memory > 0
+                               ? str(train::grouped(static_cast<std::int64_t>(figures.peak_memory / 1000000)), " MB")
+                               : "not told: what runs between the blocks has its part in it");
   if (!figures.profile) return;
   const ProfileFigures& profile = *figures.profile;
   line["outside_kernels"] = profile.outside_kernels;

@@ -23,6 +23,15 @@ TEST(ScalingModel, NodesSumTheirPartsBetweenThem) {
 }
 
 // 89 MB of bfloat16 gradients (60,000 words) on nodes of eight at 400 GB/s, 400 Gb/s a GPU used to 80 %.
+TEST(ScalingModel, RanksShareTheNetworkCardsOfTheirNode) {
+  const Network inside{};
+  const Network card{0, 1e-9};
+  const double each = Cluster{inside, card, 8, 8}.all_reduce_seconds(32, 8e6);
+  EXPECT_DOUBLE_EQ(each, 2.0 * 3 / 4 * 1e6 * 1e-9) << "an eighth of the bytes through each card";
+  EXPECT_DOUBLE_EQ((Cluster{inside, card, 8, 1}.all_reduce_seconds(32, 8e6)), 8 * each);
+  EXPECT_DOUBLE_EQ((Cluster{inside, card, 1, 8}.all_reduce_seconds(4, 1e6)), each) << "one rank uses one card";
+}
+
 TEST(ScalingModel, LargeClusterFigures) {
   const Cluster cluster{{8e-6, 1 / 400e9}, {14e-6, 1 / 40e9}, 8};
   EXPECT_NEAR(cluster.all_reduce_seconds(8, 89e6) * 1e3, 0.44, 0.01);
@@ -94,15 +103,6 @@ TEST(ScalingModel, PublishedScalingOfGnmt) {
   t.jitter = (1 / 0.73 - 1 - transfer) / expected_max_of_normals(8);
   EXPECT_NEAR(efficiency(t, node, 8), 0.73, 1e-6);
   EXPECT_NEAR(efficiency(t, node, 16), 0.72, 0.05);
-}
-
-TEST(ScalingModel, MemoryOfThePaperModel) {
-  const model::Shape shape{60000, 400, 1152, 3};
-  const double state = 16.0 * 44.3e6;
-  EXPECT_NEAR(rank_bytes(shape, 0, 1), state, 0.01 * state);
-  // Sharded moments: half of the state goes, but for one rank's part.
-  EXPECT_NEAR(rank_bytes(shape, 0, 1) - rank_bytes(shape, 0, 8), 7.0 / 8 * state / 2, 0.01 * state);
-  EXPECT_GT(rank_bytes(shape, 4480, 1), rank_bytes(shape, 0, 1) + 4480 * 4 * 20000);
 }
 
 }  // namespace
