@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -49,7 +50,7 @@ class Apt:
     def run(self, *arguments):
         settings = {
             "Dir::State::Lists": self.lists, "Dir::Cache": self.folder, "Dir::Cache::Archives": self.folder / "archives",
-            "Acquire::Languages": "en", "Acquire::GzipIndexes": "false", "APT::Sandbox::User": "", "Debug::NoLocking": "true",
+            "Acquire::Languages": "en", "Acquire::GzipIndexes": "false", "APT::Sandbox::User": "",
         }
         command = ["apt-get", "-q"]
         for name, value in settings.items():
@@ -61,10 +62,19 @@ class Apt:
         return result.returncode == 0
 
     def update(self):
-        # A third-party source may fail without harm: what counts is that descriptions arrived.
-        self.run("update")
+        """A third-party source may fail without harm, and many have no descriptions. But of a suite that has some, all must have
+        arrived: a data set of half an index would be another one, without a word."""
+        if not self.run("update"):
+            shutil.rmtree(self.lists)  # of an earlier start, too
+            (self.lists / "partial").mkdir(parents=True)
+            if not self.run("update"):
+                say("going on with the sources that could be fetched")
         if not list(self.lists.glob("*_i18n_Translation-en")):
             sys.exit("data: no package descriptions could be fetched; this needs a Debian or Ubuntu package archive")
+        for translation in self.lists.glob("*_i18n_Translation-en"):
+            component = translation.name.removesuffix("_i18n_Translation-en")
+            if not list(self.lists.glob(f"{component}_binary-*_Packages")):
+                sys.exit(f"data: the index of packages of {component} could not be fetched; try again")
 
     def release_dates(self):
         """Date of each index that descriptions come from."""
@@ -118,11 +128,12 @@ def runs(text):
     return {tuple(words[i:i + SHARED_RUN]) for i in range(len(words) - SHARED_RUN + 1)}
 
 
-def choose_labelled(packages):
-    """One package a source, of those with a topic."""
+def choose_labelled(packages, manuals):
+    """One package a source, of those with a topic; none of a source whose manual is read."""
     chosen = {}
+    read = {packages[name]["source"] for name in manuals if name in packages}
     for package in sorted(packages.values(), key=lambda p: order(p["name"])):
-        if package["section"] in TOPICS:
+        if package["section"] in TOPICS and package["source"] not in read:
             chosen.setdefault(package["source"], package)
     return list(chosen.values())
 
@@ -212,6 +223,7 @@ def fingerprint(folder):
 
 
 def main():
+    signal.signal(signal.SIGUSR2, lambda *_: sys.exit("data: stopped; the same command begins this step again"))  # ends apt-get too
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     final = Path(sys.argv[1])
@@ -231,7 +243,7 @@ def main():
     say(f"fetching the manuals {' '.join(MANUALS)} (10 MB)")
     manuals = fetch_manuals(apt, packages, work / "manuals")
 
-    labelled = choose_labelled(packages)
+    labelled = choose_labelled(packages, manuals)
     groups = group_by_shared_runs(labelled)
     say(f"{len(packages)} descriptions; {len(labelled)} sources with a topic, {len(groups)} of them without text in common")
     sides = split(groups)

@@ -28,7 +28,7 @@ stoppable() {
 pass_on_stop() { # SIGNAL CHILD
   interrupted=yes
   stopped_by=${stopped_by:-$1}
-  echo "stopping: a checkpoint is being saved (once more: stop at once)" >&2
+  echo "stopping as soon as all that can be is saved (once more: stop at once)" >&2
   kill -USR2 "$2" 2> /dev/null || true
 }
 

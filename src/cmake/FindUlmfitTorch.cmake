@@ -2,7 +2,7 @@
 # -DULMFIT_TORCH_DIR, the environment's ULMFIT_TORCH_DIR, CMAKE_PREFIX_PATH (a user's own libtorch), and the folder that launch/setup
 # fills. A wheel's `torch` folder and an unpacked libtorch have the same layout: include/ and lib/.
 # Defines the target ulmfit::torch, and ULMFIT_WITH_CUDA.
-if(DEFINED ENV{XDG_DATA_HOME})
+if(NOT "$ENV{XDG_DATA_HOME}" STREQUAL "")
   set(_data $ENV{XDG_DATA_HOME})
 else()
   set(_data $ENV{HOME}/.local/share)
@@ -34,8 +34,8 @@ message(STATUS "torch: ${ULMFIT_TORCH_ROOT}, CUDA ${ULMFIT_WITH_CUDA}")
 add_library(ulmfit_torch INTERFACE)
 add_library(ulmfit::torch ALIAS ulmfit_torch)
 # After the system's folders: the wheel brings a copy of fmt that would shadow the one spdlog needs.
-target_compile_options(ulmfit_torch INTERFACE "SHELL:-idirafter ${ULMFIT_TORCH_INCLUDE}"
-  "SHELL:-idirafter ${ULMFIT_TORCH_INCLUDE}/torch/csrc/api/include")
+target_compile_options(ulmfit_torch INTERFACE "SHELL:-idirafter \"${ULMFIT_TORCH_INCLUDE}\""
+  "SHELL:-idirafter \"${ULMFIT_TORCH_INCLUDE}/torch/csrc/api/include\"")
 target_link_libraries(ulmfit_torch INTERFACE ${ULMFIT_TORCH_CPU_LIBRARY} ${ULMFIT_C10_LIBRARY})
 # at::parallel_for is a template: compiled without OpenMP it runs on one thread. The thread sanitizer cannot see into libgomp.
 if(NOT ULMFIT_SANITIZE STREQUAL "thread")
