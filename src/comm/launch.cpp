@@ -1,6 +1,9 @@
 #include "comm/launch.h"
 
+#include <c10/util/Exception.h>
+
 #include <cstdlib>
+#include <new>
 #include <thread>
 
 namespace ulmfit::comm {
@@ -21,13 +24,43 @@ std::optional<int> read_count(const char* text) {
   return static_cast<int>(count);
 }
 
-[[noreturn]] void end_all(Communicator& comm, ExitCode code, const char* why) {
+[[noreturn]] void end_all(Communicator& comm, const Failure& failure) {
   if (comm.rank() != 0) std::this_thread::sleep_for(kFirstWordOfRankZero);
-  comm.abort(code, why);
+  comm.abort(failure.code, failure.message);
   std::abort();  // not reached; g++ 12 forgets that a virtual function is [[noreturn]]
 }
 
+Failure out_of_memory(const std::string& what) {
+  return {ExitCode::kConfig,
+          str("not enough memory: ", what,
+              "; lower --train.streams or --batch-size, or have fewer at once by --train.max-streams-per-pass; "
+              "ulmfit plan tells what a model needs")};
+}
+
+// c10 has no type for what its allocator of CPU memory throws.
+bool tells_of_memory(const std::string& message) {
+  return message.find("can't allocate memory") != std::string::npos ||
+         message.find("not enough memory") != std::string::npos;
+}
+
 }  // namespace
+
+Failure current_failure() {
+  try {
+    throw;
+  } catch (const Error& e) {
+    return {e.code(), e.what()};
+  } catch (const std::bad_alloc& e) {
+    return out_of_memory(e.what());
+  } catch (const c10::OutOfMemoryError& e) {
+    return out_of_memory(e.what_without_backtrace());
+  } catch (const c10::Error& e) {
+    const std::string what = e.what_without_backtrace();
+    return tells_of_memory(what) ? out_of_memory(what) : Failure{ExitCode::kFault, what};
+  } catch (const std::exception& e) {
+    return {ExitCode::kFault, e.what()};
+  }
+}
 
 LaunchFacts read_launch_environment(const std::function<const char*(const char*)>& get) {
   LaunchFacts facts;
@@ -65,10 +98,8 @@ ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode
     const ExitCode code = body(*comm);
     comm->finish();
     return code;
-  } catch (const Error& error) {
-    end_all(*comm, error.code(), error.what());
-  } catch (const std::exception& error) {
-    end_all(*comm, ExitCode::kFault, error.what());
+  } catch (const std::exception&) {
+    end_all(*comm, current_failure());
   }
 }
 

@@ -35,6 +35,14 @@ struct LaunchOptions {
 // CommError if the launcher meant another number of ranks than came together, ConfigError for CUDA in a build without it.
 std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options);
 
+struct Failure {
+  ExitCode code = ExitCode::kFault;
+  std::string message;
+};
+// Of the exception that is being handled: the code and the message of an error of base/error.h; for memory that could not
+// be had, on the CPU or a GPU, what to lower; for anything else, kFault.
+Failure current_failure();
+
 // Runs `body` on this rank and returns its exit code. Under a launcher, an exception on one rank ends all of them within
 // seconds, with the exit code of the error (1 if it is not one of base/error.h); alone, it is passed on.
 ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode(Communicator&)>& body);

@@ -1,14 +1,13 @@
 #include "commands/commands.h"
 
-#include <c10/util/Exception.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <iostream>
-#include <new>
 
 #include "base/log.h"
 #include "base/output.h"
+#include "comm/launch.h"
 #include "config/option_set.h"
 
 namespace ulmfit::commands {
@@ -44,11 +43,6 @@ std::string overview() {
   return text + "\n`ulmfit COMMAND --help` explains every option of a command. `ulmfit --version` names this build.\n";
 }
 
-int fail(std::string_view name, const std::exception& e, ExitCode code) {
-  log::error(name, e.what());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int dispatch(const Arguments& arguments) {
@@ -72,17 +66,10 @@ int dispatch(const Arguments& arguments) {
     const ExitCode code = found->run({arguments.begin() + 1, arguments.end()});
     if (code == ExitCode::kDone) flush_output(std::cout);
     return static_cast<int>(code);
-  } catch (const Error& e) {
-    return fail(name, e, e.code());
-  } catch (const std::bad_alloc& e) {
-    return fail(
-        name,
-        std::runtime_error(str("not enough memory (", e.what(), "); lower the batch size or --train.max-streams-per-pass")),
-        ExitCode::kConfig);
-  } catch (const c10::Error& e) {
-    return fail(name, std::runtime_error(e.what_without_backtrace()), ExitCode::kFault);
-  } catch (const std::exception& e) {
-    return fail(name, e, ExitCode::kFault);
+  } catch (const std::exception&) {
+    const comm::Failure failure = comm::current_failure();
+    log::error(name, failure.message);
+    return static_cast<int>(failure.code);
   }
 }
 

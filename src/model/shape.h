@@ -18,6 +18,10 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
+// Bytes of a rank at least: float32 weights, gradients and two moments (shared among `shards` ranks), and what backward
+// needs of the `tokens` tokens that are computed at once.
+double training_bytes(const Shape& shape, double tokens, std::int64_t shards);
+
 // Shares dropped, each in [0, 1). Defaults are fastai's for the language model.
 struct DropoutRates {
   double output = 0.1;      // last layer's output, one mask over time (classifier: the pooled features)

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/stop_signal.h"
 #include "comm/grad_reducer.h"
 #include "comm/world_check.h"
 #include "stages/compute.h"
@@ -50,6 +51,7 @@ std::vector<std::pair<std::string, std::string>> plan_facts(const StageRun& stag
   auto facts = stage.facts;
   const std::int64_t parameters = parameter_count(stage.task);
   facts.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
+  facts.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
   facts.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   facts.emplace_back("ranks", describe_compute(comm));
   facts.emplace_back("mode", str(stage.run.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal",
@@ -62,6 +64,16 @@ void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
   log::info(stage.title, "plan:");
   for (const auto& [name, value] : facts) log::info(stage.title, str("  ", name, ": ", value));
   for (const auto& line : plan.describe(stage.task.groups())) log::info(stage.title, "  " + line);
+}
+
+// On CPUs, where the ranks of a machine share its memory: the kernel would end them without a word.
+void warn_of_memory(const StageRun& stage, const comm::Communicator& comm) {
+  const double needed = stage.bytes * comm.local_size();
+  const auto available = static_cast<double>(available_memory_bytes());
+  if (!comm.device().is_cpu() || needed <= available) return;
+  log::warn(stage.title,
+            str("needs at least ", std::llround(needed / 1e6), " MB on this machine, and ", std::llround(available / 1e6),
+                " MB are free: lower --train.streams or --batch-size, or --train.max-streams-per-pass"));
 }
 
 train::TrainerOptions trainer_options(const StageRun& stage) {
@@ -158,6 +170,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
   const train::TrainingPlan plan(stage.optim.plan(stage.task), stage.task);
   const auto facts = plan_facts(stage, plan, comm);
   log_plan(stage, plan, facts);
+  if (comm.rank() == 0) warn_of_memory(stage, comm);
   check_world(stage, comm);
   if (stage.run.dry_run) return ExitCode::kDone;
 
@@ -193,6 +206,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
               "on from the newest checkpoint in ",
               folder.path().string()));
     }
+    if (comm.rank() == 0) tell_job_script_of_stop(str("step ", trainer.step(), " of ", folder.path().string()));
     log::info(stage.title, str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again",
                                stage.run.restart ? ", without --restart," : "", " to go on"));
     return ExitCode::kStopped;

@@ -28,6 +28,7 @@ struct StageRun {
   const config::OptionSet& set;  // resolved configuration
   train::Task& task;
   train::ShardPlan shards;
+  double bytes;                                            // of memory that a rank needs at least (model::training_bytes)
   std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
   comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
 };

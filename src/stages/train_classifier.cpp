@@ -112,7 +112,11 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
-  StageRun stage{kCommand, options.run, options.optim, set, task, shards, {}, {}};
+  // Of texts as long as the mean: a batch of long ones needs more.
+  const std::int64_t length = std::min(train.token_count() / train.document_count(), classifier.bpt3c.length);
+  const auto tokens_of_a_pass = static_cast<double>(options.batch_size * length / shards.total);
+  StageRun stage{kCommand, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
+                 {},       {}};
   stage.facts = {
       {"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ",
                    corpus.labels.size(), " classes")},

@@ -105,7 +105,10 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   task_options.seed = seed;
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
-  StageRun stage{command, options.run, options.optim, set, task, shards, {}, {}};
+  const auto tokens_of_a_pass =
+      static_cast<double>(options.streams.streams.streams * options.streams.streams.bptt / shards.total);
+  StageRun stage{command, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
+                 {},      {}};
   stage.facts = {
       {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
                      vocabulary.size(), " words")},

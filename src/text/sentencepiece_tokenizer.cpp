@@ -8,6 +8,16 @@
 #include "text/code_point.h"
 #include "text/vocabulary.h"
 
+// libsentencepiece and libtorch's libc10 each define a variable of this name, of 32 and of 4 bytes, and the dynamic linker
+// makes one of the two. If it is c10's, which stands first, libsentencepiece writes beyond it when it is loaded: into the
+// flag by which c10 aborts instead of throwing, so that a failed allocation ended the program. The executable's own comes
+// before both. It is libsentencepiece's then, with room to grow; c10 would only set it from a command line that it is not
+// given.
+extern "C" {
+extern unsigned char FLAGS_minloglevel[256];
+alignas(16) unsigned char FLAGS_minloglevel[256] = {};
+}
+
 namespace ulmfit::text {
 
 struct SentencePieceTokenizer::Impl {

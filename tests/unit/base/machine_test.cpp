@@ -5,7 +5,12 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "tests/support/temp_dir.h"
 
 namespace ulmfit {
 namespace {
@@ -44,6 +49,53 @@ TEST(Machine, FreedMemoryIsUsedAgainWithoutPageFaultsUntilItIsReturned) {
 }
 
 #endif
+
+class AvailableMemory : public ::testing::Test {
+ protected:
+  void put(const std::string& file, const std::string& text) const {
+    std::filesystem::create_directories((root_ / file).parent_path());
+    write_file_atomic(root_ / file, text);
+  }
+  std::uint64_t available() const { return available_memory_bytes(root_.path()); }
+  test::TempDir root_;
+};
+
+TEST_F(AvailableMemory, IsWhatTheMachineHasFree) {
+  put("proc/meminfo", "MemTotal:       100000 kB\nMemFree:          1000 kB\nMemAvailable:    50000 kB\n");
+  EXPECT_EQ(available(), 50000U * 1024);
+  put("proc/self/cgroup", "0::/\n");
+  EXPECT_EQ(available(), 50000U * 1024) << "a group without files";
+}
+
+TEST_F(AvailableMemory, IsWhatTheGroupsLeave) {
+  put("proc/meminfo", "MemAvailable: 50000 kB\n");
+  put("proc/self/cgroup", "0::/slurm/job\n");
+  put("sys/fs/cgroup/slurm/job/memory.max", "max\n");
+  put("sys/fs/cgroup/slurm/job/memory.current", "1000000\n");
+  EXPECT_EQ(available(), 50000U * 1024);
+  put("sys/fs/cgroup/slurm/job/memory.max", "10000000\n");
+  EXPECT_EQ(available(), 9000000U);
+  put("sys/fs/cgroup/slurm/job/memory.stat", "anon 5\ninactive_file 400000\n");
+  EXPECT_EQ(available(), 9400000U) << "file cache is given up";
+  put("sys/fs/cgroup/slurm/memory.max", "3000000\n");
+  put("sys/fs/cgroup/slurm/memory.current", "4000000\n");
+  EXPECT_EQ(available(), 0U) << "that of the group above";
+}
+
+TEST_F(AvailableMemory, IsWhatAGroupOfTheFirstVersionLeaves) {
+  put("proc/meminfo", "MemAvailable: 50000 kB\n");
+  put("proc/self/cgroup", "5:cpu,cpuacct:/a\n4:memory:/a\n");
+  put("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "8000000\n");
+  put("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "3000000\n");
+  put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  put("sys/fs/cgroup/memory/memory.usage_in_bytes", "9000000\n");
+  EXPECT_EQ(available(), 5000000U);
+}
+
+TEST_F(AvailableMemory, OfThisMachineIsKnown) {
+  EXPECT_GT(available_memory_bytes(), 1U << 20);
+  EXPECT_LT(available_memory_bytes(), std::uint64_t{1} << 50);
+}
 
 }  // namespace
 }  // namespace ulmfit

@@ -1,10 +1,13 @@
 #include "comm/launch.h"
 
-#include <ATen/Context.h>
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
+#include <new>
+#include <vector>
 
 namespace ulmfit::comm {
 namespace {
@@ -88,6 +91,38 @@ TEST(Launch, AGpuIsRefusedWhereThereIsNone) {
   LaunchOptions options;
   options.device = at::kCUDA;
   EXPECT_THAT([&] { make_communicator(options); }, ThrowsMessage<ConfigError>(HasSubstr("--device cpu")));
+}
+
+Failure failure_of(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const std::exception&) {
+    return current_failure();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+TEST(CurrentFailure, HasTheCodeOfTheError) {
+  EXPECT_EQ(failure_of([] { throw DataError("shard 12 is missing"); }).code, ExitCode::kData);
+  EXPECT_EQ(failure_of([] { throw DataError("shard 12 is missing"); }).message, "shard 12 is missing");
+  EXPECT_EQ(failure_of([] { throw std::runtime_error("out of cheese"); }).code, ExitCode::kFault);
+  EXPECT_EQ(failure_of([] { TORCH_CHECK(false, "sizes differ"); }).code, ExitCode::kFault);
+}
+
+TEST(CurrentFailure, OfMemoryTellsWhatToLower) {
+  const std::vector<std::function<void()>> ways{
+      [] { throw std::bad_alloc(); },
+      [] {
+        at::empty({std::int64_t{1} << 50});
+      },  // the allocator throws: no library has touched the flag that makes it abort
+      [] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory"); },
+  };
+  for (const auto& way : ways) {
+    const Failure failure = failure_of(way);
+    EXPECT_EQ(failure.code, ExitCode::kConfig) << failure.message;
+    EXPECT_THAT(failure.message, AllOf(HasSubstr("not enough memory: "), HasSubstr("--train.max-streams-per-pass")));
+  }
 }
 
 }  // namespace

@@ -306,5 +306,14 @@ TEST_F(AwdLstmTest, WeightsAreDrawnUniformlyAndBySeed) {
   }
 }
 
+TEST(Shape, MemoryOfThePaperModel) {
+  const Shape shape{60000, 400, 1152, 3};
+  const double state = 16.0 * 44.3e6;
+  EXPECT_NEAR(training_bytes(shape, 0, 1), state, 0.01 * state);
+  // Sharded moments: half of the state goes, but for one rank's part.
+  EXPECT_NEAR(training_bytes(shape, 0, 1) - training_bytes(shape, 0, 8), 7.0 / 8 * state / 2, 0.01 * state);
+  EXPECT_GT(training_bytes(shape, 4480, 1), training_bytes(shape, 0, 1) + 4480 * 4 * 20000);
+}
+
 }  // namespace
 }  // namespace ulmfit::model
