@@ -9,7 +9,7 @@ namespace ulmfit {
 namespace {
 
 CpuLevel level_of_machine() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__)  // clang-tidy 14 does not know these names
   __builtin_cpu_init();
   if (__builtin_cpu_supports("x86-64-v4")) return CpuLevel::kAvx512;
   if (__builtin_cpu_supports("x86-64-v3")) return CpuLevel::kAvx2;

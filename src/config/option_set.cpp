@@ -135,9 +135,8 @@ void OptionSet::require(const std::string& key) { required_.push_back(key); }
 
 void OptionSet::add_value_of_older_runs(const std::string& key, std::string value) {
   entry(key);
-  for (Entry& e : entries_) {
-    if (e.key == key) e.older = std::move(value);
-  }
+  const auto is_it = [&](const Entry& e) { return e.key == key; };
+  std::find_if(entries_.begin(), entries_.end(), is_it)->older = std::move(value);
 }
 
 const OptionSet::Entry& OptionSet::entry(const std::string& key) const {

@@ -137,9 +137,11 @@ std::vector<OptionSet::Difference> OptionSet::differences(const std::string& sav
     const auto now = joined(e.values());
     if (old != now) found.push_back({e.key, old, now, e.resume, !given(e.key)});
   }
-  for (const auto& [key, values] : before) {
+  for (const auto& item : before) {
+    const std::string& key = item.first;
     const bool known = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
-    if (!known) found.push_back({key, joined(values), "nothing (this program has no such option)", OnResume::kMustMatch});
+    if (!known)
+      found.push_back({key, joined(item.second), "nothing (this program has no such option)", OnResume::kMustMatch});
   }
   return found;
 }
