@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "data_prep/text_source.h"
+#include "text/utf8.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -46,6 +47,14 @@ std::vector<InputFile> files_below(const fs::path& folder, const std::string& na
   return files;
 }
 
+// Names stand in JSON.
+void check_name(const InputFile& file) {
+  text::CleanCounts counts;
+  const std::string clean = text::clean_utf8(file.name, counts);
+  if (counts.invalid_utf8 > 0)
+    throw DataError(str("cannot read ", file.path.string(), ": its name is not UTF-8; rename the file"));
+}
+
 }  // namespace
 
 std::vector<InputFile> list_files(const std::vector<fs::path>& paths, const std::vector<std::string_view>& endings) {
@@ -65,6 +74,7 @@ std::vector<InputFile> list_files(const std::vector<fs::path>& paths, const std:
       files.push_back({path, name});
     }
   }
+  for (const InputFile& file : files) check_name(file);
   return files;
 }
 

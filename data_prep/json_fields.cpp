@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "text/utf8.h"
 
 namespace ulmfit::data_prep {
@@ -43,7 +44,11 @@ class FieldReader : public nlohmann::json_sax<json> {
     current_ = std::move(name);
     return true;
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
+    const bool number = dynamic_cast<const json::out_of_range*>(&e) != nullptr;
+    if (number) defect_ = "a number is larger than a double can be";
+    return false;
+  }
 
   JsonFields take() && {
     JsonFields fields;
@@ -63,7 +68,11 @@ class FieldReader : public nlohmann::json_sax<json> {
     return fields;
   }
 
-  bool too_deep() const { return depth_ > kMaxJsonDepth; }
+  // Why the line could not be read.
+  std::string defect() const {
+    if (depth_ > kMaxJsonDepth) return str("nested deeper than ", kMaxJsonDepth, " levels");
+    return defect_;
+  }
 
  private:
   struct Value {
@@ -105,6 +114,7 @@ class FieldReader : public nlohmann::json_sax<json> {
   std::vector<Value> values_;
   std::vector<std::string> seen_;
   std::string current_;  // of the outermost object
+  std::string defect_ = "not one JSON object";
   int depth_ = 0;
 };
 
@@ -112,9 +122,11 @@ class FieldReader : public nlohmann::json_sax<json> {
 
 JsonFields json_fields(std::string_view line, const std::vector<std::string>& names) {
   FieldReader reader(names);
-  if (json::sax_parse(line, &reader)) return std::move(reader).take();
+  // To the parser a NUL is the end of the input.
+  const bool whole = line.find('\0') == std::string_view::npos;
+  if (whole && json::sax_parse(line, &reader)) return std::move(reader).take();
   JsonFields none;
-  none.defect = reader.too_deep() ? str("nested deeper than ", kMaxJsonDepth, " levels") : "not one JSON object";
+  none.defect = reader.defect();
   return none;
 }
 

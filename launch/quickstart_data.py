@@ -227,9 +227,12 @@ def main():
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     final = Path(sys.argv[1])
+    script = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     if (final / "facts.json").exists():
-        say(f"{final} is there")
-        return
+        if json.loads((final / "facts.json").read_text(encoding="utf-8")).get("script") == script:
+            say(f"{final} is there")
+            return
+        say(f"{final} was made by another version of this script: it is made anew")
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         sys.exit("data: this needs apt-get and dpkg-deb, of Debian or Ubuntu")
     apt = Apt(final.with_name(final.name + ".archive"))
@@ -257,7 +260,7 @@ def main():
         file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in unlabelled)
 
     facts = {
-        "index_dates": apt.release_dates(), "manuals": manuals, "manual_pages": len(list(work.rglob("*.html"))),
+        "script": script, "index_dates": apt.release_dates(), "manuals": manuals, "manual_pages": len(list(work.rglob("*.html"))),
         "descriptions": len(packages), "usable_sources": len(labelled), "independent_texts": len(groups),
         "unlabelled": len(unlabelled), "left_out_of_unlabelled": left_out,
         "classes": {side: dict(sorted(Counter(p["section"] for p in rows).items())) for side, rows in sides.items()},

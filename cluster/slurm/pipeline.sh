@@ -15,7 +15,8 @@ Submitting the same again goes on: finished stages end at once.
   --on SECTION "..."    sbatch options of one, for instance --on pretrain "--nodes=4 --ntasks-per-node=8 --gpus-per-node=8"
   --chain N             where jobs may not be requeued: each stage that trains is N jobs, each starting when the one before has
                         ended, however it did; what one time limit leaves, the next goes on with, and those behind the end of
-                        the training end at once. The next stage waits for the last of them
+                        the training end at once. The next stage waits for the last of them; it is cancelled if that one was
+                        stopped or failed: N too small
   --help                this text
 
   cluster/slurm/pipeline.sh --on pretrain "--nodes=4 --ntasks-per-node=8" imdb-pipeline.cfg
@@ -67,26 +68,27 @@ done
 
 export ULMFIT_HOME=$home
 before=
-# submit CONDITION SECTION OPTIONS...: a job that starts when the one before has met the condition (afterok, afterany); prints
-# its number.
+# submit DEPENDENCY SECTION OPTIONS...: prints the number of the job.
 submit() {
-  local condition=$1 section=$2 job=("$home/cluster/slurm/stage.sbatch" "$2")
+  local dependency=$1 section=$2 job=("$home/cluster/slurm/stage.sbatch" "$2")
   [ "$section" != pretrain ] || job=("$home/cluster/slurm/pretrain.sbatch")
   local -a own=() after=()
   read -r -a own <<< "${for_section[$section]:-}"
-  [ -z "$before" ] || after=(--dependency="$condition:$before" --kill-on-invalid-dep=yes)
+  [ -z "$dependency" ] || after=(--dependency="$dependency" --kill-on-invalid-dep=yes)
   sbatch --parsable --job-name="ulmfit-$section" "${for_all[@]}" "${own[@]}" "${after[@]}" "${job[@]}" "${@:3}"
 }
 
 submit_section() { # SECTION OPTIONS...
-  local number jobs=1 job condition=afterok
+  local number jobs=1 job section_before=${before:+afterok:$before} dependency
+  dependency=$section_before
   case $1 in pretrain | finetune-lm | train-classifier) jobs=$chain ;; esac
   for ((job = 1; job <= jobs; ++job)); do
-    number=$(submit "$condition" "$@") || refuse "sbatch refused a job of [$1]; those before it are queued: scancel ${queued[*]:-none}"
+    number=$(submit "$dependency" "$@") || refuse "sbatch refused a job of [$1]; those before it are queued: scancel ${queued[*]:-none}"
     before=${number%%;*} # on several clusters: number;cluster
     queued+=("$before")
     echo "$1: job $before"
-    condition=afterany
+    # A stage that failed, and those behind it that were cancelled, must not let this one begin.
+    dependency=${section_before:+$section_before,}afterany:$before
   done
 }
 

@@ -42,11 +42,13 @@ case ${SLURM_NTASKS:-1}:${ULMFIT_LAUNCHER:-mpirun} in
   1:*) launch=() ;;
   *:mpirun) launch=(mpirun --bind-to none -x ULMFIT_STOP_FILE -n "$SLURM_NTASKS") ;;
   # A rank that ended with 75 must not take the others with it; ulmfit ends the job itself when one is lost.
-  *:srun) launch=(srun --mpi="${ULMFIT_PMI:-pmix}" --kill-on-bad-exit=0) ;;
+  *:srun) launch=(srun --export=ALL --mpi="${ULMFIT_PMI:-pmix}" --kill-on-bad-exit=0) ;;
   *) say "ULMFIT_LAUNCHER is $ULMFIT_LAUNCHER; expected mpirun or srun"; exit 2 ;;
 esac
 
-stops() { wc -l < "$ULMFIT_STOP_FILE"; }
+stops() { # lines so far; a file that was taken away tells of none
+  if [ -r "$ULMFIT_STOP_FILE" ]; then wc -l < "$ULMFIT_STOP_FILE"; else echo 0; fi
+}
 
 # Whether the last stops, as many as are allowed, were all the same: no step is done between two starts.
 stands_still() {
@@ -63,7 +65,8 @@ if [ $code = 0 ]; then
   say "done"
   exit 0
 fi
-if [ "$(stops)" = "$before" ]; then
+if [ "$(stops)" -le "$before" ]; then
+  [ -s "$ULMFIT_STOP_FILE" ] || rm -f "$ULMFIT_STOP_FILE"
   say "ended with exit code $code"
   [ "$stopped_by" != USR2 ] ||
     say "told to stop before the time limit, it has saved nothing; what does not train starts over: give it a longer --time"

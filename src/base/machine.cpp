@@ -66,14 +66,6 @@ std::uint64_t left_in_groups(const fs::path& root) {
   return left;
 }
 
-std::uint64_t left_of_address_space(const fs::path& root) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
-  const std::uint64_t used =
-      number_in(root / "proc/self/statm").value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  return limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, used);
-}
-
 }  // namespace
 
 std::string host_name() {
@@ -125,7 +117,15 @@ std::uint64_t peak_resident_bytes() {
 
 std::uint64_t available_memory_bytes(const fs::path& root) {
   const auto kilobytes = number_in(root / "proc/meminfo", "MemAvailable:");
-  return std::min({kilobytes ? *kilobytes * 1024 : kUnlimited, left_in_groups(root), left_of_address_space(root)});
+  return std::min(kilobytes ? *kilobytes * 1024 : kUnlimited, left_in_groups(root));
+}
+
+std::uint64_t available_address_space_bytes() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  const std::uint64_t pages = number_in("/proc/self/statm").value_or(0);
+  const std::uint64_t used = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, used);
 }
 
 void keep_freed_memory() {

@@ -14,9 +14,11 @@ bool cpu_has(std::string_view flag);  // an instruction set by the name that /pr
 int available_cores();                // that this process may run on (its affinity mask)
 std::uint64_t resident_bytes();       // memory of this process now
 std::uint64_t peak_resident_bytes();  // and at most so far
-// What this process may still take: of the machine's memory, of its control groups' (v1 and v2, their limits less what is
-// in use and not mere file cache), of its own address space (ulimit -v); the least of them. `root` stands for "/" in tests.
+// What the processes of this machine may still take together: of its memory, and of their control groups' (v1 and v2,
+// limits less what is in use and not mere file cache); the least of them. `root` stands for "/" in tests.
 std::uint64_t available_memory_bytes(const std::filesystem::path& root = "/");
+// What this process alone may still take of its address space (ulimit -v); the largest number if there is no limit.
+std::uint64_t available_address_space_bytes();
 
 // Blocks below 64 MiB that are freed from now on stay with this process and are used again. Else glibc returns large ones
 // to the kernel, which gives them back zeroed, page by page, in every step of training. Larger ones still go back: gaps of

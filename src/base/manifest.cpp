@@ -1,4 +1,5 @@
 #include "base/manifest.h"
+#include "base/json.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -60,7 +61,7 @@ std::optional<std::string> name_defect(const std::string& name) {
 
 // Throws json::exception for a missing key or a wrong type.
 std::vector<Entry> parse(const std::string& text) {
-  const json manifest = json::parse(text);
+  const json manifest = parse_json(text);
   if (manifest.at("format").get_ref<const std::string&>() != kFormat) {
     throw FileError(str("its format is not \"", kFormat, '"'));
   }

@@ -1,6 +1,19 @@
 #include "base/read_line.h"
 
+#include "base/error.h"
+
 namespace ulmfit {
+namespace {
+
+std::istream::int_type next_character(std::streambuf& source) {
+  try {
+    return source.sbumpc();
+  } catch (const std::ios_base::failure& e) {  // of a file buffer: a folder, or a device that fails
+    throw FileError(str("cannot read standard input: ", e.what()));
+  }
+}
+
+}  // namespace
 
 LineRead read_line(std::istream& in, std::string& line, std::int64_t max_bytes) {
   using Traits = std::istream::traits_type;
@@ -9,7 +22,7 @@ LineRead read_line(std::istream& in, std::string& line, std::int64_t max_bytes) 
   bool too_long = false;
   std::streambuf& source = *in.rdbuf();
   for (;; any = true) {
-    const auto next = source.sbumpc();
+    const auto next = next_character(source);
     if (Traits::eq_int_type(next, Traits::eof())) {
       if (!any) return LineRead::kEnd;
       break;

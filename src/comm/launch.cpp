@@ -32,9 +32,8 @@ std::optional<int> read_count(const char* text) {
 
 Failure out_of_memory(const std::string& what) {
   return {ExitCode::kConfig,
-          str("not enough memory: ", what,
-              "; lower --train.streams or --batch-size, or have fewer at once by --train.max-streams-per-pass; "
-              "ulmfit plan tells what a model needs")};
+          str("not enough memory: ", what, "; have less at once, by what the command has of --train.max-streams-per-pass, ",
+              "--train.streams, --batch-size and --max-line-bytes (ulmfit plan tells what a model needs)")};
 }
 
 // c10 has no type for what its allocator of CPU memory throws.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/manifest.h"
 #include "commands/commands.h"
 #include "config/option_set.h"
@@ -42,7 +43,7 @@ json describe_corpus(const fs::path& folder, bool verify) {
 json describe_run(const fs::path& folder) {
   json out = {
       {"what", "run folder"}, {"finished", fs::exists(folder / "stage" / kManifestName)}, {"checkpoints", json::array()}};
-  if (fs::exists(folder / "run.json")) out["run"] = json::parse(read_file(folder / "run.json"));
+  if (fs::exists(folder / "run.json")) out["run"] = parse_json(read_file(folder / "run.json"));
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder / "checkpoints", error)) {
     if (!fs::exists(entry.path() / kManifestName)) continue;
@@ -84,7 +85,7 @@ ExitCode inspect(const Arguments& arguments) {
     out["weights"] = stage.model_fingerprint;
   } else if (fs::exists(folder / "state.json")) {
     check_manifest<CheckpointError>(folder, /*checksums=*/true);
-    out = {{"what", "checkpoint"}, {"state", json::parse(read_file(folder / "state.json"))}};
+    out = {{"what", "checkpoint"}, {"state", parse_json(read_file(folder / "state.json"))}};
   } else if (fs::exists(folder / "config.cfg")) {
     out = describe_run(folder);
   } else {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/manifest.h"
 #include "data/file_lists.h"
 
@@ -44,7 +45,7 @@ std::string info_defect(const CorpusInfo& info) {
 
 // The parsed corpus.json of this program's format and version. Throws json::exception and Error, for opening().
 json read_corpus_json(const fs::path& folder) {
-  json corpus = json::parse(read_file(folder / kCorpusFile));
+  json corpus = parse_json(read_file(folder / kCorpusFile));
   if (corpus.at("format") != kFormatName) throw DataError(str("its format is not ", kFormatName));
   if (corpus.at("version") != kCorpusVersion) {
     throw DataError(str("version ", corpus.at("version").dump(), ", this program knows version ", kCorpusVersion));

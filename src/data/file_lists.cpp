@@ -12,8 +12,9 @@ using nlohmann::json;
 
 constexpr std::size_t kFirst = 3;
 
-bool is_file(const json& value) {
-  return value.is_object() && value.contains("name") && value.contains("bytes") && value.contains("xxh3");
+bool has(const json& value, const char* key, bool (json::*is_type)() const noexcept) {
+  const auto found = value.find(key);
+  return found != value.end() && ((*found).*is_type)();
 }
 
 bool is_file_list(const json& value) {
@@ -49,9 +50,15 @@ json summarize_file_lists(const json& provenance, json* lists) {
   return summarized;
 }
 
+bool is_file(const json& value) {
+  return value.is_object() && has(value, "name", &json::is_string) && has(value, "bytes", &json::is_number_integer) &&
+         has(value, "xxh3", &json::is_string);
+}
+
 bool is_file_summary(const json& value) {
-  return value.is_object() && value.size() == 4 && value.contains("files") && value.contains("bytes") &&
-         value.contains("list") && value.contains("first");
+  return value.is_object() && value.size() == 4 && has(value, "files", &json::is_number_integer) &&
+         has(value, "bytes", &json::is_number_integer) && has(value, "list", &json::is_string) &&
+         has(value, "first", &json::is_array);
 }
 
 }  // namespace ulmfit::data

@@ -11,7 +11,8 @@ namespace ulmfit::data {
 // by their JSON pointers. What is summarized already stays as it is.
 nlohmann::json summarize_file_lists(const nlohmann::json& provenance, nlohmann::json* lists = nullptr);
 
-// Whether the value is such a summary.
+// Whether the value is the entry of one file, or such a summary.
+bool is_file(const nlohmann::json& value);
 bool is_file_summary(const nlohmann::json& value);
 
 }  // namespace ulmfit::data

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "perf/figures.h"
@@ -24,29 +25,32 @@ constexpr double kWorthwhile = 1.25;  // doubling the ranks must bring that much
 class Result {
  public:
   Result(const std::string& path, const std::string& bench) : path_(path), bench_(bench) {
-    line_ = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+    try {
+      line_ = parse_json(read_file(path));
+    } catch (const nlohmann::json::exception&) {  // told below
+    }
     if (!line_.is_object() || !line_.contains("bench") || line_.at("bench") != bench) {
       throw DataError(str("plan: ", path, " is not a result of ulmfit bench ", bench, "; make one with: ulmfit bench ",
                           bench, " ... > ", path));
     }
   }
 
-  // A number within bounds.
+  bool has(const std::string& key) const { return line_.contains(pointer(key)); }
+  // A number within bounds; "a/b" is b of the object a.
   double number(const std::string& key, double min, double max) const {
-    const auto found = line_.find(key);
-    const bool fits =
-        found != line_.end() && found->is_number() && found->get<double>() >= min && found->get<double>() <= max;
-    require(fits, key, found == line_.end() ? "nothing" : found->dump(), str("a number from ", min, " to ", max));
-    return found->get<double>();
+    const nlohmann::json found = has(key) ? line_.at(pointer(key)) : nlohmann::json();
+    const bool fits = found.is_number() && found.get<double>() >= min && found.get<double>() <= max;
+    require(fits, key, found.dump(), str("a number from ", min, " to ", max));
+    return found.get<double>();
   }
   std::int64_t whole(const std::string& key, double min, double max) const {
     const double value = number(key, min, max);
-    require(value == std::floor(value), key, line_.at(key).dump(), "a whole number");
+    require(value == std::floor(value), key, str(value), "a whole number");
     return static_cast<std::int64_t>(value);
   }
-  const nlohmann::json& line() const { return line_; }
 
  private:
+  static nlohmann::json::json_pointer pointer(const std::string& key) { return nlohmann::json::json_pointer("/" + key); }
   void require(bool holds, const std::string& key, const std::string& found, const std::string& expected) const {
     if (!holds)
       throw DataError(
@@ -88,10 +92,7 @@ void read_speed(const PlanOptions& options, Inputs& in) {
   in.tokens_per_s = result.number("tokens_per_s", 1e-3, 1e12);
   in.streams = result.whole("streams", 1, 1 << 24);
   in.training.batch_tokens = static_cast<double>(in.streams * result.whole("bptt", 1, 100000));
-  const nlohmann::json::json_pointer optimizer("/phases/optimizer");
-  if (result.line().contains(optimizer) && result.line().at(optimizer).is_number()) {
-    in.optimizer_share = result.line().at(optimizer).get<double>();
-  }
+  if (result.has("phases/optimizer")) in.optimizer_share = result.number("phases/optimizer", 0, 1);
 }
 
 // `nodes`: measured between nodes, one rank on each; else inside one.
@@ -167,7 +168,7 @@ std::int64_t last_worthwhile(const nlohmann::json& rows) {
 }
 
 void warn_of_memory(double rank_mb) {
-  const double available = static_cast<double>(available_memory_bytes()) / 1e6;
+  const double available = static_cast<double>(std::min(available_memory_bytes(), available_address_space_bytes())) / 1e6;
   if (rank_mb <= available) return;
   log::warn("plan", str("a rank needs at least ", train::grouped(std::llround(rank_mb)), " MB, and on this machine ",
                         train::grouped(std::llround(available)), " MB are free"));

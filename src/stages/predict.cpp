@@ -20,6 +20,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMostBytesAtOnce = 16 << 20;
+
 // A line of the input.
 struct Request {
   std::string text;
@@ -194,10 +196,13 @@ ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& 
     const std::vector<std::string> fields = text_fields(options, first.text_columns);
     for (Request request; next_request(in, options, fields, request);) {
       // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
-      std::vector<Request> requests{std::move(request)};
-      while (static_cast<std::int64_t>(requests.size()) < options.batch_size && in.rdbuf()->in_avail() > 0 &&
-             next_request(in, options, fields, request)) {
+      std::vector<Request> requests;
+      for (std::size_t bytes = 0;;) {
+        bytes += request.text.size() + request.object.size();
         requests.push_back(std::move(request));
+        const bool more = static_cast<std::int64_t>(requests.size()) < options.batch_size && bytes < kMostBytesAtOnce &&
+                          in.rdbuf()->in_avail() > 0;
+        if (!more || !next_request(in, options, fields, request)) break;
       }
       std::vector<double> unknown(requests.size());
       const at::Tensor p = probabilities_of(models, requests, unknown);

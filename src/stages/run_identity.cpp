@@ -11,6 +11,7 @@
 #include "base/cpu_clones.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/manifest.h"
@@ -72,7 +73,7 @@ comm::Facts inputs_told_by_stage(const fs::path& stage) {
   if (!fs::exists(stage / "vocab.txt") || manifest_defect(stage, /*checksums=*/false)) return {};
   comm::Facts facts{{kVocabulary, file_fingerprint(stage / "vocab.txt")}};
   try {
-    const json j = json::parse(read_file(stage / "stage.json"));
+    const json j = parse_json(read_file(stage / "stage.json"));
     const json& lineage = j.at("lineage");
     const json& own = lineage.at(lineage.size() - 1).at("facts");
     for (const char* text : {"corpus_fingerprint", "data_fingerprint"}) {
@@ -153,7 +154,7 @@ RunIdentity::RunIdentity(const fs::path& run_folder) : folder_(run_folder) {
   const fs::path file = file_in(folder_);
   if (!fs::exists(file)) return;
   try {
-    const json j = json::parse(read_file(file));
+    const json j = parse_json(read_file(file));
     if (j.at("format") != kFormat) throw CheckpointError(str(file.string(), " is not the record of a run"));
     if (j.at("version") != kVersion) {
       throw CheckpointError(str("cannot read ", file.string(), ": version ", j.at("version").dump(),

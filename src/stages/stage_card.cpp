@@ -50,7 +50,8 @@ std::string text_of(const json& value) {
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number()) return number(value);
   if (value.is_array()) return joined(value);
-  const std::string text = value.get<std::string>();
+  if (!value.is_string()) return value.dump();
+  const auto text = value.get<std::string>();
   return text.empty() ? "none" : text;
 }
 
@@ -60,15 +61,13 @@ void write_rows(std::ostream& out, const json& facts, const std::string& before)
     const std::string name = before + (before.empty() ? "" : ", ") + key;
     if (data::is_file_summary(value)) {
       out << "| " << escaped(name) << " | " << escaped(files(value)) << " |\n";
-    } else if (value.is_object() && value.contains("name") && value.contains("bytes")) {
+    } else if (data::is_file(value)) {
       out << "| " << escaped(name) << " | "
           << escaped(
                  str(text_of(value.at("name")), ", ", number(value.at("bytes")), " bytes (", value.value("xxh3", ""), ")"))
           << " |\n";
     } else if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
-      // The options of prepare-* need no more than their name.
-      const bool prepared = key == "corpus" || key == "data" || key == "request";
-      write_rows(out, value, prepared ? "" : name);
+      write_rows(out, value, key == "request" ? before : name);  // the options of prepare-*
     } else {
       out << "| " << escaped(name) << " | " << escaped(text_of(value)) << " |\n";
     }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/manifest.h"
 #include "interop/safetensors.h"
 #include "model/linear_cross_entropy.h"
@@ -119,7 +120,7 @@ Stage read_stage(const fs::path& path, at::Device device) {
   Stage stage;
   stage.folder = folder;
   try {
-    const json j = json::parse(read_file(folder / "stage.json"));
+    const json j = parse_json(read_file(folder / "stage.json"));
     stage.info = stage_info(j, folder / "stage.json");
     stage.vocabulary = std::make_shared<text::Vocabulary>(text::Vocabulary::load(folder / "vocab.txt"));
     if (stage.vocabulary->size() != stage.info.shape.vocabulary) {
@@ -127,7 +128,7 @@ Stage read_stage(const fs::path& path, at::Device device) {
                                 " words, the model ", stage.info.shape.vocabulary));
     }
     stage.text =
-        std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(json::parse(read_file(folder / "text.json"))));
+        std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(parse_json(read_file(folder / "text.json"))));
     check_size(stage.info, folder);
     stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
     if (stage.info.classifier)

@@ -66,14 +66,19 @@ void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
   for (const auto& line : plan.describe(stage.task.groups())) log::info(stage.title, "  " + line);
 }
 
-// On CPUs, where the ranks of a machine share its memory: the kernel would end them without a word.
+// On CPUs, where the ranks of a machine share its memory, and the kernel would end them without a word. The weights are
+// there already.
 void warn_of_memory(const StageRun& stage, const comm::Communicator& comm) {
-  const double needed = stage.bytes * comm.local_size();
-  const auto available = static_cast<double>(available_memory_bytes());
-  if (!comm.device().is_cpu() || needed <= available) return;
-  log::warn(stage.title,
-            str("needs at least ", std::llround(needed / 1e6), " MB on this machine, and ", std::llround(available / 1e6),
-                " MB are free: lower --train.streams or --batch-size, or --train.max-streams-per-pass"));
+  if (!comm.device().is_cpu()) return;
+  const double needed = stage.bytes - 4.0 * static_cast<double>(parameter_count(stage.task));
+  const auto warn = [&](double bytes, std::uint64_t available, const char* whose) {
+    if (bytes <= static_cast<double>(available)) return;
+    log::warn(stage.title, str(whose, " needs at least ", std::llround(bytes / 1e6), " MB more, and ",
+                               std::llround(static_cast<double>(available) / 1e6),
+                               " MB are free: lower --train.streams or --batch-size, or --train.max-streams-per-pass"));
+  };
+  warn(needed, available_address_space_bytes(), "a rank");
+  warn(needed * comm.local_size(), available_memory_bytes(), "this machine");
 }
 
 train::TrainerOptions trainer_options(const StageRun& stage) {

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/manifest.h"
 #include "base/stopwatch.h"
@@ -187,7 +188,7 @@ Snapshot CheckpointStore::load(std::int64_t step) {
   snapshot.model = interop::SafetensorsFile(path / "model.safetensors").read_all();
   snapshot.training = interop::SafetensorsFile(path / "training.safetensors").read_all();
   try {
-    snapshot.state = nlohmann::json::parse(read_file(path / "state.json"));
+    snapshot.state = parse_json(read_file(path / "state.json"));
   } catch (const nlohmann::json::exception& e) {
     throw CheckpointError(str("cannot read ", (path / "state.json").string(), ": ", e.what()));
   }

@@ -128,7 +128,7 @@ class Provenance(TestCase):
         for path in (corpus / "corpus.json", stage / "stage.json", stage / "CARD.md", self.dir / "lm/run.json"):
             self.assertLess(path.stat().st_size, 6000, path)
         card = (stage / "CARD.md").read_text()
-        self.assertIn("| inputs | 300 files, ", card)
+        self.assertIn("| corpus, inputs | 300 files, ", card)
         self.assertLess(max(map(len, card.splitlines())), 200)
         self.assertTrue(json.loads(self.ulmfit(*prepare).stdout)["already_prepared"])
         (self.dir / "pages/page-299.txt").write_text("Another text .")

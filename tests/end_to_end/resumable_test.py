@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "cluster/slurm/resumable.sh"
 # Told to stop it says what LINE has, if anything, and ends with CODE.
 ULMFIT = """#!/usr/bin/env bash
 echo "$@" >> began
-trap '[ -z "$LINE" ] || echo "$LINE" >> "$ULMFIT_STOP_FILE"; exit $CODE' USR2
+trap 'case $LINE in "") ;; REMOVE) rm "$ULMFIT_STOP_FILE" ;; *) echo "$LINE" >> "$ULMFIT_STOP_FILE" ;; esac; exit $CODE' USR2
 [ "$WAIT" = yes ] || exit $CODE
 touch ready
 while :; do sleep 0.02; done
@@ -61,6 +61,13 @@ class Resumable(unittest.TestCase):
             returned, requeued, told = self.job(code=code, line="")
             self.assertEqual((returned, requeued), (code, False), told)
             self.assertIn("it has saved nothing", told)
+
+    def test_a_file_that_was_taken_away_tells_of_no_stop(self):
+        returned, requeued, told = self.job(code=3, line="REMOVE")
+        self.assertEqual((returned, requeued), (3, False), told)
+        self.job()
+        returned, requeued, told = self.job(start=1, code=3, line="REMOVE")
+        self.assertEqual((returned, requeued), (3, False), told)
 
     def test_an_old_line_does_not_count(self):
         self.job(start=0)

@@ -87,6 +87,13 @@ class JsonLines(TestCase):
         self.assertEqual(answers[1], {"error": "the line has more than 1000 bytes (--max-line-bytes)"})
         self.assertEqual(["label" in answer for answer in answers], [True, False, True])
 
+    def test_an_input_that_cannot_be_read_is_an_error_of_files(self):
+        folder = os.open("/tmp", os.O_RDONLY)
+        result = subprocess.run([BINARY, "tokenize"], stdin=folder, capture_output=True, text=True, env=environment(), timeout=60)
+        os.close(folder)
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("cannot read standard input", result.stderr)
+
     def test_readers_of_lines_share_the_limit(self):
         (self.dir / "long").write_text("short\n" + "x" * 5000 + "\n")
         refused = self.ulmfit("prepare-corpus", "--input=long", "--output=c", "--max-line-bytes=1000", expect=3)

@@ -134,11 +134,12 @@ class Pipeline(Slurm):
         self.assertTrue((self.dir / "classifier/stage/MANIFEST.json").exists())
 
     def test_a_failed_stage_cancels_those_behind_it(self):
-        jobs = dict(self.submit_pipeline(PIPELINE.replace("input = general", "input = no-such-file")))
-        self.assertEqual(self.slurm.wait_for_job(jobs["prepare-corpus"])["ExitCode"], "3:0")
-        self.assertIn("no-such-file", self.log_of(jobs["prepare-corpus"]))
-        for stage in list(jobs)[1:]:
-            self.assertEqual(self.slurm.wait_for_job(jobs[stage])["JobState"], "CANCELLED", stage)
+        for options in ([], ["--chain", "2"]):
+            jobs = self.submit_pipeline(PIPELINE.replace("input = general", "input = no-such-file"), "--time=30", *options)
+            self.assertEqual(self.slurm.wait_for_job(jobs[0][1])["ExitCode"], "3:0")
+            self.assertIn("no-such-file", self.log_of(jobs[0][1]))
+            for stage, job in jobs[1:]:
+                self.assertEqual(self.slurm.wait_for_job(job)["JobState"], "CANCELLED", stage)
 
 
 if __name__ == "__main__":

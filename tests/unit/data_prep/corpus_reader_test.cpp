@@ -109,5 +109,12 @@ TEST(CorpusReader, ReadsRealChineseLines) {
   EXPECT_THAT(documents({{data / "zh/wiki_paragraphs_cmrc2018.txt.xz"}, CorpusFormat::kLines, {}, {}, true}), SizeIs(1104));
 }
 
+TEST(ListFiles, RefusesANameThatIsNotUtf8BeforeAnythingIsRead) {
+  test::TempDir dir;
+  test::put(dir / "pages/b\xFF.txt", "text");
+  EXPECT_THAT(test::message_of<DataError>([&] { list_files({dir / "pages"}); }),
+              testing::HasSubstr("its name is not UTF-8"));
+}
+
 }  // namespace
 }  // namespace ulmfit::data_prep

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/json.h"
+
 namespace ulmfit::data_prep {
 namespace {
 
@@ -47,6 +49,16 @@ TEST(JsonFields, WhatIsNoObjectIsTold) {
                            "{\"text\": \"\xFF\"}", "[{\"text\": \"a\"}]", "null"}) {
     EXPECT_EQ(defect(line, false), "not one JSON object") << line;
   }
+}
+
+TEST(JsonFields, ANulIsNotTheEndOfTheLine) {
+  using namespace std::string_view_literals;
+  EXPECT_EQ(defect("{\"text\":\"a\"}\0 behind}"sv, false), "not one JSON object");
+  EXPECT_EQ(defect("{\"text\":\"a\"}\0"sv, false), "not one JSON object");
+}
+
+TEST(JsonFields, ANumberBeyondADoubleIsTold) {
+  EXPECT_EQ(defect(R"({"text": "a", "n": 1e999})", false), "a number is larger than a double can be");
 }
 
 TEST(JsonFields, AMissingFieldIsToldWithThoseThatAreThere) {

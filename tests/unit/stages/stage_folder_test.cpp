@@ -259,12 +259,28 @@ TEST(StageCard, TellsOfManyFilesTheirNumberAndTheFirst) {
   info.lineage = {{"pretrain", "", {{"corpus", {{"request", request}, {"cleaned", {{"nul_bytes", 2}}}}}}}};
   info.lineage.front().facts = data::summarize_file_lists(info.lineage.front().facts);
   const std::string card = stage_card(info, "");
-  EXPECT_THAT(card, AllOf(HasSubstr("| inputs | 1410 files, 1,410,000 bytes: manual/page-0.html, manual/page-1.html, "
-                                    "manual/page-2.html, ... (list "),
-                          HasSubstr("| format | html |"), HasSubstr("| header | none |"),
-                          HasSubstr("| fastai_rules | yes |"), HasSubstr("| text_columns | title, body |"),
-                          HasSubstr("| train | t.csv, 12,345 bytes (f00d) |"), HasSubstr("| cleaned, nul_bytes | 2 |")));
+  EXPECT_THAT(
+      card,
+      AllOf(HasSubstr("| corpus, inputs | 1410 files, 1,410,000 bytes: manual/page-0.html, manual/page-1.html, "
+                      "manual/page-2.html, ... (list "),
+            HasSubstr("| corpus, format | html |"), HasSubstr("| corpus, header | none |"),
+            HasSubstr("| corpus, fastai_rules | yes |"), HasSubstr("| corpus, text_columns | title, body |"),
+            HasSubstr("| corpus, train | t.csv, 12,345 bytes (f00d) |"), HasSubstr("| corpus, cleaned, nul_bytes | 2 |")));
   EXPECT_LT(to_json(info).dump().size() + card.size(), 4000U);
+}
+
+// Facts are free: a stage whose parent tells odd ones is trained for hours before its card is written.
+TEST(StageCard, TellsFactsOfAnyType) {
+  StageInfo info;
+  info.shape = {16, 6, 8, 2};
+  const json odd = {{"inputs", {{"files", "many"}, {"bytes", 1}, {"list", 3}, {"first", 7}}},
+                    {"test", {{"name", "a"}, {"bytes", "x"}, {"xxh3", 5}}},
+                    {"big", 18446744073709551615U},
+                    {"nested", {{{"a", {1, {{"b", 2}}}}}, 3}},
+                    {"empty", json::object()},
+                    {"none", nullptr}};
+  info.lineage = {{"pretrain", "", odd}};
+  EXPECT_THAT(stage_card(info, ""), AllOf(HasSubstr("| inputs, files | many |"), HasSubstr("| test, bytes | x |")));
 }
 
 TEST_F(StageFolder, ListsOfFilesOfAnOlderStageAreSummarized) {
