@@ -60,6 +60,12 @@ LstmState selected(const LstmState& state, const at::Tensor& columns) {
   return out;
 }
 
+std::int64_t gradient_windows(const Bpt3cOptions& options) {
+  return std::max<std::int64_t>(options.length / options.window, 1);
+}
+
+void add(at::Tensor& sum, const at::Tensor& term) { sum = sum.defined() ? sum + term : term; }
+
 struct Columns {
   std::vector<std::size_t> order;     // documents by decreasing number of windows; in the last by decreasing length in it
   std::vector<std::int64_t> windows;  // of each, in that order
@@ -117,14 +123,15 @@ class Passage {
  public:
   Passage(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-          const MaskKey* key)
+          const MaskKey* key, ActivationSums* sums)
       : encoder_(encoder),
         documents_(documents),
         weights_(weights),
         options_(options),
         rates_(rates),
         key_(key),
-        gradient_windows_(std::max<std::int64_t>(options.length / options.window, 1)),
+        sums_(sums),
+        gradient_windows_(gradient_windows(options)),
         columns_(sort_columns(documents, options.window)) {}
 
   at::Tensor pooled() {
@@ -147,6 +154,7 @@ class Passage {
 
   void whole_window(std::int64_t back) {
     const at::Tensor top = forward(start_window(back));
+    if (wants_sums()) add_sums(top, at::Tensor());
     if (options_.pool_all || back <= gradient_windows_) pools_.add(std::get<0>(top.max(0)), top.sum(0));
   }
 
@@ -158,6 +166,12 @@ class Passage {
     columns_ = {selected(columns_.order, sorted), selected(columns_.windows, sorted)};
     lengths_ = selected(lengths_, sorted);
     state_ = selected(state_, order);
+    before_ = {};  // the columns that have a window before this one, and its end
+    for (std::size_t b = 0; last_.defined() && b < sorted.size(); ++b) {
+      if (sorted[b] >= last_.size(0)) continue;
+      before_.columns.push_back(static_cast<std::int64_t>(b));
+      before_.rows.push_back(sorted[b]);
+    }
     if (pools_.maximum.defined()) {
       pools_.grow(x.size(1));
       pools_ = {pools_.maximum.index_select(0, order), pools_.sum.index_select(0, order)};
@@ -181,6 +195,7 @@ class Passage {
       const at::Tensor padding = at::arange(T, length.options()).unsqueeze(1).ge(length).unsqueeze(2);  // [T, running, 1]
       pools_.add(std::get<0>(top.masked_fill(padding, -std::numeric_limits<float>::infinity()).max(0)),
                  top.masked_fill(padding, 0).sum(0));
+      if (wants_sums()) add_sums(top, padding);  // with gradients there is one part
 
       const auto stay = std::count_if(lengths_.begin(), lengths_.begin() + running, [&](auto n) { return n > first + T; });
       const std::int64_t leave = running - stay;
@@ -196,6 +211,31 @@ class Passage {
     std::vector<std::int64_t> place(documents_.size());
     for (std::size_t b = 0; b < place.size(); ++b) place[columns_.order[b]] = static_cast<std::int64_t>(b);
     return at::cat(features).index_select(0, at::tensor(place, at::kLong).to(encoder_.device()));
+  }
+
+  bool wants_sums() const { return sums_ != nullptr && at::GradMode::is_enabled(); }
+
+  // `padding`: of the last window, as top; undefined in those before.
+  void add_sums(const at::Tensor& top, const at::Tensor& padding) {
+    const std::int64_t T = top.size(0);
+    const auto without = [&](const at::Tensor& values, std::int64_t first) {
+      return padding.defined() ? values.masked_fill(padding.narrow(0, first, T - first), 0) : values;
+    };
+    add(sums_->squares, without(top, 0).square().sum());
+    at::Tensor changes = without(top.narrow(0, 1, T - 1) - top.narrow(0, 0, T - 1), 1).square().sum();
+    if (last_.defined()) {
+      at::Tensor start = top[0];
+      at::Tensor end = last_;
+      if (padding.defined()) {
+        start = start.index_select(0, at::tensor(before_.columns, at::kLong).to(encoder_.device()));
+        end = end.index_select(0, at::tensor(before_.rows, at::kLong).to(encoder_.device()));
+      } else {
+        start = start.narrow(0, 0, end.size(0));
+      }
+      changes = changes + (start - end).square().sum();
+    }
+    add(sums_->changes, changes);
+    last_ = top[T - 1];
   }
 
   // The top layer's output over x [T, active], from the state on, which moves on.
@@ -230,19 +270,30 @@ class Passage {
   const Bpt3cOptions& options_;
   const DropoutRates& rates_;
   const MaskKey* key_;
+  ActivationSums* sums_;
   std::int64_t gradient_windows_;
   Columns columns_;
   LstmState state_;
   Pools pools_;
   std::vector<std::int64_t> lengths_;  // of the columns in the window
+  at::Tensor last_;  // output at the end of the window before, of the columns that it had, if gradients reach it
+  struct {
+    std::vector<std::int64_t> columns;  // of the last window
+    std::vector<std::int64_t> rows;     // of last_
+  } before_;
 };
 
 }  // namespace
 
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-                          const MaskKey* key) {
-  return Passage(encoder, documents, weights, options, rates, key).pooled();
+                          const MaskKey* key, ActivationSums* sums) {
+  return Passage(encoder, documents, weights, options, rates, key, sums).pooled();
+}
+
+std::int64_t reached_tokens(std::int64_t n, const Bpt3cOptions& options) {
+  const std::int64_t windows = (n + options.window - 1) / options.window;
+  return n - std::max<std::int64_t>(windows - gradient_windows(options), 0) * options.window;
 }
 
 }  // namespace ulmfit::model

@@ -24,10 +24,20 @@ struct Bpt3cOptions {
   bool pool_all = true;        // pool over the whole document; else over the last `length` tokens (fastai)
 };
 
+// Of a document of n tokens, those that gradients reach.
+std::int64_t reached_tokens(std::int64_t n, const Bpt3cOptions& options);
+
+// Sums over the tokens that gradients reach, padding left out; scalars with a graph.
+struct ActivationSums {
+  at::Tensor squares;  // of the top layer's output (activation regularisation, Merity et al. 2017)
+  at::Tensor changes;  // squared, from a token to the next of the same document, also into the next window (temporal a. r.)
+};
+
 // documents[i]: its token ids, at least one. `key.streams[i]` keys document i's masks; key == nullptr: evaluation.
-// Returns [B, 3 E] = [last, max, mean] of the top layer, row i for documents[i].
+// Returns [B, 3 E] = [last, max, mean] of the top layer, row i for documents[i]. `sums`, if given, is filled where
+// gradients are computed; of no document, its tensors stay undefined.
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-                          const MaskKey* key);
+                          const MaskKey* key, ActivationSums* sums = nullptr);
 
 }  // namespace ulmfit::model

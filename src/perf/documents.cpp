@@ -1,7 +1,5 @@
 #include "perf/documents.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "data/corpus_folder.h"
 
@@ -34,11 +32,10 @@ double Documents::mean_tokens() const {
 }
 
 double Documents::mean_tokens(const model::Bpt3cOptions& bpt3c) const {
-  const std::int64_t reach = (bpt3c.length + bpt3c.window - 1) / bpt3c.window * bpt3c.window;
   const std::int64_t count = shards_->document_count();
   std::int64_t tokens = 0;
   for (std::int64_t d = 0; d < count; ++d) {
-    tokens += std::min(shards_->document_start(d + 1) - shards_->document_start(d), reach);
+    tokens += model::reached_tokens(shards_->document_start(d + 1) - shards_->document_start(d), bpt3c);
   }
   return static_cast<double>(tokens) / static_cast<double>(count);
 }

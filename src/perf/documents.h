@@ -29,7 +29,7 @@ class Documents {
   std::int64_t vocabulary() const { return shards_->header().vocabulary_size; }
   std::int64_t classes() const { return classes_; }
   double mean_tokens() const;
-  // Of those that gradients reach: the last `bpt3c.length` of a document, in whole windows.
+  // Of those that gradients reach.
   double mean_tokens(const model::Bpt3cOptions& bpt3c) const;
 
  private:

@@ -108,6 +108,8 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   task_options.dropout = dropout;
   task_options.head_dropout = options.head_dropout;
   task_options.bpt3c = classifier.bpt3c;
+  task_options.ar = options.ar;
+  task_options.tar = options.tar;
   task_options.seed = seed;
   task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
@@ -181,6 +183,9 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   dropout.declare(set);
   bpt3c.declare(set);
   optim.declare(set);
+  set.add("optim.ar", ar, "activation regularisation alpha; 0: none", {.min = 0});
+  set.add("optim.tar", tar, "temporal activation regularisation beta; 0: none", {.min = 0});
+  for (const char* key : {"optim.ar", "optim.tar"}) set.add_value_of_older_runs(key, "0");
 }
 
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {

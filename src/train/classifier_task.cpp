@@ -103,7 +103,12 @@ void ClassifierTask::seek(const Position& position) {
           index = 0;
           order = batches_.order(++epoch);
         }
-        ShardBatch batch{{0, epoch, index}, static_cast<std::int64_t>(order[static_cast<std::size_t>(index)].size()), {}};
+        const auto& documents = order[static_cast<std::size_t>(index)];
+        ShardBatch batch{{0, epoch, index}, static_cast<std::int64_t>(documents.size()), 0, {}};
+        for (const std::int64_t d : documents) {
+          batch.global_tokens +=
+              model::reached_tokens(train_.document_start(d + 1) - train_.document_start(d), options_.bpt3c);
+        }
         for (std::int64_t k = 0; k < plan_.count; ++k) {
           batch.shards.push_back(
               batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
@@ -114,11 +119,21 @@ void ClassifierTask::seek(const Position& position) {
       4);
 }
 
-at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const Position& position) const {
+at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const Position& position,
+                                  model::ActivationSums* sums) const {
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
   for (const auto& document : documents) key.streams.push_back(static_cast<std::uint32_t>(document.slot));
   return model::pool_documents(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
-                               options_.bpt3c, options_.dropout, &key);
+                               options_.bpt3c, options_.dropout, &key, sums);
+}
+
+// What a shard adds to the loss of the global batch, beside the head's.
+at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const ShardBatch& batch) const {
+  const auto width = static_cast<double>(encoder_.shape().embedding);
+  at::Tensor loss = sums.squares * (options_.ar / (static_cast<double>(batch.global_tokens) * width));
+  const std::int64_t changes = batch.global_tokens - batch.global_documents;
+  if (changes > 0) loss = loss + sums.changes * (options_.tar / (static_cast<double>(changes) * width));
+  return loss;
 }
 
 // Runs the head on the features of the whole batch, back-propagates the mean loss into the head's parameters, and returns
@@ -152,11 +167,13 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
   // is computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree
   // the second way serves every number of ranks: the kernels of inference and of training differ in their last bits.
   const bool keep_graph = encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
+  const bool penalized = options_.ar > 0 || options_.tar > 0;
+  model::ActivationSums sums;
   std::vector<at::Tensor> features(batch->shards.size());
   std::vector<std::int64_t> labels(static_cast<std::size_t>(n), 0);
   for (std::size_t k = 0; k < features.size(); ++k) {
     const at::AutoGradMode mode(keep_graph);
-    if (!batch->shards[k].empty()) features[k] = pooled(batch->shards[k], position);
+    if (!batch->shards[k].empty()) features[k] = pooled(batch->shards[k], position, penalized ? &sums : nullptr);
   }
   const auto options = at::TensorOptions(encoder_.device());
   std::vector<at::Tensor> values;
@@ -182,9 +199,21 @@ StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::Gr
       std::vector<std::int64_t> slots;
       for (const auto& document : batch->shards[k]) slots.push_back(document.slot);
       const at::Tensor mine = gradient.index_select(0, at::tensor(slots, at::kLong).to(encoder_.device()));
-      const at::Tensor& graph = keep_graph ? features[k] : (features[k] = pooled(batch->shards[k], position));
-      if (graph.requires_grad()) torch::autograd::backward({graph}, {mine});
+      if (!keep_graph) {
+        sums = {};
+        features[k] = pooled(batch->shards[k], position, penalized ? &sums : nullptr);
+      }
+      if (features[k].requires_grad()) {
+        torch::autograd::variable_list roots{features[k]};
+        torch::autograd::variable_list gradients{mine};
+        if (penalized) {
+          roots.push_back(penalty(sums, *batch));
+          gradients.push_back(at::ones_like(roots.back()));
+        }
+        torch::autograd::backward(roots, gradients);
+      }
       features[k].reset();
+      sums = {};
     }
     reducer.end_shard();
   }

@@ -23,6 +23,8 @@ struct ClassifierTaskOptions {
   model::DropoutRates dropout;  // `output` is the first dropout of the head
   double head_dropout = 0.1;    // of the head's other blocks
   model::Bpt3cOptions bpt3c;
+  double ar = 0;   // activation regularisation, on the undropped output of the top layer as in fastai's text learner,
+  double tar = 0;  // and temporal: means over the tokens that gradients reach, of all documents of the global batch
   std::uint64_t seed = 1;
   std::vector<std::string> labels;  // names of the classes
 };
@@ -62,9 +64,12 @@ class ClassifierTask : public Task {
   struct ShardBatch {
     Position position;
     std::int64_t global_documents = 0;
+    std::int64_t global_tokens = 0;                   // that gradients reach
     std::vector<std::vector<data::Document>> shards;  // of this rank
   };
-  at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position) const;
+  at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position,
+                    model::ActivationSums* sums) const;
+  at::Tensor penalty(const model::ActivationSums& sums, const ShardBatch& batch) const;
   at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
 
   model::AwdLstm& encoder_;

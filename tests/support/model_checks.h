@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "model/awd_lstm.h"
+#include "model/pooling_head.h"
 #include "optim/param_groups.h"
 
 namespace ulmfit::test {
@@ -93,6 +95,18 @@ inline model::AwdLstm tiny_model() {
     at::Tensor(p.tensor).copy_(closed_form(number++, p.tensor.sizes(), scale));
   }
   return tiny;
+}
+
+// The head's parameters as the scripts in tests/reference have them.
+inline void set_closed_form(const model::PoolingHead& head) {
+  at::NoGradGuard no_grad;
+  const std::array<double, 3> scales{0.25, 0.5, 0.6};  // batch norm's weight and bias, linear weight
+  std::size_t i = 0;
+  for (const auto& p : head.group().parameters) {
+    const auto number = static_cast<std::int64_t>(300 + 10 * (i % 3) + i / 3);
+    at::Tensor(p.tensor).copy_(closed_form(number, p.tensor.sizes(), scales[i % 3]) + (i % 3 == 0 ? 1 : 0));
+    ++i;
+  }
 }
 
 inline std::int64_t tiny_token(std::int64_t i) { return (7 * i + 3) % 11; }

@@ -45,26 +45,32 @@ at::Tensor pool(const AwdLstm& model, const Documents& documents, const Bpt3cOpt
   return pool_documents(model, lists, model.batch_weights(kHighRates.weight, key), options, kHighRates, key);
 }
 
-// The definition: each document alone as one unroll, [last, max, mean] of its states from token `first` on. With `window` >
-// 0 the state is detached after every `window` tokens.
+// The definition: the states [n, E] of document d alone as one unroll. With `window` > 0 the state is detached after every
+// `window` tokens.
+at::Tensor unrolled(const AwdLstm& model, const Documents& documents, std::size_t d, const MaskKey* key,
+                    std::int64_t window) {
+  std::vector<at::Tensor> tops;
+  LstmState state = model.zero_state(1);
+  MaskKey mine;
+  if (key != nullptr) mine = {key->seed, key->step, {key->streams[d]}};
+  const MaskKey* masks = key != nullptr ? &mine : nullptr;
+  const at::Tensor x = at::tensor(documents[d], at::kLong).unsqueeze(1);
+  const std::int64_t step = window > 0 ? window : x.size(0);
+  for (std::int64_t t = 0; t < x.size(0); t += step) {
+    const EncoderOutput out = model.forward(x.narrow(0, t, std::min(step, x.size(0) - t)), state,
+                                            model.batch_weights(kHighRates.weight, masks), kHighRates, masks);
+    tops.push_back(out.top.squeeze(1));
+    state = window > 0 ? out.next.detached() : out.next;
+  }
+  return at::cat(tops);
+}
+
+// [last, max, mean] of them, or of the last so many.
 at::Tensor long_unroll(const AwdLstm& model, const Documents& documents, const MaskKey* key = nullptr,
                        std::int64_t window = 0, std::int64_t last_tokens = 0) {
   std::vector<at::Tensor> rows;
   for (std::size_t d = 0; d < documents.size(); ++d) {
-    std::vector<at::Tensor> tops;
-    LstmState state = model.zero_state(1);
-    MaskKey mine;
-    if (key != nullptr) mine = {key->seed, key->step, {key->streams[d]}};
-    const MaskKey* masks = key != nullptr ? &mine : nullptr;
-    const at::Tensor x = at::tensor(documents[d], at::kLong).unsqueeze(1);
-    const std::int64_t step = window > 0 ? window : x.size(0);
-    for (std::int64_t t = 0; t < x.size(0); t += step) {
-      const EncoderOutput out = model.forward(x.narrow(0, t, std::min(step, x.size(0) - t)), state,
-                                              model.batch_weights(kHighRates.weight, masks), kHighRates, masks);
-      tops.push_back(out.top.squeeze(1));
-      state = window > 0 ? out.next.detached() : out.next;
-    }
-    at::Tensor states = at::cat(tops);
+    at::Tensor states = unrolled(model, documents, d, key, window);
     if (last_tokens > 0) states = states.narrow(0, states.size(0) - last_tokens, last_tokens);
     rows.push_back(at::cat({states[states.size(0) - 1], std::get<0>(states.max(0)), states.mean(0)}));
   }
@@ -228,6 +234,60 @@ TEST_F(PoolDocumentsTest, PoolingOfTheLastTokensAlone) {
   check(9, 5);
   check(8, 8);
   check(5, 5);
+}
+
+ActivationSums sums_of(const AwdLstm& model, const Documents& documents, const Bpt3cOptions& options, const MaskKey* key) {
+  std::vector<const std::vector<std::int64_t>*> lists;
+  for (const auto& tokens : documents) lists.push_back(&tokens);
+  ActivationSums sums;
+  pool_documents(model, lists, model.batch_weights(kHighRates.weight, key), options, kHighRates, key, &sums);
+  return sums;
+}
+
+// Any loss of both sums.
+at::Tensor mixed(const ActivationSums& sums) { return sums.squares * 0.3 + sums.changes * 0.7; }
+
+std::vector<at::Tensor> gradients_of(const AwdLstm& model, const at::Tensor& loss) {
+  test::zero_gradients(model.parameters());
+  torch::autograd::backward({loss}, {});
+  return test::copied_gradients(model.parameters());
+}
+
+// Documents of one token, of whole and of broken windows, joined at different times; windows beyond the reach count for
+// nothing.
+TEST_F(PoolDocumentsTest, ActivationSumsAreThoseOfEachDocumentAlone) {
+  const AwdLstm model = tiny_model();
+  const Documents documents = documents_of(kLengths);
+  const MaskKey key{1, 2, {8, 3, 0, 5, 1, 4, 2, 6, 7}};
+  for (const MaskKey* masks : {static_cast<const MaskKey*>(nullptr), &key}) {
+    for (const std::int64_t length : {1, 8, 1000}) {
+      SCOPED_TRACE(length);
+      const Bpt3cOptions options{.window = 4, .length = length, .detach = true, .pool_all = true};
+      at::Tensor squares = at::zeros({});
+      at::Tensor changes = at::zeros({});
+      std::int64_t tokens = 0;
+      for (std::size_t d = 0; d < documents.size(); ++d) {
+        const at::Tensor states = unrolled(model, documents, d, masks, 4);
+        const std::int64_t n = reached_tokens(states.size(0), options);
+        const at::Tensor reached = states.narrow(0, states.size(0) - n, n);
+        squares = squares + reached.square().sum();
+        changes = changes + (reached.narrow(0, 1, n - 1) - reached.narrow(0, 0, n - 1)).square().sum();
+        tokens += n;
+      }
+      EXPECT_EQ(tokens, length == 1000 ? 61 : length == 8 ? 49 : 25);
+      const ActivationSums sums = sums_of(model, documents, options, masks);
+      EXPECT_NEAR(sums.squares.item<double>(), squares.item<double>(), 1e-5 * squares.item<double>());
+      EXPECT_NEAR(sums.changes.item<double>(), changes.item<double>(), 1e-5 * changes.item<double>());
+      expect_close(gradients_of(model, mixed(sums)), gradients_of(model, mixed({squares, changes})), 1e-5);
+    }
+  }
+}
+
+TEST_F(PoolDocumentsTest, ThereAreNoActivationSumsWithoutGradients) {
+  const AwdLstm model = tiny_model();
+  const at::NoGradGuard no_grad;
+  const ActivationSums sums = sums_of(model, documents_of(kLengths), {.window = 4}, nullptr);
+  EXPECT_FALSE(sums.squares.defined() || sums.changes.defined());
 }
 
 std::size_t graph_nodes(const at::Tensor& tensor) {

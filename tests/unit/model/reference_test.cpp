@@ -125,16 +125,9 @@ TEST_F(ReferenceTest, Classifier) {
     const auto& expected = all_.at(dropped ? "classifier_dropped" : "classifier");
     const AwdLstm model = test::tiny_model();
     PoolingHead head({3 * kE, 5, 3}, 1, at::kCPU);
+    test::set_closed_form(head);
     std::vector<optim::NamedParameter> parameters = model.parameters();
-    const optim::LayerGroup group = head.group();
-    for (std::size_t i = 0; i < group.parameters.size(); ++i) {
-      at::NoGradGuard no_grad;
-      const auto& p = group.parameters[i];
-      const std::array<double, 3> scales{0.25, 0.5, 0.6};  // batch norm's weight and bias, linear weight
-      const auto number = static_cast<std::int64_t>(300 + 10 * (i % 3) + i / 3);
-      at::Tensor(p.tensor).copy_(closed_form(number, p.tensor.sizes(), scales[i % 3]) + (i % 3 == 0 ? 1 : 0));
-      parameters.push_back(p);
-    }
+    for (const auto& p : head.group().parameters) parameters.push_back(p);
     test::zero_gradients(parameters);
 
     const MaskKey key = key_of({9, 0, 4, 1, 30, 12, 7, 2});
@@ -157,6 +150,47 @@ TEST_F(ReferenceTest, Classifier) {
     at::NoGradGuard no_grad;
     const at::Tensor plain = pool_documents(model, lists, model.batch_weights(0, nullptr), options, {}, nullptr);
     expect_same(head.forward(plain, {}, nullptr), expected.at("evaluation_logits"), "logits in evaluation");
+  }
+}
+
+// fastai's own numbers (classifier_penalties.py).
+TEST(ClassifierPenalties, AreFastais) {
+  const auto all = nlohmann::json::parse(read_file("tests/reference/classifier_penalties.json"));
+  const Bpt3cOptions options{.window = 4, .length = 8, .detach = true, .pool_all = false};
+  for (const std::int64_t length : {4, 8, 12}) {
+    SCOPED_TRACE(length);
+    const auto& expected = all.at(std::to_string(length));
+    const AwdLstm model = test::tiny_model();
+    PoolingHead head({3 * kE, 5, 3}, 1, at::kCPU);
+    test::set_closed_form(head);
+    test::zero_gradients(model.parameters());
+    std::vector<std::vector<std::int64_t>> documents;
+    for (std::int64_t d = 0; d < 6; ++d) {
+      documents.emplace_back();
+      for (std::int64_t i = 0; i < length; ++i) {
+        const std::int64_t token = test::tiny_token(i + 13 * d);
+        documents.back().push_back(token == 1 ? 2 : token);  // 1 is fastai's padding
+      }
+    }
+    std::vector<const std::vector<std::int64_t>*> lists;
+    for (const auto& document : documents) lists.push_back(&document);
+    ActivationSums sums;
+    const MaskKey key = key_of({0, 1, 2, 3, 4, 5});
+    const at::Tensor features = pool_documents(model, lists, model.batch_weights(0, nullptr), options, {}, nullptr, &sums);
+    const at::Tensor loss =
+        at::cross_entropy_loss(head.forward(features, {0, 0}, &key), at::tensor({2, 0, 1, 2, 1, 0}, at::kLong));
+    const std::int64_t reached = std::min<std::int64_t>(length, 8);
+    const at::Tensor ar = sums.squares * (2.0 / static_cast<double>(6 * reached * kE));
+    const at::Tensor tar = sums.changes * (1.0 / static_cast<double>(6 * (reached - 1) * kE));
+    torch::autograd::backward({loss + ar + tar}, {});
+    EXPECT_NEAR(loss.item<double>(), expected.at("cross_entropy").get<double>(), 1e-5);
+    EXPECT_NEAR(ar.item<double>(), expected.at("ar").get<double>(), 1e-6);
+    EXPECT_NEAR(tar.item<double>(), expected.at("tar").get<double>(), 1e-6);
+    for (const auto& p : model.parameters()) {
+      if (!expected.at("gradients").contains(p.name)) continue;
+      const at::Tensor numbers = at::tensor(expected.at("gradients").at(p.name).get<std::vector<double>>(), at::kDouble);
+      EXPECT_LT(relative_difference(p.tensor.grad().reshape({-1}), numbers), kClassifierGradientTolerance) << p.name;
+    }
   }
 }
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "comm/solo_communicator.h"
 #include "tests/support/corpora.h"
@@ -91,6 +93,79 @@ TEST_F(ClassifierTaskTest, AnEpochTrainsOnEveryDocumentOnce) {
     documents += task.accumulate_gradients({step, 0, step}, reducer).targets;
   }
   EXPECT_EQ(documents, static_cast<double>(kLengths.size()));
+}
+
+// A step without dropout: the sums that it reports, and the gradients of the encoder.
+class Penalties : public ClassifierTaskTest {
+ protected:
+  std::pair<StepSums, std::vector<at::Tensor>> step(double ar, double tar, std::int64_t shards, int fixed_tree = 0,
+                                                    bool frozen = false) {
+    ClassifierTaskOptions options;
+    options.batches.batch_size = 11;
+    options.bpt3c = kBpt3c;
+    options.dropout = {0, 0, 0, 0, 0};
+    options.head_dropout = 0;
+    options.ar = ar;
+    options.tar = tar;
+    for (const auto& p : encoder_.parameters()) at::Tensor(p.tensor).set_requires_grad(true);
+    ClassifierTask task(encoder_, head_, shards_, nullptr, options, {shards, 0, shards}, comm_);
+    comm::GradReducer reducer(comm_, task.reduced_parameters());
+    if (fixed_tree > 0) reducer.use_fixed_tree(fixed_tree);
+    for (const auto& p : task.reduced_parameters()) at::Tensor(p.tensor).set_requires_grad(!frozen);
+    reducer.set_trainable(std::vector<bool>(reducer.parameters().size(), !frozen));
+    task.seek({0, 0, 0});
+    reducer.zero();
+    const StepSums sums = task.accumulate_gradients({0, 0, 0}, reducer);
+    reducer.reduce();
+    std::vector<at::Tensor> gradients;
+    for (const auto& p : task.reduced_parameters()) {
+      gradients.push_back(p.tensor.grad().defined() ? p.tensor.grad().clone() : at::zeros_like(p.tensor));
+    }
+    return {sums, gradients};
+  }
+};
+
+TEST_F(Penalties, AreInTheGradientsButNotInTheLossThatIsTold) {
+  const auto [plain, without] = step(0, 0, 1);
+  for (const auto& [ar, tar] : {std::pair{2.0, 0.0}, std::pair{0.0, 1.0}}) {
+    const auto [sums, with] = step(ar, tar, 1);
+    EXPECT_EQ(sums.nats, plain.nats);
+    EXPECT_FALSE(at::allclose(with.front(), without.front()));
+  }
+}
+
+TEST_F(Penalties, AreThoseOfTheWholeBatchInHoweverManyPasses) {
+  const auto [whole, expected] = step(2, 1, 1);
+  for (const std::int64_t shards : {2, 3, 8, 16}) {  // 16: some without a document
+    const auto [sums, found] = step(2, 1, shards, shards >= 8 ? static_cast<int>(shards) : 0);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_TRUE(at::allclose(found[i], expected[i], 1e-4, 1e-7)) << "parameter " << i << " in " << shards << " passes";
+    }
+  }
+}
+
+TEST_F(Penalties, AFrozenEncoderHasNone) {
+  const auto [sums, found] = step(2, 1, 1, 0, /*frozen=*/true);
+  const auto [plain, without] = step(0, 0, 1, 0, /*frozen=*/true);
+  EXPECT_EQ(sums.nats, plain.nats);
+  for (const at::Tensor& gradient : found) EXPECT_EQ(gradient.abs().sum().item<double>(), 0);
+}
+
+// Documents of one token have no change from one to the next.
+TEST_F(Penalties, AreFiniteForDocumentsOfOneToken) {
+  test::TempDir dir;
+  const data::ShardSet ones = test::counting_corpus(dir.path(), {1, 1, 1}, 40, /*labelled=*/true);
+  model::AwdLstm encoder{{3, 6, 8, 2}, 5, at::kCPU};
+  ClassifierTaskOptions options;
+  options.batches.batch_size = 3;
+  options.ar = 2;
+  options.tar = 1;
+  ClassifierTask task(encoder, head_, ones, nullptr, options, {1, 0, 1}, comm_);
+  comm::GradReducer reducer(comm_, task.reduced_parameters());
+  task.seek({0, 0, 0});
+  reducer.zero();
+  task.accumulate_gradients({0, 0, 0}, reducer);
+  for (const auto& p : task.reduced_parameters()) EXPECT_TRUE(at::isfinite(p.tensor.grad()).all().item<bool>()) << p.name;
 }
 
 }  // namespace
