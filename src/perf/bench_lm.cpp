@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <vector>
@@ -149,9 +150,8 @@ ExitCode bench_lm(const BenchLmOptions& options) {
     train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
     std::unique_ptr<PlainRun> plain;
     if (options.plain) plain = std::make_unique<PlainRun>(options, model, *tokens.plain_shards, streams);
-    const auto between = [&](std::int64_t steps) {
-      if (plain) plain->block(steps);
-    };
+    std::function<void(std::int64_t)> between;
+    if (plain) between = [&](std::int64_t steps) { plain->block(steps); };
     const double before = product_peak(comm.device(), product_type(precision));
     const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
     const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));

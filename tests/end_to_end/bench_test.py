@@ -47,6 +47,10 @@ class Bench(TestCase):
         self.assertEqual(line["documents"], 24)
         self.assertGreater(line["phases"]["LSTM backward"], 0)
 
+    def test_lm_tells_its_memory_where_nothing_else_runs(self):
+        line, _ = self.bench(*self.LM)
+        self.assertGreater(line["peak_memory_mb"], 10)
+
     def test_predict_on_one_rank_and_two(self):
         for ranks in (1, 2):
             line, _ = self.bench("predict", *self.DOCUMENTS, "--blocks=2", ranks=ranks)
