@@ -82,7 +82,7 @@ class FieldReader : public nlohmann::json_sax<json> {
 
   bool is_wanted() const { return std::find(names_.begin(), names_.end(), current_) != names_.end(); }
 
-  void set(std::optional<std::string> text) {
+  void set(const std::optional<std::string>& text) {
     for (std::size_t i = 0; i < names_.size(); ++i) {
       if (names_[i] == current_) values_[i] = {true, text};
     }
