@@ -1,5 +1,4 @@
 #include "base/manifest.h"
-#include "base/json.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -8,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 
 namespace ulmfit {
 namespace {

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace ulmfit::interop {
 namespace {
@@ -31,17 +32,10 @@ constexpr std::array<Dtype, 9> kDtypes{{{"F64", at::kDouble},
 
 // Finds a key that an object has twice, and nesting: a header is three levels deep ({tensor: {shape: []}}); refusing more
 // keeps hostile ones cheap.
-class KeyWatch : public nlohmann::json_sax<Json> {
+class KeyWatch : public JsonStructure {
  public:
   std::string defect;
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
   bool start_object(std::size_t) override { return open(); }
   bool start_array(std::size_t) override { return open(); }
   bool end_object() override { return close(); }
@@ -50,7 +44,6 @@ class KeyWatch : public nlohmann::json_sax<Json> {
     if (!keys_.back().insert(key).second) defect = str("the header has the key '", key, "' twice");
     return defect.empty();
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
  private:
   bool open() {
