@@ -1,12 +1,15 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace ulmfit::log {
 namespace {
@@ -24,8 +27,12 @@ std::string screen_pattern(int rank, int size) {
 }
 
 struct State {
-  std::shared_ptr<spdlog::logger> logger = [] {
-    auto made = std::make_shared<spdlog::logger>("ulmfit", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  // Other threads may log while a file is opened or closed.
+  std::shared_ptr<spdlog::sinks::dist_sink_mt> sinks = std::make_shared<spdlog::sinks::dist_sink_mt>(
+      std::vector<spdlog::sink_ptr>{std::make_shared<spdlog::sinks::stderr_color_sink_mt>()});
+  spdlog::sink_ptr file;
+  std::shared_ptr<spdlog::logger> logger = [this] {
+    auto made = std::make_shared<spdlog::logger>("ulmfit", sinks);
     made->set_pattern(screen_pattern(0, 1));
     made->flush_on(spdlog::level::info);
     return made;
@@ -55,13 +62,16 @@ void open_file(const std::filesystem::path& path) {
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
     sink->set_pattern("%Y-%m-%d " + state().line_pattern);
-    state().logger->sinks().push_back(std::move(sink));
+    state().file = std::move(sink);
+    state().sinks->add_sink(state().file);
   } catch (const spdlog::spdlog_ex& e) {
     warn("log", std::string("log file not written: ") + e.what());
   }
 }
 
-void close_file() { state().logger->sinks().resize(1); }  // the screen stays
+void close_file() {
+  if (state().file) state().sinks->remove_sink(std::exchange(state().file, nullptr));
+}
 
 void info(std::string_view room, std::string_view message) { write(spdlog::level::info, room, message); }
 void warn(std::string_view room, std::string_view message) { write(spdlog::level::warn, room, message); }

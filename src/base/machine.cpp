@@ -101,6 +101,18 @@ int available_cores() {
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+std::map<std::string, CoreTime> core_times(const fs::path& tasks) {
+  std::map<std::string, CoreTime> times;
+  std::error_code error;  // a thread may end meanwhile
+  for (auto task = fs::directory_iterator(tasks, error); !error && task != fs::directory_iterator();
+       task.increment(error)) {
+    CoreTime time;
+    std::ifstream in(task->path() / "schedstat");
+    if (in >> time.running >> time.waiting) times[task->path().filename()] = time;
+  }
+  return times;
+}
+
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   std::uint64_t total = 0;

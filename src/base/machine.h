@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,16 @@ std::string host_name();
 std::string cpu_model();              // as /proc/cpuinfo names it, "unknown CPU" if it does not
 bool cpu_has(std::string_view flag);  // an instruction set by the name that /proc/cpuinfo has for it, such as avx512_bf16
 int available_cores();                // that this process may run on (its affinity mask)
+
+// What a thread had of the cores so far, in nanoseconds: the time on one, and the time in which it could have run but
+// others had it.
+struct CoreTime {
+  std::uint64_t running = 0;
+  std::uint64_t waiting = 0;
+};
+// Of the threads of this process that live now, by their ids. None where the kernel does not count it (schedstat).
+std::map<std::string, CoreTime> core_times(const std::filesystem::path& tasks = "/proc/self/task");
+
 std::uint64_t resident_bytes();       // memory of this process now
 std::uint64_t peak_resident_bytes();  // and at most so far
 // What the processes of this machine may still take together: of its memory, and of their control groups' (v1 and v2,

@@ -10,6 +10,7 @@
 #include "base/machine.h"
 #include "comm/launch.h"
 #include "comm/tree_sum.h"
+#include "stages/shared_cores.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -64,6 +65,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
     at::set_num_threads(static_cast<int>(threads));
     keep_freed_memory();
+    const SharedCores shared_cores(static_cast<int>(threads));
     use_precision(options.precision, comm.device());
     return body(comm);
   });

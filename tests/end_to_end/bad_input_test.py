@@ -1,21 +1,8 @@
 """Bad input: a clear message, the exit code of the table in the README, nothing written or lost."""
-import contextlib
 import os
-import resource
 import unittest
 
 from tests.support.ulmfit import TestCase, labelled_rows, sentences, write_csv
-
-
-@contextlib.contextmanager
-def address_space(limit):
-    """What the processes started meanwhile may take, in bytes."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 MODEL = ["--model.embedding=8", "--model.hidden=8", "--model.layers=1", "--train.threads=1"]
@@ -116,16 +103,6 @@ class BadInput(TestCase):
         self.refuse(6, "training diverged", *overflow, "--optim.group-factors=1e38,1e38", "--output=diverged")
         self.assertFalse((self.dir / "diverged/stage").exists())
         self.assertEqual(list((self.dir / "diverged/checkpoints").glob("step-*")), [])
-
-    def test_too_little_memory_is_told_with_what_to_lower(self):
-        large = ["pretrain", "--corpus=corpus", "--model.embedding=400", "--model.hidden=1152", "--train.streams=200", "--train.bptt=70",
-                 "--train.steps=1", "--train.threads=1", "--output=large"]
-        with address_space(1_600_000_000):
-            for ranks in (1, 2):
-                result = self.ulmfit(*large, ranks=ranks, expect=2)
-                self.assertIn("not enough memory: ", result.stderr)
-                self.assertIn("--train.max-streams-per-pass", result.stderr)
-                self.assertRegex(result.stderr, r"a rank needs at least [0-9]+ MB more, and [0-9]+ MB are free")
 
     def test_output_that_cannot_be_used(self):
         (self.dir / "full").mkdir()

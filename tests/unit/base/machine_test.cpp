@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/file.h"
 #include "tests/support/temp_dir.h"
@@ -95,6 +96,20 @@ TEST_F(AvailableMemory, IsWhatAGroupOfTheFirstVersionLeaves) {
 TEST_F(AvailableMemory, OfThisMachineIsKnown) {
   EXPECT_GT(available_memory_bytes(), 1U << 20);
   EXPECT_LT(available_memory_bytes(), std::uint64_t{1} << 50);
+}
+
+TEST(CoreTimes, AreThoseOfEachThreadThatLives) {
+  const test::TempDir tasks;
+  EXPECT_TRUE(core_times(tasks.path() / "none").empty());
+  for (const auto& [thread, times] : {std::pair("12", "100 7 3\n"), std::pair("13", "50 5 1\n")}) {
+    std::filesystem::create_directories(tasks / thread);
+    write_file_atomic(tasks / thread / "schedstat", times);
+  }
+  std::filesystem::create_directories(tasks / "14");  // has ended meanwhile, or a kernel that does not count
+  const auto times = core_times(tasks.path());
+  ASSERT_EQ(times.size(), 2U);
+  EXPECT_EQ(times.at("12").running, 100U);
+  EXPECT_EQ(times.at("13").waiting, 5U);
 }
 
 }  // namespace
