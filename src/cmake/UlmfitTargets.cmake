@@ -29,13 +29,16 @@ function(ulmfit_torch_pch first)
   endforeach()
 endfunction()
 
+include(FindCudart)
+
 # NCCL: src/comm/nccl/*.cpp is compiled wherever the headers are (a CPU build compiles it too, so that it stays correct), and
 # linked into the comm library only where CUDA is. Headers come from the nvidia-nccl wheel beside torch, or from the system.
 function(ulmfit_nccl comm)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/comm/nccl/*.cpp)
   find_path(ULMFIT_NCCL_INCLUDE nccl.h HINTS ${ULMFIT_WHEELS}/nvidia/nccl/include)
   file(GLOB ULMFIT_NCCL_LIBRARY ${ULMFIT_WHEELS}/nvidia/nccl/lib/libnccl.so.2 /usr/lib/x86_64-linux-gnu/libnccl.so.2)
-  find_path(ULMFIT_CUDA_INCLUDE cuda_runtime_api.h HINTS ${ULMFIT_WHEELS}/nvidia/cu13/include PATHS /usr/local/cuda/include)
+  find_path(ULMFIT_CUDA_INCLUDE cuda_runtime_api.h
+    HINTS ${ULMFIT_WHEELS}/nvidia/cu13/include ${ULMFIT_WHEELS}/nvidia/cuda_runtime/include PATHS /usr/local/cuda/include)
   if(NOT sources OR NOT ULMFIT_NCCL_INCLUDE OR NOT ULMFIT_CUDA_INCLUDE)
     message(STATUS "NCCL: not built (nccl.h: ${ULMFIT_NCCL_INCLUDE}, cuda_runtime_api.h: ${ULMFIT_CUDA_INCLUDE})")
     return()
@@ -48,8 +51,11 @@ function(ulmfit_nccl comm)
     message(STATUS "NCCL: ${ULMFIT_NCCL_LIBRARY}")
     target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_nccl>)
     target_compile_definitions(ulmfit_${comm} PRIVATE ULMFIT_WITH_NCCL=1)
-    file(GLOB cudart ${ULMFIT_WHEELS}/nvidia/cu13/lib/libcudart.so.* /usr/local/cuda/lib64/libcudart.so)
-    list(GET cudart 0 cudart)
+    ulmfit_find_cudart(cudart ${ULMFIT_TORCH_ROOT})
+    if(NOT cudart)
+      message(FATAL_ERROR "torch in ${ULMFIT_TORCH_ROOT} is one for CUDA, but there is no libcudart.so in its lib folder, in the nvidia "
+        "wheels beside it or in /usr/local/cuda; install the CUDA runtime that it was built with, or build with -DULMFIT_CUDA=OFF")
+    endif()
     target_link_libraries(ulmfit_${comm} PUBLIC ${ULMFIT_NCCL_LIBRARY} ${cudart})
   else()
     message(STATUS "NCCL: compiled, not linked (no CUDA in this build)")

@@ -27,7 +27,6 @@ class Communicator {
 
   virtual int rank() const = 0;           // 0 .. size() - 1
   virtual int size() const = 0;           // number of ranks
-  virtual int local_rank() const = 0;     // place among the ranks of this host: picks the GPU
   virtual int local_size() const = 0;     // ranks on this host: they share its cores
   virtual at::Device device() const = 0;  // where this rank computes
   virtual std::string processor() const;  // what device() is: the model of the CPU, or of the GPU

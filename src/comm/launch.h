@@ -27,7 +27,7 @@ LaunchFacts read_launch_environment();
 void require_meant_size(const LaunchFacts& facts, int size);
 
 struct LaunchOptions {
-  at::DeviceType device = at::kCPU;             // the CPU or CUDA: then NCCL, GPU number = local rank
+  at::DeviceType device = at::kCPU;             // the CPU or CUDA: then NCCL, a GPU a rank (gpu_choice.h)
   std::chrono::duration<double> deadline{600};  // for one operation, in which all ranks arrive
 };
 

@@ -21,6 +21,16 @@ std::unique_ptr<Communicator> on_device(std::unique_ptr<MpiCommunicator> mpi, co
 #endif
 }
 
+std::unique_ptr<Communicator> alone(at::DeviceType device) {
+  if (device == at::kCPU) return std::make_unique<SoloCommunicator>();
+  const at::Device first(at::kCUDA, 0);
+#if ULMFIT_WITH_NCCL
+  return std::make_unique<SoloCommunicator>(first, gpu_model(first));
+#else
+  return std::make_unique<SoloCommunicator>(first, "unknown GPU");
+#endif
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
@@ -28,10 +38,7 @@ std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
   if (options.device == at::kCUDA && !at::hasCUDA()) {
     throw ConfigError("starting on a GPU: this build or this machine has no CUDA; give --device cpu");
   }
-  if (!facts.under_launcher) {
-    return std::make_unique<SoloCommunicator>(options.device == at::kCUDA ? at::Device(at::kCUDA, 0)
-                                                                          : at::Device(at::kCPU));
-  }
+  if (!facts.under_launcher) return alone(options.device);
   auto mpi = std::make_unique<MpiCommunicator>(options.deadline);
   log::set_rank(mpi->rank(), mpi->size());
   require_meant_size(facts, mpi->size());

@@ -126,7 +126,6 @@ MpiCommunicator::MpiCommunicator(std::chrono::duration<double> deadline) : impl_
   MPI_Comm_size(impl_->world, &size_);
   MPI_Comm host = MPI_COMM_NULL;
   check_start(MPI_Comm_split_type(impl_->world, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host), "MPI_Comm_split_type");
-  MPI_Comm_rank(host, &local_rank_);
   MPI_Comm_size(host, &local_size_);
   MPI_Comm_free(&host);
 }

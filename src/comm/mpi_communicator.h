@@ -20,7 +20,6 @@ class MpiCommunicator : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   at::Device device() const override { return at::kCPU; }
 
@@ -42,7 +41,6 @@ class MpiCommunicator : public Communicator {
   std::unique_ptr<Impl> impl_;
   int rank_ = 0;
   int size_ = 1;
-  int local_rank_ = 0;
   int local_size_ = 1;
 };
 

@@ -1,19 +1,24 @@
 // One process alone: every operation is the identity. No MPI is touched.
 #pragma once
 
+#include <string>
+#include <utility>
+
 #include "comm/communicator.h"
 
 namespace ulmfit::comm {
 
 class SoloCommunicator : public Communicator {
  public:
-  explicit SoloCommunicator(at::Device device = at::kCPU) : device_(device) {}
+  // `processor`: the model of a GPU; empty: the CPU's.
+  explicit SoloCommunicator(at::Device device = at::kCPU, std::string processor = "")
+      : device_(device), processor_(std::move(processor)) {}
 
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   at::Device device() const override { return device_; }
+  std::string processor() const override { return processor_.empty() ? Communicator::processor() : processor_; }
 
   void all_reduce(at::Tensor& tensor, ReduceOp op) override;
   void broadcast(at::Tensor& tensor, int root) override;
@@ -24,6 +29,7 @@ class SoloCommunicator : public Communicator {
 
  private:
   at::Device device_;
+  std::string processor_;
 };
 
 }  // namespace ulmfit::comm

@@ -141,13 +141,13 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
     line["model_gflops_per_rank"] = flops / 1e9;
     line["product_peak_gflops"] = peak / 1e9;
     line["share_of_peak"] = flops / peak;
-    line["peak_memory_mb"] = static_cast<double>(peak_resident_bytes()) / 1e6;
     line["cpu"] = cpu_model();
+    if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
     Table table(title("predict", shape, documents, options.batch_size, options.run, comm));
     table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
     table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / peak),
                                           " of the ", train::significant(peak / 1e9, 4), " of large products"));
-    table.add("peak memory", str(train::grouped(static_cast<std::int64_t>(peak_resident_bytes() / 1000000)), " MB"));
+    add_memory(peak_memory(comm.device()), line, table);
     table.print();
     std::cout << line.dump() << std::endl;
     return ExitCode::kDone;

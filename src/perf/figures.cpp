@@ -1,12 +1,14 @@
 #include "perf/figures.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <cmath>
 #include <iostream>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "base/stopwatch.h"
 #include "model/block_kernels.h"
 #include "model/head_products.h"
@@ -30,6 +32,29 @@ void add_spread(nlohmann::json& line, const std::string& name, const Spread& val
   line[name] = value.median;
   line[name + "_lowest"] = value.lowest;
   line[name + "_highest"] = value.highest;
+}
+
+PeakMemory peak_memory(at::Device device) {
+  PeakMemory peak{.host = peak_resident_bytes(), .gpu = std::nullopt};
+  if (!device.is_cpu()) {
+    constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+    peak.gpu = static_cast<std::uint64_t>(stats.allocated_bytes[kAll].peak);
+  }
+  return peak;
+}
+
+void forget_peak(at::Device device) {
+  if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->resetPeakStats(device.index());
+}
+
+void add_memory(const PeakMemory& memory, nlohmann::json& line, Table& table) {
+  const auto add = [&](const char* key, const char* name, std::uint64_t bytes) {
+    line[key] = static_cast<double>(bytes) / 1e6;
+    table.add(name, ulmfit::str(train::grouped(static_cast<std::int64_t>(bytes / 1000000)), " MB"));
+  };
+  add("peak_memory_mb", memory.gpu ? "peak memory of the host" : "peak memory", memory.host);
+  if (memory.gpu) add("gpu_peak_memory_mb", "peak memory of the GPU", *memory.gpu);
 }
 
 at::ScalarType product_type(model::Precision precision) {

@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +30,14 @@ Spread ratio_spread(const std::vector<double>& a, const std::vector<double>& b);
 
 // Adds NAME, NAME_lowest and NAME_highest.
 void add_spread(nlohmann::json& line, const std::string& name, const Spread& value);
+
+// At most so far: memory of this process, and on a GPU what tensors took of the GPU's.
+struct PeakMemory {
+  std::uint64_t host = 0;  // bytes
+  std::optional<std::uint64_t> gpu;
+};
+PeakMemory peak_memory(at::Device device);
+void forget_peak(at::Device device);  // of the GPU: it starts anew from what is taken now
 
 // The type of the factors of products.
 at::ScalarType product_type(model::Precision precision);
@@ -54,5 +64,8 @@ class Table {
   std::string title_;
   std::vector<std::pair<std::string, std::string>> rows_;
 };
+
+// Adds peak_memory_mb, on a GPU gpu_peak_memory_mb too.
+void add_memory(const PeakMemory& memory, nlohmann::json& line, Table& table);
 
 }  // namespace ulmfit::perf

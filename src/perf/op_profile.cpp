@@ -1,10 +1,14 @@
 #include "perf/op_profile.h"
 
 #include <ATen/record_function.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <mutex>
 #include <string_view>
+#include <thread>
 
 #include "base/stopwatch.h"
 
@@ -26,12 +30,14 @@ struct OpProfile::Impl {
     std::string name;
     std::string phase;
   };
-  std::vector<Frame> stack;
-  ProfileFigures figures;
-  Stopwatch watch;
-  at::CallbackHandle handle{};
 
-  void enter(const at::RecordFunction& fn) {
+  explicit Impl(at::Device where) : device(where) {}
+
+  void await_device() const {
+    if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+  }
+
+  void enter(std::vector<Frame>& stack, const at::RecordFunction& fn) const {
     Frame frame;
     frame.name = fn.name();
     if (frame.name.starts_with(kScopePrefix)) {
@@ -40,59 +46,91 @@ struct OpProfile::Impl {
       frame.phase = phase_of_operator(frame.name, fn.scope() == at::RecordScope::BACKWARD_FUNCTION);
     }
     if (frame.phase.empty()) frame.phase = stack.empty() ? "other" : stack.back().phase;
+    await_device();
     stack.push_back(std::move(frame));
     stack.back().watch = Stopwatch();
   }
 
-  void leave() {
+  void leave(std::vector<Frame>& stack) {
     if (stack.empty()) return;  // began before the profile
+    await_device();
     const double whole = stack.back().watch.seconds();
     const Frame frame = std::move(stack.back());
     stack.pop_back();
     const double own = whole - frame.children;
+    if (!stack.empty()) stack.back().children += whole;
+    const std::scoped_lock lock(mutex);
     figures.by_phase[frame.phase] += own;
     figures.by_operator[frame.name] += own;
-    if (!stack.empty()) stack.back().children += whole;
   }
+
+  const at::Device device;
+  const std::thread::id maker = std::this_thread::get_id();
+  std::mutex mutex;  // of the figures
+  ProfileFigures figures;
+  Stopwatch watch;
+  at::CallbackHandle handle{};
 };
 
 namespace {
 
-thread_local OpProfile::Impl* listening = nullptr;
+// Shared: an operator of another thread may be under way when the profile ends.
+std::atomic<std::shared_ptr<OpProfile::Impl>> listening;
+
+struct OpenFrames {
+  const OpProfile::Impl* profile = nullptr;  // that they belong to
+  std::vector<OpProfile::Impl::Frame> stack;
+};
+thread_local OpenFrames open_frames;
+
+struct Entered : at::ObserverContext {};  // of an operator that was counted when it began
 
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& fn) {
-  if (listening != nullptr) listening->enter(fn);
-  return nullptr;
+  const std::shared_ptr<OpProfile::Impl> profile = listening.load();
+  if (profile == nullptr) return nullptr;
+  if (open_frames.profile != profile.get()) open_frames = {profile.get(), {}};
+  // On another thread only what runs beneath a node of the gradients: what is read ahead is not the step's.
+  const bool counts = std::this_thread::get_id() == profile->maker || !open_frames.stack.empty() ||
+                      fn.scope() == at::RecordScope::BACKWARD_FUNCTION;
+  if (!counts) return nullptr;
+  profile->enter(open_frames.stack, fn);
+  return std::make_unique<Entered>();
 }
 
-void on_end(const at::RecordFunction&, at::ObserverContext*) {
-  if (listening != nullptr) listening->leave();
+void on_end(const at::RecordFunction&, at::ObserverContext* context) {
+  const std::shared_ptr<OpProfile::Impl> profile = listening.load();
+  if (profile != nullptr && context != nullptr && open_frames.profile == profile.get()) profile->leave(open_frames.stack);
 }
 
 }  // namespace
 
-OpProfile::OpProfile() : impl_(std::make_unique<Impl>()) {
-  listening = impl_.get();
-  impl_->handle = at::addThreadLocalCallback(
+OpProfile::OpProfile(at::Device device) : impl_(std::make_shared<Impl>(device)) {
+  open_frames = {};
+  listening = impl_;
+  impl_->handle = at::addGlobalCallback(
       at::RecordFunctionCallback(&on_start, &on_end)
           .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION, at::RecordScope::USER_SCOPE}));
+  impl_->await_device();
   impl_->watch = Stopwatch();
 }
 
 OpProfile::~OpProfile() {
-  if (listening == impl_.get()) stop();
+  if (listening.load() == impl_) stop();
 }
 
 ProfileFigures OpProfile::stop() {
-  ProfileFigures& figures = impl_->figures;
-  figures.seconds = impl_->watch.seconds();
+  impl_->await_device();
+  const double seconds = impl_->watch.seconds();
   at::removeCallback(impl_->handle);
-  listening = nullptr;
+  listening = std::shared_ptr<Impl>();
+  const std::scoped_lock lock(impl_->mutex);
+  ProfileFigures& figures = impl_->figures;
+  figures.seconds = seconds;
   double seen = 0;
   double kernels = 0;
-  for (const auto& [name, seconds] : figures.by_operator) {
-    seen += seconds;
-    if (is_kernel(name)) kernels += seconds;
+  for (const auto& [name, operator_seconds] : figures.by_operator) {
+    seen += operator_seconds;
+    if (is_kernel(name)) kernels += operator_seconds;
   }
   figures.by_phase["other"] += std::max(figures.seconds - seen, 0.0);
   figures.outside_kernels = 1 - kernels / figures.seconds;

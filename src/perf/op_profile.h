@@ -2,6 +2,8 @@
 // phases with RECORD_USER_SCOPE("ulmfit: NAME"), which costs nothing while nobody listens.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -17,10 +19,11 @@ struct ProfileFigures {
   double outside_kernels = 0;
 };
 
-// Listens on the thread that made it. On a GPU it sees the time of launches, not of kernels.
+// Listens on the thread that made it, and on those that compute gradients meanwhile (a GPU has one of its own). On a GPU
+// each operator is awaited, so that its time is that of its kernels; what ran side by side is then one after the other.
 class OpProfile {
  public:
-  OpProfile();
+  explicit OpProfile(at::Device device);
   ~OpProfile();
   OpProfile(const OpProfile&) = delete;
   OpProfile& operator=(const OpProfile&) = delete;
@@ -29,7 +32,7 @@ class OpProfile {
   struct Impl;
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 // The phase that an operator or autograd node belongs to by its name; empty: that of the operator which called it.

@@ -20,8 +20,8 @@ constexpr std::size_t kOperatorsShown = 10;
 // Takes the time of blocks between the reports of single steps.
 class BlockObserver : public train::Observer {
  public:
-  BlockObserver(const BlockOptions& options, const std::function<void(std::int64_t)>& between)
-      : options_(options), between_(between), block_end_(options.warmup) {}
+  BlockObserver(const BlockOptions& options, const std::function<void(std::int64_t)>& between, at::Device device)
+      : options_(options), between_(between), device_(device), block_end_(options.warmup) {}
 
   void watch_items(const train::Trainer& trainer) { trainer_ = &trainer; }
 
@@ -50,10 +50,10 @@ class BlockObserver : public train::Observer {
     if (between_) {
       between_(steps);
     } else if (figures_.rates.size() == 1) {
-      figures_.peak_memory = peak_resident_bytes();
+      figures_.peak_memory = peak_memory(device_);
     }
     const bool last = static_cast<std::int64_t>(figures_.rates.size()) == options_.blocks;
-    if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>();
+    if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>(device_);
     block_start_ = step;
     block_end_ = last ? -1 : step + options_.block;
     items_ = trainer_->items();
@@ -63,6 +63,7 @@ class BlockObserver : public train::Observer {
 
   BlockOptions options_;
   const std::function<void(std::int64_t)>& between_;
+  at::Device device_;
   const train::Trainer* trainer_ = nullptr;
   TrainingFigures figures_;
   Stopwatch watch_;
@@ -114,7 +115,8 @@ TrainingFigures measure_training(train::Task& task, const stages::RunOptions& ru
   trainer_options.clip = optim.clip;
   trainer_options.log_every = 1;
   trainer_options.checkpoint_every = 0;
-  BlockObserver observer(options, between);
+  BlockObserver observer(options, between, comm.device());
+  forget_peak(comm.device());  // the products that were timed before took more
   train::Trainer trainer(task, plan, optimizer, reducer, comm, nullptr, comm.rank() == 0 ? &observer : nullptr,
                          trainer_options);
   observer.watch_items(trainer);
@@ -133,15 +135,17 @@ void describe_training(const TrainingFigures& figures, const std::string& rate_n
   line["model_gflops_per_rank"] = flops / 1e9;
   line["product_peak_gflops"] = product_peak / 1e9;
   line["share_of_peak"] = flops / product_peak;
-  if (figures.peak_memory > 0) line["peak_memory_mb"] = static_cast<double>(figures.peak_memory) / 1e6;
   line["cpu"] = cpu_model();
+  if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
   table.add(rate_name, str(describe(rate), ", ", figures.rates.size(), " blocks"));
   table.add("loss of the last block", train::fixed(figures.losses.back(), 4));
   table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / product_peak),
                                         " of the ", train::significant(product_peak / 1e9, 4), " of large products"));
-  table.add("peak memory", figures.peak_memory > 0
-                               ? str(train::grouped(static_cast<std::int64_t>(figures.peak_memory / 1000000)), " MB")
-                               : "not told: what runs between the blocks has its part in it");
+  if (figures.peak_memory) {
+    add_memory(*figures.peak_memory, line, table);
+  } else {
+    table.add("peak memory", "not told: what runs between the blocks has its part in it");
+  }
   if (!figures.profile) return;
   const ProfileFigures& profile = *figures.profile;
   line["outside_kernels"] = profile.outside_kernels;

@@ -30,9 +30,9 @@ struct BlockOptions {
 void declare_compute(config::OptionSet& set, stages::RunOptions& run);
 
 struct TrainingFigures {
-  std::vector<double> rates;      // items a second by block, over all ranks
-  std::vector<double> losses;     // mean of each block
-  std::uint64_t peak_memory = 0;  // of rank 0, after the first block; 0 with `between`, whose memory would count
+  std::vector<double> rates;              // items a second by block, over all ranks
+  std::vector<double> losses;             // mean of each block
+  std::optional<PeakMemory> peak_memory;  // of rank 0, after the first block; none with `between`, whose memory would count
   std::optional<ProfileFigures> profile;
 };
 

@@ -11,6 +11,7 @@
 #include "comm/launch.h"
 #include "comm/tree_sum.h"
 #include "stages/shared_cores.h"
+#include "stages/torch_warnings.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -43,9 +44,15 @@ model::Precision use_precision(const std::string& name, at::Device device) {
   return model::Precision::kBfloat16;
 }
 
-void reproducible_kernels(bool wanted) {
-  // Without it products of cuBLAS may differ. Read once: in a pipeline a later stage may want it.
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+void reproducible_kernels(bool wanted, at::DeviceType device) {
+  // Without it products of cuBLAS may differ. In a pipeline a later stage may want it.
+  constexpr const char* kVariable = "CUBLAS_WORKSPACE_CONFIG";
+  ::setenv(kVariable, ":4096:8", /*overwrite=*/0);
+  const std::string workspace = std::getenv(kVariable);
+  if (wanted && device == at::kCUDA && workspace != ":4096:8" && workspace != ":16:8") {
+    throw ConfigError(str("--reproducible on a GPU needs ", kVariable, "=:4096:8 or :16:8 in the environment, found '",
+                          workspace, "'; unset it"));
+  }
   at::globalContext().setDeterministicAlgorithms(wanted, /*warn_only=*/false);
 }
 
@@ -58,7 +65,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
   // Once a process: a pipeline runs several stages in one.
   static const bool one_interop_thread = (at::set_num_interop_threads(1), true);
   static_cast<void>(one_interop_thread);
-  reproducible_kernels(options.reproducible);
+  reproducible_kernels(options.reproducible, device);
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
     std::int64_t threads = options.threads;
     if (options.reproducible) threads = 1;
@@ -66,6 +73,8 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
     at::set_num_threads(static_cast<int>(threads));
     keep_freed_memory();
     const SharedCores shared_cores(static_cast<int>(threads));
+    WarnOnce warn_once(comm.rank() == 0);
+    const c10::WarningUtils::WarningHandlerGuard warnings(&warn_once);
     use_precision(options.precision, comm.device());
     return body(comm);
   });

@@ -22,8 +22,9 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
 // tf32). ConfigError where the hardware does not have it: nothing is emulated.
 model::Precision use_precision(const std::string& name, at::Device device);
 // Whether only kernels run that give the same bits each time on one machine; an operator that has none on this device then
-// throws with its name. On GPUs it must be called before their first use, whatever it is told.
-void reproducible_kernels(bool wanted);
+// throws with its name. On GPUs it must be called before their first use, whatever it is told: cuBLAS reads its setting,
+// CUBLAS_WORKSPACE_CONFIG, once. ConfigError if the user has set that to what cuBLAS is not deterministic with.
+void reproducible_kernels(bool wanted, at::DeviceType device);
 
 // How a global batch of `streams` is split. Throws ConfigError, before any file is touched, when ranks (or in reproducible
 // mode 8 shards) do not divide it; `exact` false: a batch of documents, which may be split unevenly.

@@ -2,6 +2,7 @@
 
     fastai_peer.py lm          --threads N --seed S --vocab N --embedding E --hidden H --streams G --bptt T --warmup W --steps K
                                [--text FILE --vocab-file FILE]       without text: made-up tokens
+                               [--fp16]                              on the GPU, in fastai's mixed precision
     fastai_peer.py classifier|predict  --threads N --seed S --embedding E --hidden H --vocab-file FILE --data FILE.csv
 
 Needs fastai and torch; run by compare_fastai with the interpreter that its user names.
@@ -47,6 +48,8 @@ class Clock(Callback):
     def after_batch(self):
         if not self.training:
             return
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         self.rows.append((time.perf_counter() - self.start, self.xb[0].shape[0], self.xb[0].numel(), float(self.loss)))
         if self.limit and len(self.rows) >= self.limit:
             raise CancelFitException()
@@ -63,16 +66,19 @@ def lm(a):
         words, vocab = [f"w{i}" for i in range(a.vocab)], a.vocab
         documents = [torch.randint(0, vocab, (a.streams * a.bptt * (steps + 2),))]
     dl = LMDataLoader(documents, bs=a.streams, seq_len=a.bptt, num_workers=0, shuffle=True)
-    dls = DataLoaders(dl, dl)
+    dls = DataLoaders(dl, dl, device=torch.device("cuda" if a.fp16 else "cpu"))
     dls.vocab = words
     config = {**awd_lstm_lm_config, "emb_sz": a.embedding, "n_hid": a.hidden, "n_layers": 3}
     clock = Clock(steps)
     learn = Learner(dls, get_language_model(AWD_LSTM, vocab, config=config), loss_func=CrossEntropyLossFlat(), opt_func=ADAM,
                     splitter=awd_lstm_lm_split, cbs=rnn_cbs(alpha=2, beta=1) + [GradientClip(0.25), clock])
+    if a.fp16:
+        learn.to_fp16()
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, 4e-3)
     counted = clock.rows[a.warmup:]
-    return {"tokens_per_s": sum(r[2] for r in counted) / sum(r[0] for r in counted),
+    gpu = {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_mb": torch.cuda.max_memory_allocated() / 1e6} if a.fp16 else {}
+    return {**gpu, "tokens_per_s": sum(r[2] for r in counted) / sum(r[0] for r in counted),
             "loss": sum(r[3] for r in counted) / len(counted), "vocab": vocab}
 
 
@@ -133,6 +139,7 @@ def main():
     for name in ("text", "vocab-file", "data"):
         p.add_argument("--" + name)
     p.add_argument("--drop-mult", type=float, default=0.5)
+    p.add_argument("--fp16", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     set_seed(a.seed)

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "stages/compute.h"
+
 namespace ulmfit::test {
 
 inline bool on_cpu() {
@@ -19,6 +21,8 @@ inline bool on_cpu() {
 class DeviceTest : public testing::Test {
  protected:
   void SetUp() override {
+    // Before the first use of the GPU by any test: cuBLAS keeps what it then finds, for the tests that come later too.
+    stages::reproducible_kernels(false, device_.type());
     if (!on_cpu() && !at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   }
   const at::Device device_ = on_cpu() ? at::Device(at::kCPU) : at::Device(at::kCUDA, 0);

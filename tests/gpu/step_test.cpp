@@ -59,7 +59,6 @@ void expect_equal(const Gradients& found, const Gradients& expected) {
 class GpuStep : public test::DeviceTest {
  protected:
   void SetUp() override {
-    stages::reproducible_kernels(false);
     DeviceTest::SetUp();
     stages::use_precision("fp32", device_);
   }
@@ -94,10 +93,10 @@ TEST_F(GpuStep, OfALanguageModelIsThatOfTheCpu) { expect_equal(language_model(de
 TEST_F(GpuStep, OfAClassifierIsThatOfTheCpu) { expect_equal(classifier(device_), classifier(at::kCPU)); }
 
 TEST_F(GpuStep, HasTheSameBitsAgainInReproducibleMode) {
-  stages::reproducible_kernels(true);
+  stages::reproducible_kernels(true, device_.type());
   const Gradients one = language_model(device_);
   const Gradients other = language_model(device_);
-  stages::reproducible_kernels(false);
+  stages::reproducible_kernels(false, device_.type());
   for (std::size_t i = 0; i < one.names.size(); ++i) EXPECT_TRUE(same_bits(one.values[i], other.values[i])) << one.names[i];
 }
 

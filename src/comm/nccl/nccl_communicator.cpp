@@ -8,10 +8,13 @@
 #include <nccl.h>
 
 #include <cstdlib>
+#include <iomanip>
+#include <sstream>
 #include <string>
 #include <thread>
 
 #include "base/stopwatch.h"
+#include "comm/gpu_choice.h"
 
 namespace ulmfit::comm {
 namespace {
@@ -77,19 +80,52 @@ ncclDataType_t nccl_type(at::ScalarType type, const std::string& what) {
 
 std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
 
-at::Device choose_device(const Communicator& cpu) {
+cudaDeviceProp properties_of(int device) {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return properties;
+}
+
+// "GPU-" and the UUID, as nvidia-smi names it: the same for all processes, whatever number the GPU has in each.
+std::string identity(const cudaDeviceProp& properties) {
+  std::ostringstream name;
+  name << "GPU-" << std::hex << std::setfill('0');
+  for (int i = 0; i < 16; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) name << '-';
+    name << std::setw(2) << static_cast<unsigned>(static_cast<unsigned char>(properties.uuid.bytes[i]));
+  }
+  return name.str();
+}
+
+std::vector<std::string> split_lines(const std::string& lines) {
+  std::vector<std::string> parts;
+  std::istringstream in(lines);
+  for (std::string line; std::getline(in, line);) parts.push_back(line);
+  return parts;
+}
+
+// Collective.
+at::Device choose_device(Communicator& cpu) {
   int gpus = 0;
-  check_cuda(cudaGetDeviceCount(&gpus), "cudaGetDeviceCount");
+  const cudaError_t counted = cudaGetDeviceCount(&gpus);
+  if (counted != cudaErrorNoDevice) check_cuda(counted, "cudaGetDeviceCount");
+  std::string mine;
+  for (int device = 0; device < gpus; ++device) mine += identity(properties_of(device)) + "\n";
+  std::vector<std::vector<std::string>> visible;
+  for (const std::string& lines : cpu.all_gather_bytes(mine)) visible.push_back(split_lines(lines));
   const char* shared = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
   const bool may_share = shared != nullptr && std::string_view(shared) == "1";
-  if (gpus < 1 || (cpu.local_size() > gpus && !may_share)) {
-    throw CommError(str("choosing a GPU on rank ", cpu.rank(), ": this host has ", cpu.local_size(), " ranks, but ", gpus,
-                        " GPUs; start at most one rank a GPU, or set NCCL_MULTI_RANK_GPU_ENABLE=1 (NCCL 2.30 or later)"));
-  }
-  return {at::kCUDA, static_cast<c10::DeviceIndex>(cpu.local_rank() % gpus)};
+  const std::size_t chosen = choose_gpus(visible, may_share)[static_cast<std::size_t>(cpu.rank())];
+  return {at::kCUDA, static_cast<c10::DeviceIndex>(chosen)};
 }
 
 }  // namespace
+
+std::string gpu_model(at::Device device) {
+  const cudaDeviceProp properties = properties_of(device.index());
+  return str(properties.name, ", ", properties.multiProcessorCount, " multiprocessors, compute capability ",
+             properties.major, ".", properties.minor);
+}
 
 struct NcclCommunicator::Impl {
   Impl(at::Device chosen, std::chrono::duration<double> limit)
@@ -181,12 +217,7 @@ NcclCommunicator::~NcclCommunicator() {
 
 at::Device NcclCommunicator::device() const { return impl_->device; }
 
-std::string NcclCommunicator::processor() const {
-  cudaDeviceProp properties{};
-  check_cuda(cudaGetDeviceProperties(&properties, impl_->device.index()), "cudaGetDeviceProperties");
-  return str(properties.name, ", ", properties.multiProcessorCount, " multiprocessors, compute capability ",
-             properties.major, ".", properties.minor);
-}
+std::string NcclCommunicator::processor() const { return gpu_model(impl_->device); }
 
 void NcclCommunicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   require_contiguous(tensor, "all_reduce");

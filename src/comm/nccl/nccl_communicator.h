@@ -7,21 +7,24 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "comm/communicator.h"
 
 namespace ulmfit::comm {
 
+// Name, multiprocessors and compute capability.
+std::string gpu_model(at::Device device);
+
 class NcclCommunicator : public Communicator {
  public:
-  // Collective. Takes the GPU with the number of the local rank and makes it the current one. CommError if the host has
-  // fewer GPUs than ranks (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
+  // Collective. Takes a GPU of its own (gpu_choice.h) and makes it the current one. CommError if there are fewer than ranks
+  // (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
   NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chrono::duration<double> deadline);
   ~NcclCommunicator() override;
 
   int rank() const override { return cpu_->rank(); }
   int size() const override { return cpu_->size(); }
-  int local_rank() const override { return cpu_->local_rank(); }
   int local_size() const override { return cpu_->local_size(); }
   at::Device device() const override;
   std::string processor() const override;

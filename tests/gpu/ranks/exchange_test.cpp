@@ -66,7 +66,6 @@ class Overlapping : public Communicator {
  public:
   int rank() const override { return ranks().rank(); }
   int size() const override { return ranks().size(); }
-  int local_rank() const override { return ranks().local_rank(); }
   int local_size() const override { return ranks().local_size(); }
   at::Device device() const override { return ranks().device(); }
   void all_reduce(at::Tensor& tensor, ReduceOp op) override { ranks().all_reduce(tensor, op); }

@@ -15,7 +15,6 @@ TEST(SoloCommunicator, IsTheOnlyRank) {
   SoloCommunicator comm;
   EXPECT_EQ(comm.rank(), 0);
   EXPECT_EQ(comm.size(), 1);
-  EXPECT_EQ(comm.local_rank(), 0);
   EXPECT_EQ(comm.local_size(), 1);
   EXPECT_FALSE(comm.overlaps());
   comm.barrier();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <thread>
 
 namespace ulmfit::perf {
 namespace {
@@ -15,7 +16,7 @@ double sum(const std::map<std::string, double>& seconds) {
 
 TEST(OpProfile, PhasesAddUpToTheWholeTime) {
   const at::Tensor a = at::randn({256, 256});
-  OpProfile profile;
+  OpProfile profile(at::kCPU);
   at::Tensor b = a;
   {
     RECORD_USER_SCOPE("ulmfit: first");
@@ -35,7 +36,7 @@ TEST(OpProfile, PhasesAddUpToTheWholeTime) {
 
 TEST(OpProfile, TheInnerScopeTakesItsTimeFromTheOuterOne) {
   const at::Tensor a = at::randn({256, 256});
-  OpProfile profile;
+  OpProfile profile(at::kCPU);
   {
     RECORD_USER_SCOPE("ulmfit: outer");
     {
@@ -53,17 +54,33 @@ TEST(OpProfile, BackwardGoesToThePhaseOfItsNode) {
             "embedding backward");
   EXPECT_EQ(phase_of_operator("aten::mm", false), "");
   const at::Tensor a = at::randn({64, 64}).requires_grad_(true);
-  OpProfile profile;
+  OpProfile profile(at::kCPU);
   a.square().sum().backward();
   EXPECT_GT(profile.stop().by_phase.at("other backward"), 0);
 }
 
+// As the thread that computes a GPU's gradients, and as the one that reads ahead.
+TEST(OpProfile, OfOtherThreadsOnlyGradientsCount) {
+  const at::Tensor a = at::randn({64, 64});
+  OpProfile profile(at::kCPU);
+  std::thread([&] { at::mm(a, a); }).join();
+  std::thread([&] {
+    const at::RecordFunctionGuard on(/*is_enabled=*/true);
+    RECORD_FUNCTION_WITH_SCOPE(at::RecordScope::BACKWARD_FUNCTION, "MkldnnRnnLayerBackward0", {});
+    at::addmm(a, a, a);
+  }).join();
+  const ProfileFigures figures = profile.stop();
+  EXPECT_FALSE(figures.by_operator.contains("aten::mm"));
+  EXPECT_GT(figures.by_operator.at("aten::addmm"), 0);
+  EXPECT_GT(figures.by_phase.at("LSTM backward"), figures.by_operator.at("aten::addmm"));
+}
+
 TEST(OpProfile, NobodyListensAfterTheStop) {
   {
-    const OpProfile dropped;
+    const OpProfile dropped(at::kCPU);
     at::ones({2}).add(1);
   }
-  OpProfile profile;
+  OpProfile profile(at::kCPU);
   const ProfileFigures figures = profile.stop();
   EXPECT_FALSE(figures.by_operator.contains("aten::add"));
 }
