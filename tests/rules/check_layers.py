@@ -43,7 +43,7 @@ HOME = {
                              "src/commands", "src/cmake", "tests"],
 }
 
-TOP_LEVEL = {"CMakeLists.txt", "README.md", "src", "launch", "data_prep", "configs", "cluster", "tests", ".ci", ".clang-format",
+TOP_LEVEL = {"CMakeLists.txt", "README.md", "LICENSE", "CHANGELOG.md", "src", "launch", "data_prep", "configs", "cluster", "tests", ".ci", ".clang-format",
              ".clang-tidy", ".gitignore", ".git"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
