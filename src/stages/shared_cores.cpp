@@ -6,10 +6,10 @@
 #include <cstdlib>
 #include <future>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 #include <vector>
 
-#include "base/error.h"
 #include "base/log.h"
 
 namespace ulmfit::stages {
@@ -63,7 +63,7 @@ bool SharingDetector::shared(const std::map<std::string, CoreTime>& now) {
 }
 
 IdleTeam::IdleTeam(int threads)
-    : thread_([this, threads] {
+    : thread_([this, threads](const std::stop_token& stop) {
         std::atomic<int> started = 0;  // the compiler leaves an empty loop out
 #pragma omp parallel num_threads(threads)
         ++started;
@@ -71,46 +71,24 @@ IdleTeam::IdleTeam(int threads)
         std::unique_lock lock(mutex_);
         ready_ = true;
         changed_.notify_all();
-        changed_.wait(lock, [this] { return ended_; });
+        changed_.wait(lock, stop, [] { return false; });
       }) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ready_; });
 }
 
-IdleTeam::~IdleTeam() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ended_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
+namespace {
 
-SharedCores::SharedCores(int threads) {
-  if (threads < 2 || core_times().empty()) return;
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  try {
-    thread_ = std::thread([this] { watch(); });
-  } catch (const std::system_error&) {  // then threads spin as ever
-  }
-}
-
-SharedCores::~SharedCores() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ended_ = true;
-  }
-  changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
-void SharedCores::watch() {
+// Until it is told to stop.
+void watch(const std::stop_token& stop) {
   const int team_size = available_cores() + 1;  // more than the cores, whatever team a library starts beside it
   SharingDetector detector;
   std::optional<IdleTeam> idle;
   bool told = false;
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return ended_; })) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  while (!changed.wait_for(lock, stop, std::chrono::seconds(1), [&] { return stop.stop_requested(); })) {
     const bool shared = detector.shared(core_times());
     if (!shared) idle.reset();
     if (!shared || idle) continue;
@@ -122,6 +100,17 @@ void SharedCores::watch() {
           "the cores are wanted by others too: while that lasts, threads sleep sooner when they wait for one another");
     }
     told = true;
+  }
+}
+
+}  // namespace
+
+SharedCores::SharedCores(int threads) {
+  if (threads < 2 || core_times().empty()) return;
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  try {
+    watch_ = std::jthread(watch);
+  } catch (const std::system_error&) {  // then threads spin as ever
   }
 }
 

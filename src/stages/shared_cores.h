@@ -41,16 +41,12 @@ class SharingDetector {
 class IdleTeam {
  public:
   explicit IdleTeam(int threads);  // returns when they exist
-  ~IdleTeam();
-  IdleTeam(const IdleTeam&) = delete;
-  IdleTeam& operator=(const IdleTeam&) = delete;
 
  private:
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable_any changed_;
   bool ready_ = false;
-  bool ended_ = false;
-  std::thread thread_;
+  std::jthread thread_;  // the last member: it uses the others until it is joined
 };
 
 // While it lives, waits of this process's OpenMP threads, `threads` in each parallel loop, are short when cores are shared.
@@ -59,17 +55,9 @@ class IdleTeam {
 class SharedCores {
  public:
   explicit SharedCores(int threads);
-  ~SharedCores();
-  SharedCores(const SharedCores&) = delete;
-  SharedCores& operator=(const SharedCores&) = delete;
 
  private:
-  void watch();
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool ended_ = false;
-  std::thread thread_;
+  std::jthread watch_;
 };
 
 }  // namespace ulmfit::stages
