@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.support.ulmfit import BINARY, TestCase
@@ -20,6 +21,7 @@ esac
 
 def load():
     loader = importlib.machinery.SourceFileLoader("compare_fastai", str(SCRIPT))
+    sys.path.insert(0, str(SCRIPT.parent))  # as when the script itself is started
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("compare_fastai", loader))
     loader.exec_module(module)
     return module
