@@ -83,6 +83,8 @@ ExitCode bench_classifier(const BenchClassifierOptions& options) {
     task_options.batches.seed = seed;
     task_options.dropout = options.dropout.resolved();
     task_options.bpt3c = options.bpt3c.resolved();
+    task_options.ar = 2;  // train-classifier's
+    task_options.tar = 1;
     task_options.seed = seed;
     train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards,
                                comm);

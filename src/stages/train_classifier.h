@@ -24,8 +24,8 @@ struct TrainClassifierOptions {
   std::int64_t batch_size = 64;
   std::vector<std::string> hidden{"50"};
   double head_dropout = 0.1;
-  double ar = 0;  // fastai and the released scripts: 2 and 1
-  double tar = 0;
+  double ar = 2;  // as fastai and the paper's scripts
+  double tar = 1;
 
   void declare(config::OptionSet& set);
 };

@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.reference.old_folders import CORPORA, FINISHED, STOPPED, answers
 from tests.support.ulmfit import TestCase, read_safetensors
 
+# What 9207f86 always did; the default has changed since.
+WITHOUT_REGULARISERS = ["--optim.ar=0", "--optim.tar=0"]
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
@@ -22,7 +24,8 @@ class OldFolders(TestCase):
     def again(self, name, *more, expect=0):
         """The command that wrote a run folder."""
         command = FINISHED[name] if name in FINISHED else STOPPED[name][0]
-        return self.ulmfit(*command, f"--output={name}", *more, expect=expect)
+        regularisers = WITHOUT_REGULARISERS if command[0] == "train-classifier" else []
+        return self.ulmfit(*command, f"--output={name}", *regularisers, *more, expect=expect)
 
     def files(self, folder):
         return {path.name: path.read_bytes() for path in (self.dir / folder).iterdir()}
@@ -85,6 +88,11 @@ class OldFolders(TestCase):
             result = self.again(name, "--train.seed=2", expect=2)
             self.assertIn("train.seed: 1 in the run folder, 2 now", result.stderr)
             self.assertEqual((self.dir / name / "config.cfg").read_text(), config)
+
+    def test_a_default_that_has_changed_since_is_told(self):
+        command, _ = STOPPED["classifier-stopped"]
+        result = self.ulmfit(*command, "--output=classifier-stopped", expect=2)
+        self.assertIn("optim.ar: 0 in the run folder, 2 now", result.stderr)
 
     def test_a_folder_without_identity_is_adopted_with_one_warning(self):
         warning = "does not record what it was trained on"
