@@ -12,11 +12,6 @@
 namespace ulmfit::data_prep {
 namespace {
 
-constexpr std::pair<std::string_view, CorpusFormat> kFormats[] = {
-    {"lines", CorpusFormat::kLines}, {"wikitext", CorpusFormat::kWikitext}, {"files", CorpusFormat::kFiles},
-    {"html", CorpusFormat::kHtml},   {"csv", CorpusFormat::kCsv},           {"tsv", CorpusFormat::kTsv},
-    {"jsonl", CorpusFormat::kJsonl}};
-
 class LineDocuments : public DocumentReader {
  public:
   LineDocuments(const std::filesystem::path& path, text::CleanCounts& cleaned, std::int64_t max_line_bytes)
@@ -70,20 +65,6 @@ class TableDocuments : public DocumentReader {
 };
 
 }  // namespace
-
-CorpusFormat corpus_format(std::string_view name) {
-  for (const auto& [known, format] : kFormats) {
-    if (known == name) return format;
-  }
-  throw ConfigError(str("unknown text format '", name, "'; there are lines, wikitext, files, html, csv, tsv and jsonl"));
-}
-
-std::string_view name(CorpusFormat format) {
-  for (const auto& [known, value] : kFormats) {
-    if (value == format) return known;
-  }
-  return "?";
-}
 
 std::vector<std::string_view> file_endings(CorpusFormat format) {
   switch (format) {

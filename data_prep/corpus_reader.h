@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/named_values.h"
 #include "base/read_line.h"
 #include "data_prep/input_files.h"
 #include "text/utf8.h"
@@ -25,8 +26,10 @@ enum class CorpusFormat {
   kJsonl,
 };
 
-CorpusFormat corpus_format(std::string_view name);  // lines | wikitext | files | html | csv | tsv | jsonl; else ConfigError
-std::string_view name(CorpusFormat format);
+inline constexpr Named<CorpusFormat> kCorpusFormats[] = {
+    {CorpusFormat::kLines, "lines"}, {CorpusFormat::kWikitext, "wikitext"}, {CorpusFormat::kFiles, "files"},
+    {CorpusFormat::kHtml, "html"},   {CorpusFormat::kCsv, "csv"},           {CorpusFormat::kTsv, "tsv"},
+    {CorpusFormat::kJsonl, "jsonl"}};
 
 struct CorpusSource {
   std::vector<std::filesystem::path> inputs;  // files and folders

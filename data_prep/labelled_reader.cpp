@@ -8,10 +8,6 @@
 namespace ulmfit::data_prep {
 namespace {
 
-constexpr std::pair<std::string_view, LabelledFormat> kFormats[] = {{"csv", LabelledFormat::kCsv},
-                                                                    {"tsv", LabelledFormat::kTsv},
-                                                                    {"jsonl", LabelledFormat::kJsonl},
-                                                                    {"trec", LabelledFormat::kTrec}};
 constexpr std::pair<std::string_view, LabelledFormat> kEndings[] = {
     {".csv", LabelledFormat::kCsv},      {".tsv", LabelledFormat::kTsv},    {".jsonl", LabelledFormat::kJsonl},
     {".ndjson", LabelledFormat::kJsonl}, {".json", LabelledFormat::kJsonl}, {".label", LabelledFormat::kTrec},
@@ -36,20 +32,6 @@ TableFormat table_format(LabelledFormat format) {
 }
 
 }  // namespace
-
-LabelledFormat labelled_format(std::string_view name) {
-  for (const auto& [known, format] : kFormats) {
-    if (known == name) return format;
-  }
-  throw ConfigError(str("unknown format '", name, "' of labelled text; there are csv, tsv, jsonl and trec"));
-}
-
-std::string_view name(LabelledFormat format) {
-  for (const auto& [known, value] : kFormats) {
-    if (value == format) return known;
-  }
-  return "?";
-}
 
 LabelledFormat labelled_format_of(const std::filesystem::path& path) {
   const std::string ending = without_compression_ending(path).extension().string();

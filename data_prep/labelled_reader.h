@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/named_values.h"
 #include "data_prep/line_reader.h"
 #include "data_prep/table_reader.h"
 #include "text/utf8.h"
@@ -18,8 +19,10 @@ namespace ulmfit::data_prep {
 
 enum class LabelledFormat { kCsv, kTsv, kJsonl, kTrec };
 
-LabelledFormat labelled_format(std::string_view name);  // csv | tsv | jsonl | trec; else ConfigError
-std::string_view name(LabelledFormat format);
+inline constexpr Named<LabelledFormat> kLabelledFormats[] = {{LabelledFormat::kCsv, "csv"},
+                                                             {LabelledFormat::kTsv, "tsv"},
+                                                             {LabelledFormat::kJsonl, "jsonl"},
+                                                             {LabelledFormat::kTrec, "trec"}};
 
 // By the name's ending before .gz, .xz or .zst: .csv, .tsv, .jsonl, .ndjson, .json, .label, .trec. Throws DataError else.
 LabelledFormat labelled_format_of(const std::filesystem::path& path);

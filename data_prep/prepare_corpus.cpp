@@ -30,7 +30,7 @@ nlohmann::json request_of(const PrepareCorpusOptions& options) {
   nlohmann::json request = describe_text(options.text, options.vocabulary, options.vocabulary_from);
   request["inputs"] = files(options.inputs);
   request["valid_inputs"] = files(options.valid_inputs);
-  request["format"] = name(options.format);
+  request["format"] = name_in(kCorpusFormats, options.format);
   request["text_columns"] = options.text_columns;
   request["header"] = options.header ? nlohmann::json(*options.header) : nlohmann::json();
   request["valid_share"] = options.valid_inputs.empty() ? options.valid_share : 0.0;

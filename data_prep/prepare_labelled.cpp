@@ -34,7 +34,7 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
     return path.empty() ? nlohmann::json() : describe_files(list_files({path})).front();
   };
   const auto format = [&](const fs::path& path) {
-    return path.empty() ? "" : name(options.format ? *options.format : labelled_format_of(path));
+    return path.empty() ? "" : name_in(kLabelledFormats, options.format ? *options.format : labelled_format_of(path));
   };
   nlohmann::json request = describe_text(options.text, options.vocabulary, options.vocabulary_from);
   request["train"] = file(options.train);
@@ -45,7 +45,7 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   for (const fs::path& path : options.unlabelled) {
     const CorpusFormat kind = unlabelled_format(options, path);
     request["unlabelled"].push_back(
-        {{"files", describe_files(list_files({path}, file_endings(kind)))}, {"format", name(kind)}});
+        {{"files", describe_files(list_files({path}, file_endings(kind)))}, {"format", name_in(kCorpusFormats, kind)}});
   }
   request["unlabelled_text_columns"] = options.unlabelled_text_columns;
   request["text_columns"] = options.columns.text;

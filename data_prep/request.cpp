@@ -21,7 +21,8 @@ std::string fixed(double value, int digits) {
 
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
                              const std::filesystem::path& vocabulary_from) {
-  nlohmann::json described = {{"tokenizer", text::name(text.tokenizer)}, {"fastai_rules", text.fastai_rules}};
+  nlohmann::json described = {{"tokenizer", name_in(text::kTokenizerKinds, text.tokenizer)},
+                              {"fastai_rules", text.fastai_rules}};
   if (!text.sentencepiece_model.empty()) described["sentencepiece"] = fingerprint(text.sentencepiece_model);
   if (vocabulary_from.empty()) {
     described["max_words"] = vocabulary.max_words;

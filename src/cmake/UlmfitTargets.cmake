@@ -19,6 +19,29 @@ function(ulmfit_library name folder)
   target_link_libraries(ulmfit_${name} PRIVATE ulmfit_warnings)
 endfunction()
 
+# ulmfit_embed(NAME FILES...): for each text file dir/page.css a constant std::string_view kPageCss in namespace
+# ulmfit::NAME, declared in the generated header "NAME/embedded.h".
+function(ulmfit_embed name)
+  set(constants "")
+  foreach(file IN LISTS ARGN)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+    file(READ ${CMAKE_SOURCE_DIR}/${file} text)
+    get_filename_component(base ${file} NAME)
+    string(REGEX REPLACE "[._-]" ";" words ${base})
+    set(constant k)
+    foreach(word IN LISTS words)
+      string(SUBSTRING ${word} 0 1 first)
+      string(SUBSTRING ${word} 1 -1 rest)
+      string(TOUPPER ${first} first)
+      string(APPEND constant ${first}${rest})
+    endforeach()
+    string(APPEND constants "inline constexpr std::string_view ${constant} = R\"embedded(${text})embedded\";\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded/${name}/embedded.h @ONLY CONTENT
+    "#pragma once\n#include <string_view>\nnamespace ulmfit::${name} {\n${constants}}\n")
+  target_include_directories(ulmfit_${name} PRIVATE ${CMAKE_BINARY_DIR}/embedded)
+endfunction()
+
 # One precompiled header of torch's large headers, built once with the first library and reused by the others.
 function(ulmfit_torch_pch first)
   target_precompile_headers(ulmfit_${first} PRIVATE ${CMAKE_SOURCE_DIR}/src/cmake/torch_pch.h)

@@ -17,13 +17,11 @@
 namespace ulmfit::commands {
 namespace {
 
-std::optional<bool> header_of(const std::string& choice) {
-  return choice == "auto" ? std::nullopt : std::optional<bool>(choice == "yes");
-}
+constexpr Named<bool> kYesNo[] = {{true, "yes"}, {false, "no"}};
 
-void declare_header(config::OptionSet& set, std::string& choice) {
-  set.add_choice("header", choice, {"auto", "yes", "no"},
-                 "CSV, TSV: whether the first row holds column names; auto: if a column is given by name");
+void declare_header(config::OptionSet& set, std::optional<bool>& header) {
+  set.add("header", header, kYesNo,
+          "CSV, TSV: whether the first row holds column names; auto: if a column is given by name");
 }
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
@@ -51,8 +49,6 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   std::vector<std::string> inputs;
   std::vector<std::string> valid_inputs;
   std::string output;
-  std::string format = "lines";
-  std::string header = "auto";
   std::int64_t seed = 0;
   std::int64_t threads = 0;
   config::OptionSet set("prepare-corpus");
@@ -61,10 +57,10 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   set.add("valid-input", valid_inputs, "validation text; without it documents are held out");
   set.add("output", output, "folder to make");
   set.require("output");
-  set.add_choice("format", format, {"lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"},
-                 "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
+  set.add("format", options.format, data_prep::kCorpusFormats,
+          "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
   set.add("text-column", options.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
-  declare_header(set, header);
+  declare_header(set, options.header);
   stages::declare_max_line_bytes(set, options.max_line_bytes);
   set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none",
           {.min = 0, .max = 0.9});
@@ -83,8 +79,6 @@ ExitCode prepare_corpus(const Arguments& arguments) {
   options.inputs = paths(inputs);
   options.valid_inputs = paths(valid_inputs);
   options.output = output;
-  options.format = data_prep::corpus_format(format);
-  options.header = header_of(header);
   options.seed = static_cast<std::uint64_t>(seed);
   options.text = text_arguments.resolved();
   options.vocabulary = vocabulary.options;
@@ -114,9 +108,6 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   std::string test;
   std::vector<std::string> unlabelled;
   std::string output;
-  std::string format = "auto";
-  std::string unlabelled_format = "auto";
-  std::string header = "auto";
   std::int64_t seed = 0;
   std::int64_t threads = 0;
   config::OptionSet set("prepare-labelled");
@@ -127,17 +118,16 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   set.add("unlabelled", unlabelled, "more text for the language model");
   set.add("output", output, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
   set.require("output");
-  set.add_choice("format", format, {"auto", "csv", "tsv", "jsonl", "trec"}, "of the labelled files; auto: by their ending");
-  set.add_choice("unlabelled-format", unlabelled_format,
-                 {"auto", "lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"},
-                 "of the unlabelled files; auto: by their ending");
+  set.add("format", options.format, data_prep::kLabelledFormats, "of the labelled files; auto: by their ending");
+  set.add("unlabelled-format", options.unlabelled_format, data_prep::kCorpusFormats,
+          "of the unlabelled files; auto: by their ending");
   set.add("text-column", options.columns.text,
           "columns of the text, by name or number; several are joined with xxfld marks");
   set.add("unlabelled-text-column", options.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
   set.add("label-column", options.columns.label, "column of the label");
   set.add("group-column", options.columns.group,
           "column of a group (author, source ...) that is never split between training and validation");
-  declare_header(set, header);
+  declare_header(set, options.columns.header);
   stages::declare_max_line_bytes(set, options.columns.max_line_bytes);
   set.add("valid-share", options.valid_share, "share of the training texts held out for validation; 0: none",
           {.min = 0, .max = 0.9});
@@ -158,9 +148,6 @@ ExitCode prepare_labelled(const Arguments& arguments) {
   options.test = test;
   options.unlabelled = paths(unlabelled);
   options.output = output;
-  if (format != "auto") options.format = data_prep::labelled_format(format);
-  if (unlabelled_format != "auto") options.unlabelled_format = data_prep::corpus_format(unlabelled_format);
-  options.columns.header = header_of(header);
   options.seed = static_cast<std::uint64_t>(seed);
   options.threads = static_cast<int>(threads);
   options.text = text_arguments.resolved();

@@ -4,19 +4,23 @@
 #include "base/file.h"
 
 namespace ulmfit::commands {
+namespace {
+
+constexpr Named<bool> kRules[] = {{true, "fastai"}, {false, "none"}};
+
+}  // namespace
 
 void TextArguments::declare(config::OptionSet& set) {
-  set.add_choice(
-      "tokenizer", tokenizer, {"words", "whitespace", "sentencepiece"},
-      "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
-  set.add_choice("rules", rules, {"fastai", "none"}, "fastai v2's text rules (xxmaj, xxup, xxrep ...), or none");
+  set.add("tokenizer", tokenizer, text::kTokenizerKinds,
+          "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
+  set.add("rules", fastai_rules, kRules, "fastai v2's text rules (xxmaj, xxup, xxrep ...), or none");
   set.add("sentencepiece-model", sentencepiece_model, "the .model file of --tokenizer=sentencepiece");
 }
 
 text::TextOptions TextArguments::resolved() const {
   text::TextOptions options;
-  options.tokenizer = text::tokenizer_kind(tokenizer);
-  options.fastai_rules = rules == "fastai";
+  options.tokenizer = tokenizer;
+  options.fastai_rules = fastai_rules;
   const bool sentencepiece = options.tokenizer == text::TokenizerKind::kSentencePiece;
   if (sentencepiece == sentencepiece_model.empty()) {
     throw ConfigError(sentencepiece ? "--tokenizer=sentencepiece needs --sentencepiece-model=FILE"

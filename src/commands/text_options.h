@@ -11,8 +11,8 @@
 namespace ulmfit::commands {
 
 struct TextArguments {
-  std::string tokenizer = "words";
-  std::string rules = "fastai";
+  text::TokenizerKind tokenizer = text::TokenizerKind::kWords;
+  bool fastai_rules = true;
   std::string sentencepiece_model;  // path
   void declare(config::OptionSet& set);
   text::TextOptions resolved() const;  // reads the model file

@@ -1,5 +1,5 @@
-// The only user of Boost.Program_options. Its reader takes any # for a comment and drops blanks at a value's ends: values
-// in quotes are taken out before it reads, and put back after.
+// Boost.Program_options reads, but takes any # for a comment and drops blanks at the ends of a value: values in quotes are
+// taken out before and put back after.
 #include "config/ini.h"
 
 #include <boost/program_options/parsers.hpp>

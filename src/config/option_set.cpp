@@ -110,19 +110,20 @@ void OptionSet::add(const std::string& key, Length& variable, std::string help, 
   e.default_text = to_text(variable, bare);
 }
 
-void OptionSet::add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices,
-                           std::string help, OnResume resume) {
+void OptionSet::add_choice(const std::string& key, std::vector<std::string> choices, std::string help, OnResume resume,
+                           std::function<void(std::size_t)> assign, std::function<std::string()> name) {
   std::string unit;
   for (const auto& choice : choices) unit += (unit.empty() ? "" : "|") + choice;
-  add(key, variable, std::move(help), resume);
-  Entry& e = entries_.back();
-  e.unit = unit;
-  e.assign = [&variable, key, unit, choices = std::move(choices)](const auto& v) {
-    if (std::find(choices.begin(), choices.end(), v.back()) == choices.end()) {
+  Entry& e = add_entry(key, std::move(help), unit, resume);
+  e.default_text = name();
+  e.values = [name = std::move(name)] { return std::vector<std::string>{name()}; };
+  e.assign = [key, unit, choices = std::move(choices), assign = std::move(assign)](const auto& v) {
+    const auto found = std::find(choices.begin(), choices.end(), v.back());
+    if (found == choices.end()) {
       throw ConfigError(
           str("--", key, "=", v.back(), ": expected ", unit, " (did you mean ", nearest(v.back(), choices), "?)"));
     }
-    variable = v.back();
+    assign(static_cast<std::size_t>(found - choices.begin()));
   };
 }
 

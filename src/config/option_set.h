@@ -9,6 +9,7 @@
 // know, prints help, writes the resolved values as a config file that can be fed back, and compares two of those.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -19,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/named_values.h"
 #include "config/ini.h"
 #include "config/length.h"
 
@@ -57,9 +59,27 @@ class OptionSet {
   // is above 0.
   void add(const std::string& key, Length& variable, std::string help, Length::Unit bare, Limits limits = {},
            OnResume resume = OnResume::kMustMatch);
-  // One of `choices`.
-  void add_choice(const std::string& key, std::string& variable, std::vector<std::string> choices, std::string help,
-                  OnResume resume = OnResume::kMustMatch);
+  // One value of a table of names (base/named_values.h): of an enum, or of a flag with names for both of its values.
+  template <class Value, std::size_t N>
+  void add(const std::string& key, Value& variable, const Named<Value> (&names)[N], std::string help,
+           OnResume resume = OnResume::kMustMatch) {
+    const auto assign = [&variable, &names](std::size_t i) { variable = names[i].value; };
+    add_choice(key, name_list(names), std::move(help), resume, assign,
+               [&variable, &names] { return std::string(name_in(names, variable)); });
+  }
+  // One value of a table, or "auto": none.
+  template <class Value, std::size_t N>
+  void add(const std::string& key, std::optional<Value>& variable, const Named<Value> (&names)[N], std::string help,
+           OnResume resume = OnResume::kMustMatch) {
+    std::vector<std::string> choices = name_list(names);
+    choices.insert(choices.begin(), "auto");
+    const auto assign = [&variable, &names](std::size_t i) {
+      variable.reset();
+      if (i > 0) variable = names[i - 1].value;
+    };
+    add_choice(key, std::move(choices), std::move(help), resume, assign,
+               [&variable, &names] { return std::string(variable ? name_in(names, *variable) : "auto"); });
+  }
   // `--alias` means `--key`.
   void add_alias(const std::string& alias, const std::string& key);
   void require(const std::string& key);  // parse() refuses a command line without it
@@ -95,6 +115,16 @@ class OptionSet {
   std::vector<Difference> differences(const std::string& saved) const;
 
  private:
+  template <class Value, std::size_t N>
+  static std::vector<std::string> name_list(const Named<Value> (&names)[N]) {
+    std::vector<std::string> list;
+    for (const auto& entry : names) list.emplace_back(entry.name);
+    return list;
+  }
+  // `assign` gets the number of the choice, `name` gives that of the variable.
+  void add_choice(const std::string& key, std::vector<std::string> choices, std::string help, OnResume resume,
+                  std::function<void(std::size_t)> assign, std::function<std::string()> name);
+
   struct Entry {
     std::string key;
     std::string help;

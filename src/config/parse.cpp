@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "config/command_line.h"
 #include "config/ini.h"
 #include "config/option_set.h"
 
@@ -33,54 +34,23 @@ std::vector<std::pair<std::string, std::string>> flat(const std::vector<IniSecti
   return pairs;
 }
 
-// "--key=value", "--key value" and "--flag" into pairs; which keys are flags decides what may follow them.
-std::vector<std::pair<std::string, std::string>> split_arguments(const std::vector<std::string>& arguments,
-                                                                 const std::set<std::string>& flags,
-                                                                 const std::set<std::string>& lists) {
-  std::vector<std::pair<std::string, std::string>> pairs;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    if (!argument.starts_with("--")) {
-      throw ConfigError(str("unexpected argument '", argument, "': options are written --name=value or --name value"));
-    }
-    const auto equals = argument.find('=');
-    const std::string name = argument.substr(2, equals == argument.npos ? argument.npos : equals - 2);
-    if (equals != argument.npos) {
-      pairs.emplace_back(name, argument.substr(equals + 1));
-    } else if (flags.contains(name)) {
-      pairs.emplace_back(name, "true");
-    } else {
-      if (i + 1 == arguments.size() || arguments[i + 1].starts_with("--")) {
-        throw ConfigError(str("--", name, " needs a value: --", name, "=VALUE"));
-      }
-      pairs.emplace_back(name, arguments[++i]);
-      while (lists.contains(name) && i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
-        pairs.emplace_back(name, arguments[++i]);
-      }
-    }
-  }
-  return pairs;
-}
-
 }  // namespace
 
 OptionSet::Parsed OptionSet::parse(std::vector<std::string> arguments) {
   const bool only_check = std::erase(arguments, kOnlyCheckOptions) > 0;
   if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) return {.help = true};
-  std::set<std::string> flags;
+  std::vector<OptionForm> forms{{"config"}};
   std::set<std::string> lists;
-  for (const auto& e : entries_) {
-    if (e.flag) flags.insert(e.key);
-    if (e.list) lists.insert(e.key);
-  }
-  for (const auto& [alias, key] : aliases_) {
-    if (flags.contains(key)) flags.insert(alias);
-    if (lists.contains(key)) lists.insert(alias);
-  }
+  const auto add_form = [&](const std::string& name, const Entry& e) {
+    forms.push_back({name, e.flag, e.list});
+    if (e.list) lists.insert(name);
+  };
+  for (const auto& e : entries_) add_form(e.key, e);
+  for (const auto& [alias, key] : aliases_) add_form(alias, entry(key));
 
   Values values;
   std::string config_file;
-  for (const auto& [name, value] : split_arguments(arguments, flags, lists)) {
+  for (const auto& [name, value] : split_command_line(arguments, forms, [&](const std::string& name) { resolve(name); })) {
     if (name == "config") {
       config_file = value;
       continue;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/named_values.h"
 #include "optim/param_groups.h"
 
 namespace ulmfit::optim {
@@ -17,6 +18,8 @@ enum class OptimizerKind {
   kAdam,  // Loshchilov & Hutter, "Decoupled weight decay regularization", 2019 (AdamW)
   kSgd,   // without momentum; weight decay is L2, added to the gradient
 };
+
+inline constexpr Named<OptimizerKind> kOptimizerKinds[] = {{OptimizerKind::kAdam, "adam"}, {OptimizerKind::kSgd, "sgd"}};
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdam;

@@ -1,22 +1,15 @@
 #include "optim/schedule.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
-#include <utility>
+#include <string_view>
 
 #include "base/error.h"
 
 namespace ulmfit::optim {
 namespace {
-
-constexpr std::array<std::pair<ScheduleKind, std::string_view>, 3> kNames{{
-    {ScheduleKind::kSlantedTriangular, "slanted-triangular"},
-    {ScheduleKind::kOneCycle, "one-cycle"},
-    {ScheduleKind::kConstant, "constant"},
-}};
 
 // A share such as 0.29 lies a little below its decimal value, so that 100 * 0.29 must not round down to 28.
 constexpr double kRoundingGuard = 1e-9;
@@ -45,17 +38,6 @@ void require(bool holds, std::string_view name, double value, std::string_view r
 }
 
 }  // namespace
-
-ScheduleKind parse_schedule_kind(std::string_view name) {
-  for (const auto& [kind, known] : kNames) {
-    if (name == known) return kind;
-  }
-  throw ConfigError(str("no schedule is called '", name, "'; choose slanted-triangular, one-cycle or constant"));
-}
-
-std::string_view name_of(ScheduleKind kind) {
-  return std::find_if(kNames.begin(), kNames.end(), [kind](const auto& entry) { return entry.first == kind; })->second;
-}
 
 void check_options(const ScheduleOptions& o) {
   // Written so that NaN fails every one of them.

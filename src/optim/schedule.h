@@ -3,7 +3,8 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
+
+#include "base/named_values.h"
 
 namespace ulmfit::optim {
 
@@ -13,8 +14,9 @@ enum class ScheduleKind {
   kConstant,
 };
 
-ScheduleKind parse_schedule_kind(std::string_view name);  // slanted-triangular | one-cycle | constant; else ConfigError
-std::string_view name_of(ScheduleKind kind);
+inline constexpr Named<ScheduleKind> kScheduleKinds[] = {{ScheduleKind::kSlantedTriangular, "slanted-triangular"},
+                                                         {ScheduleKind::kOneCycle, "one-cycle"},
+                                                         {ScheduleKind::kConstant, "constant"}};
 
 struct ScheduleOptions {
   ScheduleKind kind = ScheduleKind::kSlantedTriangular;

@@ -12,8 +12,8 @@
 #include "perf/figures.h"
 #include "perf/scaling_model.h"
 #include "perf/training_run.h"
+#include "reports/number_format.h"
 #include "stages/compute.h"
-#include "train/number_format.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -42,7 +42,7 @@ void BenchAllReduceOptions::declare(config::OptionSet& set) {
 }
 
 ExitCode bench_allreduce(const BenchAllReduceOptions& options) {
-  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     if (comm.size() == 1) {
       throw ConfigError("bench allreduce: one rank has nobody to sum with; start it as mpirun -n 2 ulmfit bench allreduce");
     }
@@ -58,9 +58,9 @@ ExitCode bench_allreduce(const BenchAllReduceOptions& options) {
       const Spread time = spread(seconds);
       timings.push_back({bytes, time.median});
       sizes.push_back({{"bytes", bytes}, {"seconds", time.median}, {"lowest", time.lowest}, {"highest", time.highest}});
-      table.add(str(train::grouped(std::llround(bytes / 1024)), " KiB"),
-                str(train::significant(time.median * 1e3, 4), " ms (", train::significant(time.lowest * 1e3, 4), " .. ",
-                    train::significant(time.highest * 1e3, 4), ")"));
+      table.add(str(reports::grouped(std::llround(bytes / 1024)), " KiB"),
+                str(reports::significant(time.median * 1e3, 4), " ms (", reports::significant(time.lowest * 1e3, 4), " .. ",
+                    reports::significant(time.highest * 1e3, 4), ")"));
     }
     const Network network = fit_network(timings, comm.size());
     if (network.beta <= 0) {
@@ -73,10 +73,10 @@ ExitCode bench_allreduce(const BenchAllReduceOptions& options) {
       worst = std::max(worst, std::abs(all_reduce_seconds(network, comm.size(), t.bytes) / t.seconds - 1));
     }
     if (comm.rank() != 0) return ExitCode::kDone;
-    table.add("alpha", str(train::significant(network.alpha * 1e6, 4), " us a step"));
-    table.add("beta", str(train::significant(network.beta * 1e9, 4),
-                          " ns a byte = ", train::significant(1e-9 / network.beta, 4), " GB/s"));
-    table.add("farthest size from the fit", train::percent(worst));
+    table.add("alpha", str(reports::significant(network.alpha * 1e6, 4), " us a step"));
+    table.add("beta", str(reports::significant(network.beta * 1e9, 4),
+                          " ns a byte = ", reports::significant(1e-9 / network.beta, 4), " GB/s"));
+    table.add("farthest size from the fit", reports::percent(worst));
     table.print();
     const nlohmann::json line = {{"bench", "allreduce"},
                                  {"ranks", comm.size()},

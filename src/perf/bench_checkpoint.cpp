@@ -13,10 +13,10 @@
 #include "optim/optimizer.h"
 #include "perf/figures.h"
 #include "perf/training_run.h"
+#include "reports/number_format.h"
 #include "stages/compute.h"
 #include "train/checkpoint_store.h"
 #include "train/finite.h"
-#include "train/number_format.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -69,14 +69,14 @@ void BenchCheckpointOptions::declare(config::OptionSet& set) {
   set.add("folder", folder,
           "where to write (and remove) the checkpoints: the file system of your runs; default: temporary");
   declare_compute(set, run);
-  model.declare(set);
+  stages::declare(set, shape);
 }
 
 ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
-  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     if (comm.size() > 1) throw ConfigError("bench checkpoint: rank 0 alone saves; run it outside mpirun");
     at::NoGradGuard no_grad;
-    model::Shape shape = options.model.shape;
+    model::Shape shape = options.shape;
     shape.vocabulary = options.vocabulary;
     const model::AwdLstm model(shape, 1, comm.device());
     const optim::Optimizer optimizer(model.lm_groups(), {});
@@ -116,9 +116,9 @@ ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
     add_spread(line, "copy_ms", spread(copies));
     add_spread(line, "stall_over_copy", ratio);
     add_spread(line, "write_s", spread(writes));
-    Table table(str("bench checkpoint: ", train::grouped(std::llround(copy.bytes / 1e6)), " MB of state; ",
+    Table table(str("bench checkpoint: ", reports::grouped(std::llround(copy.bytes / 1e6)), " MB of state; ",
                     stages::describe_compute(comm)));
-    table.add("a step stalls, ms", str(describe(stall), "; the first save: ", train::significant(first * 1e3, 4)));
+    table.add("a step stalls, ms", str(describe(stall), "; the first save: ", reports::significant(first * 1e3, 4)));
     table.add("a warm copy of the state, ms", describe(spread(copies)));
     table.add("stall over copy",
               str(describe(ratio), holds ? "; " : "; NOT ", "within ", kAllowedMs, " ms or ", kAllowedRatio, " copies"));

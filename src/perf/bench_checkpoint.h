@@ -12,7 +12,7 @@ namespace ulmfit::perf {
 
 struct BenchCheckpointOptions {
   stages::RunOptions run;
-  stages::ModelOptions model;
+  model::Shape shape;
   std::int64_t vocabulary = 33278;
   std::int64_t streams = 64;
   std::int64_t saves = 5;

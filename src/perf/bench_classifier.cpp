@@ -8,9 +8,9 @@
 
 #include "base/machine.h"
 #include "base/stopwatch.h"
+#include "reports/number_format.h"
 #include "stages/compute.h"
 #include "train/classifier_task.h"
-#include "train/number_format.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -26,12 +26,11 @@ Classifier make_classifier(const model::Shape& shape, std::int64_t classes, std:
                            const stages::RunOptions& run) {
   Classifier made{model::AwdLstm(shape, seed, device),
                   model::PoolingHead({3 * shape.embedding, kHeadWidth, classes}, seed, device)};
-  made.encoder.set_precision(stages::use_precision(run.precision, device));
+  made.encoder.set_precision(stages::use_precision(run.compute.precision, device));
   return made;
 }
 
-model::Shape shape_of(const stages::ModelOptions& options, const Documents& documents) {
-  model::Shape shape = options.shape;
+model::Shape shape_of(model::Shape shape, const Documents& documents) {
   shape.vocabulary = documents.vocabulary();
   return shape;
 }
@@ -39,14 +38,15 @@ model::Shape shape_of(const stages::ModelOptions& options, const Documents& docu
 std::string title(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
                   const stages::RunOptions& run, const comm::Communicator& comm) {
   return str("bench ", name, ": AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
-             " words, ", documents.shards().document_count(), " documents of ", train::fixed(documents.mean_tokens(), 0),
-             " tokens, batches of ", batch_size, ", ", run.precision, "; ", stages::describe_compute(comm));
+             " words, ", documents.shards().document_count(), " documents of ", reports::fixed(documents.mean_tokens(), 0),
+             " tokens, batches of ", batch_size, ", ", name_in(stages::kArithmetics, run.compute.precision), "; ",
+             stages::describe_compute(comm));
 }
 
 nlohmann::json facts(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
                      const stages::RunOptions& run) {
   return {{"bench", name},
-          {"precision", run.precision},
+          {"precision", name_in(stages::kArithmetics, run.compute.precision)},
           {"vocab", shape.vocabulary},
           {"documents", documents.shards().document_count()},
           {"mean_tokens", documents.mean_tokens()},
@@ -59,32 +59,28 @@ nlohmann::json facts(const char* name, const model::Shape& shape, const Document
 }  // namespace
 
 void BenchClassifierOptions::declare(config::OptionSet& set) {
-  dropout.rates = {0.4, 0.3, 0.4, 0.05, 0.5};  // train-classifier's
-  dropout.multiplier = 0.5;
   blocks.warmup = 1;
   documents.declare(set);
   set.add("batch-size", batch_size, "documents of the global batch", {.min = 2, .max = 1 << 24});
   blocks.declare(set, /*of_epochs=*/true);
   declare_compute(set, run);
-  model.declare(set);
+  stages::declare(set, shape);
   dropout.declare(set);
-  bpt3c.declare(set);
+  stages::declare(set, bpt3c);
 }
 
 ExitCode bench_classifier(const BenchClassifierOptions& options) {
-  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     const auto seed = static_cast<std::uint64_t>(options.run.seed);
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
     const Documents documents(options.documents, seed);
-    const model::Shape shape = shape_of(options.model, documents);
+    const model::Shape shape = shape_of(options.shape, documents);
     Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
-    train::ClassifierTaskOptions task_options;
+    train::ClassifierTaskOptions task_options = stages::classifier_task();
     task_options.batches.batch_size = options.batch_size;
     task_options.batches.seed = seed;
     task_options.dropout = options.dropout.resolved();
-    task_options.bpt3c = options.bpt3c.resolved();
-    task_options.ar = 2;  // train-classifier's
-    task_options.tar = 1;
+    task_options.bpt3c = options.bpt3c;
     task_options.seed = seed;
     train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards,
                                comm);
@@ -110,16 +106,16 @@ void BenchPredictOptions::declare(config::OptionSet& set) {
   set.add("batch-size", batch_size, "documents of a batch", {.min = 1, .max = 1 << 24});
   set.add("blocks", blocks, "passes over the documents that count, after one that does not", {.min = 1, .max = 1e6});
   declare_compute(set, run);
-  model.declare(set);
-  bpt3c.declare(set);
+  stages::declare(set, shape);
+  stages::declare(set, bpt3c);
 }
 
 ExitCode bench_predict(const BenchPredictOptions& options) {
-  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     const auto seed = static_cast<std::uint64_t>(options.run.seed);
     const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
     const Documents documents(options.documents, seed);
-    const model::Shape shape = shape_of(options.model, documents);
+    const model::Shape shape = shape_of(options.shape, documents);
     Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
     data::DocumentBatchOptions batches;
     batches.batch_size = options.batch_size;
@@ -128,8 +124,8 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
     for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
       comm.barrier();
       const Stopwatch watch;
-      train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches,
-                                   options.bpt3c.resolved(), shards, comm);
+      train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, options.bpt3c, shards,
+                                   comm);
       if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
     }
     peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));
@@ -147,8 +143,8 @@ ExitCode bench_predict(const BenchPredictOptions& options) {
     if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
     Table table(title("predict", shape, documents, options.batch_size, options.run, comm));
     table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
-    table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / peak),
-                                          " of the ", train::significant(peak / 1e9, 4), " of large products"));
+    table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / peak),
+                                          " of the ", reports::significant(peak / 1e9, 4), " of large products"));
     add_memory(peak_memory(comm.device()), line, table);
     table.print();
     std::cout << line.dump() << std::endl;

@@ -14,9 +14,9 @@ namespace ulmfit::perf {
 
 struct BenchClassifierOptions {
   stages::RunOptions run;
-  stages::ModelOptions model;
-  stages::DropoutOptions dropout;
-  stages::Bpt3cDeclaration bpt3c;
+  model::Shape shape;
+  stages::DropoutOptions dropout = stages::classifier_dropout();
+  model::Bpt3cOptions bpt3c;
   DocumentOptions documents;
   BlockOptions blocks;
   std::int64_t batch_size = 32;
@@ -26,8 +26,8 @@ ExitCode bench_classifier(const BenchClassifierOptions& options);
 
 struct BenchPredictOptions {
   stages::RunOptions run;
-  stages::ModelOptions model;
-  stages::Bpt3cDeclaration bpt3c;
+  model::Shape shape;
+  model::Bpt3cOptions bpt3c;
   DocumentOptions documents;
   std::int64_t blocks = 5;
   std::int64_t batch_size = 256;

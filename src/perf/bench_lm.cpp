@@ -12,9 +12,9 @@
 #include "data/corpus_folder.h"
 #include "perf/plain_lm.h"
 #include "perf/synthetic_corpus.h"
+#include "reports/number_format.h"
 #include "stages/compute.h"
 #include "train/lm_task.h"
-#include "train/number_format.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -33,11 +33,11 @@ Tokens open_tokens(const BenchLmOptions& options) {
   Tokens tokens;
   if (options.corpus.empty()) {
     // Of long runs the epochs repeat.
-    const std::int64_t batch = options.streams.streams.streams * options.streams.streams.bptt;
+    const std::int64_t batch = options.task.streams.streams * options.task.streams.bptt;
     const std::int64_t needed = std::min((options.blocks.steps() + 1) * batch, std::max(kMostTokens, 2 * batch));
     tokens.vocabulary = options.vocabulary;
-    tokens.made = std::make_unique<SyntheticCorpus>(options.vocabulary, needed / 1000 + options.streams.streams.streams,
-                                                    1000, 0, static_cast<std::uint64_t>(options.run.seed));
+    tokens.made = std::make_unique<SyntheticCorpus>(options.vocabulary, needed / 1000 + options.task.streams.streams, 1000,
+                                                    0, static_cast<std::uint64_t>(options.run.seed));
     tokens.shards = std::make_unique<data::ShardSet>(tokens.made->folder(), "train");
     if (options.plain) tokens.plain_shards = std::make_unique<data::ShardSet>(tokens.made->folder(), "train");
     return tokens;
@@ -62,7 +62,7 @@ class PlainRun {
            const data::LmStreamOptions& streams)
       : streams_(shards, streams),
         windows_(static_cast<std::int64_t>(streams_.windows(0).size())),
-        model_(start, options.dropout.resolved(), bench_optim(), options.streams.ar, options.streams.tar, streams.streams,
+        model_(start, options.dropout.resolved(), bench_optim(), options.task.ar, options.task.tar, streams.streams,
                static_cast<std::uint64_t>(options.run.seed)),
         count_(streams.streams),
         device_(start.device()) {}
@@ -103,49 +103,47 @@ void describe_plain(const PlainRun& plain, const TrainingFigures& ours, nlohmann
   add_spread(line, "over_plain", ratio);
   line["plain_loss"] = plain.losses.back();
   table.add("plain loop, tokens/s", describe(spread(rates)));
-  table.add("plain loop, loss of the last block", train::fixed(plain.losses.back(), 4));
+  table.add("plain loop, loss of the last block", reports::fixed(plain.losses.back(), 4));
   table.add("over the plain loop", describe(ratio));
 }
 
 }  // namespace
 
 void BenchLmOptions::declare(config::OptionSet& set) {
-  streams.streams.variable_bptt = false;
+  task.streams.variable_bptt = false;
   set.add("corpus", corpus, "prepared text to train on; without it made-up tokens of --vocab words");
   set.add("vocab", vocabulary, "words of the made-up tokens", {.min = 16, .max = 1e8});
-  set.add("streams", streams.streams.streams, "streams of the global batch", {.min = 1, .max = 1 << 24});
-  set.add("bptt", streams.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
+  set.add("streams", task.streams.streams, "streams of the global batch", {.min = 1, .max = 1 << 24});
+  set.add("bptt", task.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
   set.add("plain", plain, "alternate with a plain torch loop of the same model, dropouts and optimizer (one rank)");
-  set.add("reproducible", run.reproducible, "measure the reproducible mode");
+  set.add("reproducible", run.compute.reproducible, "measure the reproducible mode");
   blocks.declare(set, /*of_epochs=*/false);
   declare_compute(set, run);
-  model.declare(set);
+  stages::declare(set, shape);
   dropout.declare(set);
 }
 
 ExitCode bench_lm(const BenchLmOptions& options) {
-  return stages::on_ranks(options.run, [&](comm::Communicator& comm) {
+  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     if (options.plain && comm.size() > 1) {
       throw ConfigError(
           str("bench lm --plain: the plain loop knows one rank, not ", comm.size(), "; run it outside mpirun"));
     }
     const data::LmStreamOptions streams = [&] {
-      data::LmStreamOptions s = options.streams.streams;
+      data::LmStreamOptions s = options.task.streams;
       s.seed = static_cast<std::uint64_t>(options.run.seed);
       return s;
     }();
     const train::ShardPlan shards = stages::shard_plan(options.run, streams.streams, /*exact=*/true, comm);
     const Tokens tokens = open_tokens(options);
-    model::Shape shape = options.model.shape;
+    model::Shape shape = options.shape;
     shape.vocabulary = tokens.vocabulary;
     model::AwdLstm model(shape, streams.seed, comm.device());
-    const model::Precision precision = stages::use_precision(options.run.precision, comm.device());
+    const model::Precision precision = stages::use_precision(options.run.compute.precision, comm.device());
     model.set_precision(precision);
-    train::LmTaskOptions task_options;
+    train::LmTaskOptions task_options = options.task;
     task_options.streams = streams;
     task_options.dropout = options.dropout.resolved();
-    task_options.ar = options.streams.ar;
-    task_options.tar = options.streams.tar;
     task_options.seed = streams.seed;
     train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
     std::unique_ptr<PlainRun> plain;
@@ -165,11 +163,11 @@ ExitCode bench_lm(const BenchLmOptions& options) {
                            {"hidden", shape.hidden},
                            {"layers", shape.layers},
                            {"parameters", shape.encoder_parameters() + shape.vocabulary},
-                           {"precision", options.run.precision},
-                           {"reproducible", options.run.reproducible}};
+                           {"precision", name_in(stages::kArithmetics, options.run.compute.precision)},
+                           {"reproducible", options.run.compute.reproducible}};
     Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
-                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ", options.run.precision, "; ",
-                    stages::describe_compute(comm)));
+                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ",
+                    name_in(stages::kArithmetics, options.run.compute.precision), "; ", stages::describe_compute(comm)));
     describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
     if (plain) describe_plain(*plain, figures, line, table);
     table.print();

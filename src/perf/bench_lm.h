@@ -13,9 +13,9 @@ namespace ulmfit::perf {
 
 struct BenchLmOptions {
   stages::RunOptions run;
-  stages::ModelOptions model;
+  model::Shape shape;
   stages::DropoutOptions dropout;
-  stages::StreamOptions streams;
+  train::LmTaskOptions task;  // its dropout and seed come from the others
   BlockOptions blocks;
   std::int64_t vocabulary = 33278;
   std::string corpus;  // "": made-up tokens

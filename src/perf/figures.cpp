@@ -12,7 +12,7 @@
 #include "base/stopwatch.h"
 #include "model/block_kernels.h"
 #include "model/head_products.h"
-#include "train/number_format.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::perf {
 
@@ -51,7 +51,7 @@ void forget_peak(at::Device device) {
 void add_memory(const PeakMemory& memory, nlohmann::json& line, Table& table) {
   const auto add = [&](const char* key, const char* name, std::uint64_t bytes) {
     line[key] = static_cast<double>(bytes) / 1e6;
-    table.add(name, ulmfit::str(train::grouped(static_cast<std::int64_t>(bytes / 1000000)), " MB"));
+    table.add(name, ulmfit::str(reports::grouped(static_cast<std::int64_t>(bytes / 1000000)), " MB"));
   };
   add("peak_memory_mb", memory.gpu ? "peak memory of the host" : "peak memory", memory.host);
   if (memory.gpu) add("gpu_peak_memory_mb", "peak memory of the GPU", *memory.gpu);
@@ -98,10 +98,12 @@ double lm_training_flop(const model::Shape& shape) {
 
 std::string describe(const Spread& value) {
   const auto number = [](double v) {
-    return std::abs(v) >= 1000 ? train::grouped(std::llround(v)) : train::significant(v, 4);
+    return std::abs(v) >= 1000 ? reports::grouped(std::llround(v)) : reports::significant(v, 4);
   };
   return ulmfit::str(number(value.median), " (", number(value.lowest), " .. ", number(value.highest), ")");
 }
+
+void Table::add(std::string name, std::string value) { rows_.emplace_back(std::move(name), std::move(value)); }
 
 void Table::print() const {
   std::size_t width = 0;

@@ -57,7 +57,7 @@ std::string describe(const Spread& value);  // "1,234 (1,198 .. 1,250)"
 class Table {
  public:
   explicit Table(std::string title) : title_(std::move(title)) {}
-  void add(std::string name, std::string value) { rows_.emplace_back(std::move(name), std::move(value)); }
+  void add(std::string name, std::string value);
   void print() const;
 
  private:

@@ -94,10 +94,10 @@ PlainLm::PlainLm(const model::AwdLstm& start, const model::DropoutRates& rates, 
     next += 4;
   }
   impl_->bias = *next;
-  impl_->optimizer = std::make_unique<torch::optim::AdamW>(impl_->parameters, torch::optim::AdamWOptions(optim.lr)
-                                                                                  .betas({optim.beta1, optim.beta2})
-                                                                                  .eps(optim.eps)
-                                                                                  .weight_decay(optim.weight_decay));
+  const optim::OptimizerOptions& adam = optim.optimizer;
+  impl_->optimizer = std::make_unique<torch::optim::AdamW>(
+      impl_->parameters,
+      torch::optim::AdamWOptions(optim.lr).betas({adam.beta1, adam.beta2}).eps(adam.eps).weight_decay(adam.weight_decay));
 }
 
 PlainLm::~PlainLm() = default;

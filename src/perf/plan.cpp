@@ -13,7 +13,7 @@
 #include "base/machine.h"
 #include "perf/figures.h"
 #include "perf/scaling_model.h"
-#include "train/number_format.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -73,7 +73,7 @@ struct Inputs {
 
 // Speed, and with a file the shape that it was measured at.
 void read_speed(const PlanOptions& options, Inputs& in) {
-  in.shape = options.model.shape;
+  in.shape = options.shape;
   in.shape.vocabulary = options.vocabulary;
   in.tokens_per_s = options.tokens_per_s;
   in.streams = options.streams;
@@ -149,11 +149,11 @@ std::string cell(const std::string& text, std::size_t width) {
 
 std::string row_text(const nlohmann::json& row) {
   const auto value = [&](const char* name) { return row.at(name).get<double>(); };
-  const auto whole = [&](const char* name) { return train::grouped(std::llround(value(name))); };
-  return cell(whole("batch_tokens"), 11) + cell(whole("steps"), 11) + cell(train::significant(value("step_ms"), 3), 9) +
-         cell(train::significant(value("all_reduce_ms"), 3), 11) + cell(train::percent(value("efficiency")), 11) +
-         cell(whole("tokens_per_s"), 12) + cell(train::significant(value("hours"), 3), 9) +
-         cell(train::significant(value("quality_speedup"), 3), 11) + cell(whole("rank_mb"), 9) +
+  const auto whole = [&](const char* name) { return reports::grouped(std::llround(value(name))); };
+  return cell(whole("batch_tokens"), 11) + cell(whole("steps"), 11) + cell(reports::significant(value("step_ms"), 3), 9) +
+         cell(reports::significant(value("all_reduce_ms"), 3), 11) + cell(reports::percent(value("efficiency")), 11) +
+         cell(whole("tokens_per_s"), 12) + cell(reports::significant(value("hours"), 3), 9) +
+         cell(reports::significant(value("quality_speedup"), 3), 11) + cell(whole("rank_mb"), 9) +
          cell(whole("rank_mb_sharded_optimizer"), 9);
 }
 
@@ -170,15 +170,15 @@ std::int64_t last_worthwhile(const nlohmann::json& rows) {
 void warn_of_memory(double rank_mb) {
   const double available = static_cast<double>(std::min(available_memory_bytes(), available_address_space_bytes())) / 1e6;
   if (rank_mb <= available) return;
-  log::warn("plan", str("a rank needs at least ", train::grouped(std::llround(rank_mb)), " MB, and on this machine ",
-                        train::grouped(std::llround(available)), " MB are free"));
+  log::warn("plan", str("a rank needs at least ", reports::grouped(std::llround(rank_mb)), " MB, and on this machine ",
+                        reports::grouped(std::llround(available)), " MB are free"));
 }
 
 // `most`: ranks of the last row.
 void print_notes(const PlanOptions& options, const Inputs& in, std::int64_t worthwhile, std::int64_t most) {
   std::cerr << "  Memory is a lower bound: weights, gradients, moments, and what backward keeps of a window.\n";
   std::cerr << "  Steps to the same quality grow with the batch as 1 + "
-            << train::grouped(std::llround(options.critical_batch))
+            << reports::grouped(std::llround(options.critical_batch))
             << " / tokens says (--critical-batch, an assumption: it differs by data set);\n  ";
   if (worthwhile < most) {
     std::cerr << "beyond " << worthwhile << " ranks doubling them shortens the run by less than " << kWorthwhile
@@ -188,7 +188,7 @@ void print_notes(const PlanOptions& options, const Inputs& in, std::int64_t wort
   }
   std::cerr << "  Sharding the optimizer's state over N ranks would save the moments but for one N-th (last column)";
   if (in.optimizer_share) {
-    std::cerr << " and at most " << train::percent(*in.optimizer_share) << " of a step; the bytes sent stay the same";
+    std::cerr << " and at most " << reports::percent(*in.optimizer_share) << " of a step; the bytes sent stay the same";
   }
   std::cerr << ".\n" << std::flush;
 }
@@ -220,16 +220,16 @@ void PlanOptions::declare(config::OptionSet& set) {
   set.add("critical-batch", critical_batch,
           "tokens of a batch at which twice as many steps are needed as it would take with endless batches",
           {.min = 1, .max = 1e15});
-  model.declare(set);
+  stages::declare(set, shape);
 }
 
 ExitCode plan(const PlanOptions& options) {
   const Inputs in = inputs_of(options);
   nlohmann::json rows = nlohmann::json::array();
   Table table(str("plan: AWD-LSTM ", in.shape.embedding, "/", in.shape.hidden, " x ", in.shape.layers, ", ",
-                  in.shape.vocabulary, " words, ", train::grouped(std::llround(in.training.batch_tokens)),
-                  " tokens a step and rank at ", train::grouped(std::llround(in.tokens_per_s)), " tokens/s, ",
-                  train::significant(in.training.gradient_bytes / 1e6, 4), " MB of gradients"));
+                  in.shape.vocabulary, " words, ", reports::grouped(std::llround(in.training.batch_tokens)),
+                  " tokens a step and rank at ", reports::grouped(std::llround(in.tokens_per_s)), " tokens/s, ",
+                  reports::significant(in.training.gradient_bytes / 1e6, 4), " MB of gradients"));
   table.add("ranks", cell("batch", 11) + cell("steps", 11) + cell("step ms", 9) + cell("sum ms", 11) +
                          cell("efficiency", 11) + cell("tokens/s", 12) + cell("hours", 9) + cell("quality x", 11) +
                          cell("MB", 9) + cell("sharded", 9));

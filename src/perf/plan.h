@@ -11,7 +11,7 @@
 namespace ulmfit::perf {
 
 struct PlanOptions {
-  stages::ModelOptions model;
+  model::Shape shape;
   std::int64_t vocabulary = 33278;
   std::int64_t streams = 64;  // of one rank
   std::int64_t bptt = 70;

@@ -9,7 +9,7 @@
 #include "base/machine.h"
 #include "base/stopwatch.h"
 #include "comm/grad_reducer.h"
-#include "train/number_format.h"
+#include "reports/number_format.h"
 #include "train/trainer.h"
 
 namespace ulmfit::perf {
@@ -25,7 +25,7 @@ class BlockObserver : public train::Observer {
 
   void watch_items(const train::Trainer& trainer) { trainer_ = &trainer; }
 
-  void on_step_report(const train::StepReport& report) override {
+  void on_step_report(const reports::StepReport& report) override {
     seconds_ += watch_.seconds();
     loss_ += report.loss;
     if (report.step == block_end_) end_block(report.step);
@@ -35,7 +35,7 @@ class BlockObserver : public train::Observer {
     }
     watch_ = Stopwatch();
   }
-  void on_evaluation(const train::EvaluationReport&) override {}
+  void on_evaluation(const reports::EvaluationReport&) override {}
   nlohmann::json state() override { return nullptr; }
 
   TrainingFigures finish() { return std::move(figures_); }
@@ -88,17 +88,14 @@ void BlockOptions::declare(config::OptionSet& set, bool of_epochs) {
 }
 
 void declare_compute(config::OptionSet& set, stages::RunOptions& run) {
-  set.add("train.threads", run.threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
-          {.min = 0, .max = 4096});
-  stages::declare_precision(set, run.precision);
-  set.add_choice("device", run.device, {"auto", "cpu", "cuda"}, "where to compute");
+  run.compute.declare(set);
   set.add("train.seed", run.seed, "of weights, made-up data, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");
 }
 
 stages::OptimOptions bench_optim() {
   stages::OptimOptions optim;
-  optim.schedule = "constant";
+  optim.schedule.kind = optim::ScheduleKind::kConstant;
   return optim;
 }
 
@@ -108,9 +105,9 @@ TrainingFigures measure_training(train::Task& task, const stages::RunOptions& ru
   stages::OptimOptions optim = bench_optim();
   optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
   const train::TrainingPlan plan(optim.plan(task), task);
-  optim::Optimizer optimizer(task.groups(), optim.optimizer());
+  optim::Optimizer optimizer(task.groups(), optim.optimizer);
   comm::GradReducer reducer(comm, task.reduced_parameters());
-  if (run.reproducible) reducer.use_fixed_tree(static_cast<int>(shards.total));
+  if (run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(shards.total));
   train::TrainerOptions trainer_options;
   trainer_options.clip = optim.clip;
   trainer_options.log_every = 1;
@@ -138,9 +135,9 @@ void describe_training(const TrainingFigures& figures, const std::string& rate_n
   line["cpu"] = cpu_model();
   if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
   table.add(rate_name, str(describe(rate), ", ", figures.rates.size(), " blocks"));
-  table.add("loss of the last block", train::fixed(figures.losses.back(), 4));
-  table.add("model GFLOP/s a rank", str(train::significant(flops / 1e9, 4), ", ", train::percent(flops / product_peak),
-                                        " of the ", train::significant(product_peak / 1e9, 4), " of large products"));
+  table.add("loss of the last block", reports::fixed(figures.losses.back(), 4));
+  table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / product_peak),
+                                        " of the ", reports::significant(product_peak / 1e9, 4), " of large products"));
   if (figures.peak_memory) {
     add_memory(*figures.peak_memory, line, table);
   } else {
@@ -149,14 +146,14 @@ void describe_training(const TrainingFigures& figures, const std::string& rate_n
   if (!figures.profile) return;
   const ProfileFigures& profile = *figures.profile;
   line["outside_kernels"] = profile.outside_kernels;
-  table.add("outside products, LSTM, softmax", train::percent(profile.outside_kernels));
+  table.add("outside products, LSTM, softmax", reports::percent(profile.outside_kernels));
   for (const auto& [name, seconds] : largest(profile.by_phase, profile.by_phase.size())) {
     line["phases"][name] = seconds / profile.seconds;
-    table.add("  phase: " + name, train::percent(seconds / profile.seconds));
+    table.add("  phase: " + name, reports::percent(seconds / profile.seconds));
   }
   for (const auto& [name, seconds] : largest(profile.by_operator, kOperatorsShown)) {
     line["operators"][name] = seconds / profile.seconds;
-    table.add("  operator: " + name, train::percent(seconds / profile.seconds));
+    table.add("  operator: " + name, reports::percent(seconds / profile.seconds));
   }
 }
 

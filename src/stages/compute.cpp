@@ -16,23 +16,23 @@
 namespace ulmfit::stages {
 namespace {
 
-at::DeviceType device_of(const std::string& name) {
+at::DeviceType device_of(const std::optional<at::DeviceType>& wanted) {
   const bool available = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
-  if (name == "cuda" && !available) {
+  if (wanted == at::kCUDA && !available) {
     throw ConfigError(
         "--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
   }
-  return name == "cuda" || (name == "auto" && available) ? at::kCUDA : at::kCPU;
+  return wanted.value_or(available ? at::kCUDA : at::kCPU);
 }
 
 }  // namespace
 
-model::Precision use_precision(const std::string& name, at::Device device) {
-  const bool tf32 = name == "tf32";
+model::Precision use_precision(Arithmetic wanted, at::Device device) {
+  const bool tf32 = wanted == Arithmetic::kTf32;
   if (tf32 && device.is_cpu()) throw ConfigError("--precision=tf32: CPUs have no TF32; use fp32 or bf16");
   at::globalContext().setAllowTF32CuDNN(tf32);
   at::globalContext().setAllowTF32CuBLAS(tf32);
-  if (name != "bf16") return model::Precision::kFloat32;
+  if (wanted != Arithmetic::kBf16) return model::Precision::kFloat32;
   if (device.is_cpu() && !cpu_has("avx512_bf16") && !cpu_has("amx_bf16")) {
     throw ConfigError(str("--precision=bf16: ", cpu_model(),
                           " has no bfloat16 instructions (avx512_bf16, amx_bf16) and would ",
@@ -56,7 +56,7 @@ void reproducible_kernels(bool wanted, at::DeviceType device) {
   at::globalContext().setDeterministicAlgorithms(wanted, /*warn_only=*/false);
 }
 
-ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
+ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {
   const at::DeviceType device = device_of(options.device);
   if (options.reproducible && options.threads > 1) {
     throw ConfigError(
@@ -82,7 +82,7 @@ ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::
 
 train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm) {
   const std::int64_t ranks = comm.size();
-  if (options.reproducible) {
+  if (options.compute.reproducible) {
     if (!comm::is_power_of_two(ranks) || ranks > kReproducibleShards) {
       throw ConfigError(str("--reproducible runs on 1, 2, 4 or 8 ranks, not on ", ranks));
     }

@@ -16,11 +16,11 @@ namespace ulmfit::stages {
 inline constexpr std::int64_t kReproducibleShards = 8;
 
 // Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
-ExitCode on_ranks(const RunOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
+ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
 
 // What --precision means on this device, and whether GPUs may compute float32 products in TF32 from now on (only with
 // tf32). ConfigError where the hardware does not have it: nothing is emulated.
-model::Precision use_precision(const std::string& name, at::Device device);
+model::Precision use_precision(Arithmetic wanted, at::Device device);
 // Whether only kernels run that give the same bits each time on one machine; an operator that has none on this device then
 // throws with its name. On GPUs it must be called before their first use, whatever it is told: cuBLAS reads its setting,
 // CUBLAS_WORKSPACE_CONFIG, once. ConfigError if the user has set that to what cuBLAS is not deterministic with.

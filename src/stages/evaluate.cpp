@@ -10,12 +10,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "data/corpus_folder.h"
-#include "data_prep/baselines.h"
+#include "reports/baselines.h"
+#include "reports/classification_metrics.h"
+#include "reports/html_report.h"
 #include "stages/compute.h"
 #include "stages/stage_folder.h"
-#include "train/classification_metrics.h"
 #include "train/classifier_task.h"
-#include "train/html_report.h"
 #include "train/lm_task.h"
 
 namespace ulmfit::stages {
@@ -60,7 +60,7 @@ json evaluate_language_models(const std::vector<Stage>& models, const data::Shar
   return results;
 }
 
-void print_table(const train::Classification& c, const train::ClassificationFigures& figures) {
+void print_table(const reports::Classification& c, const reports::ClassificationFigures& figures) {
   std::ostringstream out;
   char row[160];
   std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
@@ -92,8 +92,8 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
   json results = json::array();
-  for (const auto& b : {data_prep::majority_baseline(train, test), data_prep::naive_bayes_baseline(train, valid, test)}) {
-    const train::Interval interval = train::wilson_interval(b.correct, b.total);
+  for (const auto& b : {reports::majority_baseline(train, test), reports::naive_bayes_baseline(train, valid, test)}) {
+    const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
     results.push_back(
         {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
     log::info("evaluate", str("baseline ", b.name, ": error ", 100 * b.error, " %"));
@@ -115,8 +115,8 @@ json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shar
     probabilities = probabilities.defined() ? probabilities + p : p;
   }
   probabilities = probabilities / static_cast<double>(models.size());
-  const train::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
-  const train::ClassificationFigures figures = train::classification_figures(c.confusion);
+  const reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
+  const reports::ClassificationFigures figures = reports::classification_figures(c.confusion);
   json result = {{"models", options.models},
                  {"split", options.split},
                  {"texts", figures.texts},
@@ -133,7 +133,7 @@ json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shar
     make_directories(options.report);
     std::string config;
     for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
-    train::write_html_report(
+    reports::write_html_report(
         options.report,
         {"evaluate: " + options.data, "evaluate", {{"data", options.data}, {"split", options.split}}, c, config});
     log::info("evaluate", str("report: ", (fs::path(options.report) / "report.html").string()));
@@ -151,22 +151,16 @@ void EvaluateOptions::declare(config::OptionSet& set) {
   set.add("split", split, "which split: train, valid or test");
   set.add("train.batch-size", batch_size, "streams or texts at once", {.min = 1, .max = 1 << 20});
   set.add_alias("batch-size", "train.batch-size");
-  set.add("train.threads", threads, "CPU threads a rank; 0: cores / ranks", {.min = 0, .max = 4096});
-  set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
-  declare_precision(set, precision);
+  compute.declare(set);
   set.add("report", report, "also write report.html with confusion matrix and per-class table into this folder");
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
 
 ExitCode evaluate(const EvaluateOptions& options) {
-  RunOptions run;
-  run.device = options.device;
-  run.threads = options.threads;
-  run.precision = options.precision;
-  return on_ranks(run, [&](comm::Communicator& comm) {
+  return on_ranks(options.compute, [&](comm::Communicator& comm) {
     const data::CorpusInfo corpus = data::open_corpus(options.data);
     std::vector<Stage> models = read_models(options.models, comm.device());
-    for (const auto& model : models) model.encoder->set_precision(use_precision(run.precision, comm.device()));
+    for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
     const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
     for (const auto& model : models) {
       if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {

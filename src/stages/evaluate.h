@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/read_line.h"
 #include "config/option_set.h"
+#include "stages/options.h"
 
 namespace ulmfit::stages {
 
@@ -17,9 +18,7 @@ struct EvaluateOptions {
   std::vector<std::string> models;
   std::string data;
   std::string split = "test";
-  std::string device = "auto";
-  std::int64_t threads = 0;
-  std::string precision = "fp32";
+  ComputeOptions compute;
   std::int64_t batch_size = 64;
   std::string report;  // folder for report.html
   bool baselines = false;
@@ -31,14 +30,12 @@ ExitCode evaluate(const EvaluateOptions& options);
 
 struct PredictOptions {
   std::vector<std::string> models;
-  std::string input_format = "lines";
+  bool json_lines = false;  // one JSON object a line; else one text
   std::int64_t max_line_bytes = kMaxLineBytes;
   std::vector<std::string> text_fields;  // none: "text", or the columns that the model was trained on
   std::int64_t top = 0;                  // 0: all classes
   std::int64_t batch_size = 256;
-  std::string device = "auto";
-  std::int64_t threads = 0;
-  std::string precision = "fp32";
+  ComputeOptions compute;
   void declare(config::OptionSet& set);
 };
 

@@ -16,13 +16,20 @@ using Unit = config::Length::Unit;
 
 namespace {
 constexpr double kAlmostOne = 0.999;
-}
+constexpr Named<bool> kSpans[] = {{false, "phase"}, {true, "stage"}};        // of OptimOptions::one_schedule
+constexpr Named<bool> kSelections[] = {{false, "last"}, {true, "best"}};     // of OptimOptions::select_best
+constexpr Named<bool> kDetachments[] = {{true, "window"}, {false, "none"}};  // of Bpt3cOptions::detach
+constexpr Named<bool> kPools[] = {{true, "all"}, {false, "length"}};         // of Bpt3cOptions::pool_all
+}  // namespace
 
-void declare_precision(config::OptionSet& set, std::string& precision) {
-  set.add_choice(
-      "precision", precision, {"fp32", "tf32", "bf16"},
-      "what LSTM and softmax head compute in; bf16: on CPUs and GPUs that have it, weights, moments and losses in "
-      "float32 all the same; tf32: on GPUs");
+void ComputeOptions::declare(config::OptionSet& set) {
+  set.add("device", device, kDeviceTypes, "where to compute; auto takes a GPU if this build and machine have one",
+          OnResume::kMayChange);
+  set.add("precision", precision, kArithmetics,
+          "what LSTM and softmax head compute in; bf16: on CPUs and GPUs that have it, weights, moments and losses in "
+          "float32 all the same; tf32: on GPUs");
+  set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
+          {.min = 0, .max = 4096}, OnResume::kMayChange);
 }
 
 void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes) {
@@ -34,12 +41,8 @@ void RunOptions::declare(config::OptionSet& set) {
   set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage",
           OnResume::kMayChange);
   set.require("output");
-  set.add_choice("device", device, {"auto", "cpu", "cuda"},
-                 "where to compute; auto takes a GPU if this build and machine have one", OnResume::kMayChange);
-  declare_precision(set, precision);
-  set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
-          {.min = 0, .max = 4096}, OnResume::kMayChange);
-  set.add("reproducible", reproducible,
+  compute.declare(set);
+  set.add("reproducible", compute.reproducible,
           "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 fixed shards summed in one fixed tree "
           "(slower)");
   set.add("dry-run", dry_run, "print the plan and stop", OnResume::kAction);
@@ -55,7 +58,7 @@ void RunOptions::declare(config::OptionSet& set) {
           "most streams (or documents) a rank computes at once; more are split into passes whose gradients add up; 0: all "
           "at once",
           {.min = 0}, OnResume::kMayChange);
-  set.add("comm.deadline", deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
+  set.add("comm.deadline", compute.deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
           OnResume::kMayChange);
   set.add(
       "checkpoint.every", checkpoint_every,
@@ -68,7 +71,7 @@ void RunOptions::declare(config::OptionSet& set) {
   set.add("log.every", log_every, "steps (or 10kt, 0.5e) between reports", Unit::kSteps, {.min = 1}, OnResume::kMayChange);
 }
 
-void ModelOptions::declare(config::OptionSet& set) {
+void declare(config::OptionSet& set, model::Shape& shape) {
   set.add("model.embedding", shape.embedding, "width of the embedding, and of the last layer", {.min = 1, .max = 65536});
   set.add("model.hidden", shape.hidden, "width of the other LSTM layers (paper 1150, fastai 1152)",
           {.min = 1, .max = 65536});
@@ -84,6 +87,17 @@ void DropoutOptions::declare(config::OptionSet& set) {
   set.add("dropout.embedding", rates.embedding, "share of word types dropped", share);
   set.add("dropout.weight", rates.weight, "share of recurrent weights dropped (DropConnect)", share);
   set.add("drop-mult", multiplier, "times all five", {.min = 0, .max = 10});
+}
+
+DropoutOptions classifier_dropout() {
+  return {.rates = {.output = 0.4, .hidden = 0.3, .input = 0.4, .embedding = 0.05, .weight = 0.5}, .multiplier = 0.5};
+}
+
+train::ClassifierTaskOptions classifier_task() {
+  train::ClassifierTaskOptions task;
+  task.ar = 2;
+  task.tar = 1;
+  return task;
 }
 
 model::DropoutRates DropoutOptions::resolved() const {
@@ -116,29 +130,44 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("optim.unfreeze", unfreeze,
           "which groups train when: full, last, paper (one more each epoch), released (head, two, all), or epochs by "
           "phase: 1,1,1,3");
-  set.add_choice("optim.kind", kind, {"adam", "sgd"}, "Adam with decoupled weight decay, or plain SGD");
-  set.add("optim.beta1", beta1, "Adam's momentum where the schedule does not cycle it", {.min = 0, .max = kAlmostOne});
-  set.add("optim.beta2", beta2, "Adam's second moment", {.min = 0, .max = 0.99999});
-  set.add("optim.eps", eps, "Adam's epsilon", {.min = 1e-12, .max = 1});
-  set.add("optim.weight-decay", weight_decay, "not on batch norm and the decoder's bias", {.min = 0, .max = 1});
+  set.add("optim.kind", optimizer.kind, optim::kOptimizerKinds, "Adam with decoupled weight decay, or plain SGD");
+  set.add("optim.beta1", optimizer.beta1, "Adam's momentum where the schedule does not cycle it",
+          {.min = 0, .max = kAlmostOne});
+  set.add("optim.beta2", optimizer.beta2, "Adam's second moment", {.min = 0, .max = 0.99999});
+  set.add("optim.eps", optimizer.eps, "Adam's epsilon", {.min = 1e-12, .max = 1});
+  set.add("optim.weight-decay", optimizer.weight_decay, "not on batch norm and the decoder's bias", {.min = 0, .max = 1});
   set.add("optim.clip", clip, "highest gradient norm; 0: no clipping", {.min = 0});
-  set.add_choice("schedule.kind", schedule, {"slanted-triangular", "one-cycle", "constant"}, "course of the learning rate");
-  set.add_choice("schedule.span", span, {"phase", "stage"},
-                 "one schedule for each unfreezing phase, or one over the stage");
-  set.add("schedule.cut-frac", shape.cut_frac, "slanted triangular: share of the steps in which the rate rises",
+  set.add("schedule.kind", schedule.kind, optim::kScheduleKinds, "course of the learning rate");
+  set.add("schedule.span", one_schedule, kSpans, "one schedule for each unfreezing phase, or one over the stage");
+  set.add("schedule.cut-frac", schedule.cut_frac, "slanted triangular: share of the steps in which the rate rises",
           {.min = 0, .max = 1});
-  set.add("schedule.ratio", shape.ratio, "slanted triangular: highest over lowest rate", {.min = 1});
-  set.add("schedule.pct-start", shape.pct_start, "one-cycle: share of the steps in which the rate rises",
+  set.add("schedule.ratio", schedule.ratio, "slanted triangular: highest over lowest rate", {.min = 1});
+  set.add("schedule.pct-start", schedule.pct_start, "one-cycle: share of the steps in which the rate rises",
           {.min = 0, .max = 1});
-  set.add("schedule.div", shape.div, "one-cycle: highest over first rate", {.min = 1});
-  set.add("schedule.div-final", shape.div_final, "one-cycle: highest over last rate", {.min = 1});
-  set.add("schedule.momentum-high", shape.momentum_high, "one-cycle: beta1 at both ends", {.min = 0, .max = kAlmostOne});
-  set.add("schedule.momentum-low", shape.momentum_low, "one-cycle: beta1 at the highest rate",
+  set.add("schedule.div", schedule.div, "one-cycle: highest over first rate", {.min = 1});
+  set.add("schedule.div-final", schedule.div_final, "one-cycle: highest over last rate", {.min = 1});
+  set.add("schedule.momentum-high", schedule.momentum_high, "one-cycle: beta1 at both ends", {.min = 0, .max = kAlmostOne});
+  set.add("schedule.momentum-low", schedule.momentum_low, "one-cycle: beta1 at the highest rate",
           {.min = 0, .max = kAlmostOne});
   set.add("train.patience", patience, "early stopping: end after that many validations without improvement; 0: never",
           {.min = 0}, OnResume::kMayExtend);
-  set.add_choice("train.select", select, {"last", "best"},
-                 "weights of the finished stage: the last ones, or those that validated best", OnResume::kBeforeFinish);
+  set.add("train.select", select_best, kSelections,
+          "weights of the finished stage: the last ones, or those that validated best", OnResume::kBeforeFinish);
+}
+
+OptimOptions finetune_optim() {
+  OptimOptions optim;
+  optim.factor = 2.6;  // the paper's
+  return optim;
+}
+
+OptimOptions classifier_optim() {
+  OptimOptions optim = finetune_optim();
+  optim.lr = 0.01;
+  optim.unfreeze = "paper";
+  optim.epochs.amount = 10;
+  optim.clip = 25;  // the released scripts': far above ordinary norms, only outliers are cut
+  return optim;
 }
 
 train::PlanOptions OptimOptions::plan(const train::Task& task) const {
@@ -152,9 +181,8 @@ train::PlanOptions OptimOptions::plan(const train::Task& task) const {
     plan.max_steps = plan.max_steps == 0 ? end : std::min(plan.max_steps, end);
   }
   plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, whole_epochs);
-  plan.schedule = shape;
-  plan.schedule.kind = optim::parse_schedule_kind(schedule);
-  plan.one_schedule = span == "stage";
+  plan.schedule = schedule;
+  plan.one_schedule = one_schedule;
   plan.lr = lr;
   plan.group_factors =
       group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
@@ -169,34 +197,23 @@ train::PlanOptions OptimOptions::plan(const train::Task& task) const {
   return plan;
 }
 
-optim::OptimizerOptions OptimOptions::optimizer() const {
-  return {kind == "sgd" ? optim::OptimizerKind::kSgd : optim::OptimizerKind::kAdam, beta1, beta2, eps, weight_decay};
-}
-
-void StreamOptions::declare(config::OptionSet& set) {
-  set.add("train.streams", streams.streams, "streams of the global batch (batch size); the ranks divide them",
+void declare(config::OptionSet& set, train::LmTaskOptions& task) {
+  set.add("train.streams", task.streams.streams, "streams of the global batch (batch size); the ranks divide them",
           {.min = 1, .max = 1 << 24});
   set.add_alias("batch-size", "train.streams");
-  set.add("train.bptt", streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
-  set.add("train.variable-bptt", streams.variable_bptt, "draw each window's length around --train.bptt, as AWD-LSTM does");
-  set.add("train.scale-lr-by-bptt", scale_lr_by_bptt, "learning rate times drawn length / --train.bptt (AWD-LSTM)");
-  set.add("optim.ar", ar, "activation regularisation alpha", {.min = 0});
-  set.add("optim.tar", tar, "temporal activation regularisation beta", {.min = 0});
+  set.add("train.bptt", task.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
+  set.add("train.variable-bptt", task.streams.variable_bptt,
+          "draw each window's length around --train.bptt, as AWD-LSTM does");
+  set.add("train.scale-lr-by-bptt", task.scale_lr_by_bptt, "learning rate times drawn length / --train.bptt (AWD-LSTM)");
+  set.add("optim.ar", task.ar, "activation regularisation alpha", {.min = 0});
+  set.add("optim.tar", task.tar, "temporal activation regularisation beta", {.min = 0});
 }
 
-void Bpt3cDeclaration::declare(config::OptionSet& set) {
+void declare(config::OptionSet& set, model::Bpt3cOptions& bpt3c) {
   set.add("bpt3c.window", bpt3c.window, "tokens of a window", {.min = 1, .max = 100000});
   set.add("bpt3c.length", bpt3c.length, "tokens from the end of a document that gradients reach", {.min = 1, .max = 1e9});
-  set.add_choice("bpt3c.detach", detach, {"window", "none"}, "cut the state's gradient between windows, or let it flow");
-  set.add_choice("bpt3c.pool", pool, {"all", "length"},
-                 "pool over the whole document, or over its last bpt3c.length tokens");
-}
-
-model::Bpt3cOptions Bpt3cDeclaration::resolved() const {
-  model::Bpt3cOptions out = bpt3c;
-  out.detach = detach == "window";
-  out.pool_all = pool == "all";
-  return out;
+  set.add("bpt3c.detach", bpt3c.detach, kDetachments, "cut the state's gradient between windows, or let it flow");
+  set.add("bpt3c.pool", bpt3c.pool_all, kPools, "pool over the whole document, or over its last bpt3c.length tokens");
 }
 
 }  // namespace ulmfit::stages

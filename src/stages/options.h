@@ -1,34 +1,55 @@
 // The options that stages share, as structs with defaults and meaning in place. declare() binds them to the command line.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/named_values.h"
 #include "config/length.h"
 #include "config/option_set.h"
-#include "data/lm_streams.h"
 #include "model/document_pooling.h"
 #include "model/shape.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "train/classifier_task.h"
+#include "train/lm_task.h"
 #include "train/task.h"
 #include "train/trainer.h"
 
 namespace ulmfit::stages {
 
+// What LSTM and softmax head compute in.
+enum class Arithmetic { kFp32, kTf32, kBf16 };
+inline constexpr Named<Arithmetic> kArithmetics[] = {
+    {Arithmetic::kFp32, "fp32"}, {Arithmetic::kTf32, "tf32"}, {Arithmetic::kBf16, "bf16"}};
+
+inline constexpr Named<at::DeviceType> kDeviceTypes[] = {{at::kCPU, "cpu"}, {at::kCUDA, "cuda"}};
+
+// Which way a model reads.
+inline constexpr Named<bool> kBackward[] = {{false, "forward"}, {true, "backward"}};
+
+// Where and in what a command computes.
+struct ComputeOptions {
+  std::optional<at::DeviceType> device;  // none: a GPU if this build and machine have one
+  Arithmetic precision = Arithmetic::kFp32;
+  std::int64_t threads = 0;  // CPU threads a rank; 0: cores / ranks
+  bool reproducible = false;
+  double deadline = 600;                 // seconds a rank waits for the others
+  void declare(config::OptionSet& set);  // the first three
+};
+
 // How and where a stage runs, whatever it trains.
 struct RunOptions {
   std::string output;
-  std::string device = "auto";
-  std::string precision = "fp32";
-  std::int64_t threads = 0;  // 0: cores / ranks
-  bool reproducible = false;
+  ComputeOptions compute;
   bool dry_run = false;
   bool restart = false;
   bool extend = false;
   std::int64_t seed = 1;
-  double deadline = 600;  // seconds a rank waits for the others
   config::Length checkpoint_every{config::Length::Unit::kSteps, 1000};
   train::Retention retention;
   config::Length log_every{config::Length::Unit::kSteps, 50};
@@ -36,16 +57,12 @@ struct RunOptions {
   void declare(config::OptionSet& set);
 };
 
-// --precision, for every command that computes.
-void declare_precision(config::OptionSet& set, std::string& precision);
-
 // --max-line-bytes, for every command that reads lines of text.
 void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes);
 
-struct ModelOptions {
-  model::Shape shape;
-  void declare(config::OptionSet& set);
-};
+void declare(config::OptionSet& set, model::Shape& shape);
+void declare(config::OptionSet& set, model::Bpt3cOptions& bpt3c);
+void declare(config::OptionSet& set, train::LmTaskOptions& task);  // but for dropout, direction and seed
 
 // Rates before drop-mult; `multiplier` scales all of them.
 struct DropoutOptions {
@@ -55,45 +72,33 @@ struct DropoutOptions {
   model::DropoutRates resolved() const;  // ConfigError when a scaled rate reaches 1
 };
 
+// As the paper and fastai drop in a classifier: other rates than those of a language model, halved.
+DropoutOptions classifier_dropout();
+
+// As fastai and the paper's scripts regularise a classifier: AR 2, TAR 1.
+train::ClassifierTaskOptions classifier_task();
+
 struct OptimOptions {
   double lr = 0.004;
   std::vector<std::string> phase_lr;
   std::string group_factors;  // "": discriminative by `factor`
   double factor = 1;          // each group's rate over the one below it
-  double weight_decay = 0.01;
   double clip = 0.25;
   config::Length epochs{config::Length::Unit::kEpochs, 1};
   config::Length max_steps{config::Length::Unit::kSteps, 0};
   std::string unfreeze = "full";
   std::int64_t patience = 0;
-  std::string kind = "adam";
-  double beta1 = 0.7;
-  double beta2 = 0.99;
-  double eps = 1e-5;
-  std::string schedule = "slanted-triangular";
-  std::string span = "phase";
-  optim::ScheduleOptions shape;
-  std::string select = "last";
+  optim::OptimizerOptions optimizer;
+  optim::ScheduleOptions schedule;
+  bool one_schedule = false;  // over the stage; else one for each unfreezing phase
+  bool select_best = false;   // the weights that validated best; else the last ones
   void declare(config::OptionSet& set);
   // The plan for a task, lengths turned into its steps; throws ConfigError for nonsense.
   train::PlanOptions plan(const train::Task& task) const;
-  optim::OptimizerOptions optimizer() const;
 };
 
-struct StreamOptions {
-  data::LmStreamOptions streams;
-  double ar = 2;
-  double tar = 1;
-  bool scale_lr_by_bptt = false;
-  void declare(config::OptionSet& set);
-};
-
-struct Bpt3cDeclaration {
-  model::Bpt3cOptions bpt3c;
-  std::string detach = "window";
-  std::string pool = "all";
-  void declare(config::OptionSet& set);
-  model::Bpt3cOptions resolved() const;
-};
+// The defaults of the later stages.
+OptimOptions finetune_optim();    // discriminative rates
+OptimOptions classifier_optim();  // and gradual unfreezing over ten epochs
 
 }  // namespace ulmfit::stages

@@ -20,6 +20,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr Named<bool> kInputFormats[] = {{false, "lines"}, {true, "jsonl"}};  // of PredictOptions::json_lines
+
 constexpr std::size_t kMostBytesAtOnce = 16 << 20;
 
 // A line of the input.
@@ -31,7 +33,7 @@ struct Request {
 
 // The fields of a JSON object that make up a text, for models trained on `columns`.
 std::vector<std::string> text_fields(const PredictOptions& options, const std::vector<std::string>& columns) {
-  const bool lines = options.input_format == "lines";
+  const bool lines = !options.json_lines;
   const auto refuse = [&](const std::string& what) {
     std::string names;
     for (const auto& column : columns) names += (names.empty() ? "" : ", ") + column;
@@ -80,7 +82,7 @@ bool next_request(std::istream& in, const PredictOptions& options, const std::ve
       request.error = str("the line has more than ", options.max_line_bytes, " bytes (--max-line-bytes)");
       return true;
     case LineRead::kLine:
-      request = read_request(line, options.input_format == "lines", fields);
+      request = read_request(line, !options.json_lines, fields);
   }
   return true;
 }
@@ -148,7 +150,7 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
   std::vector<Classifier> models;
   for (const auto& path : options.models) {
     Stage stage = read_stage(path, device);
-    stage.encoder->set_precision(use_precision(options.precision, device));
+    stage.encoder->set_precision(use_precision(options.compute.precision, device));
     if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
     const ClassifierInfo& info = *stage.info.classifier;
     const ClassifierInfo& first = models.empty() ? info : *models.front().stage.info.classifier;
@@ -170,8 +172,8 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
 void PredictOptions::declare(config::OptionSet& set) {
   set.add("model", models, "finished classifiers; several are averaged (forward + backward)");
   set.require("model");
-  set.add_choice("input-format", input_format, {"lines", "jsonl"},
-                 "one text a line, or one JSON object a line, which the answer repeats as `input`");
+  set.add("input-format", json_lines, kInputFormats,
+          "one text a line, or one JSON object a line, which the answer repeats as `input`");
   declare_max_line_bytes(set, max_line_bytes);
   set.add(
       "text-field", text_fields,
@@ -179,17 +181,11 @@ void PredictOptions::declare(config::OptionSet& set) {
       "(default: text, or the names of the columns)");
   set.add("top", top, "probabilities of that many classes; 0: all", {.min = 0});
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
-  set.add("train.threads", threads, "CPU threads; 0: all cores", {.min = 0, .max = 4096});
-  set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
-  declare_precision(set, precision);
+  compute.declare(set);
 }
 
 ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out) {
-  RunOptions run;
-  run.device = options.device;
-  run.threads = options.threads;
-  run.precision = options.precision;
-  return on_ranks(run, [&](comm::Communicator& comm) {
+  return on_ranks(options.compute, [&](comm::Communicator& comm) {
     at::NoGradGuard no_grad;
     const std::vector<Classifier> models = read_classifiers(options, comm.device());
     const ClassifierInfo& first = *models.front().stage.info.classifier;

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "train/html_report.h"
+#include "reports/html_report.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -32,7 +32,7 @@ RunObserver::RunObserver(fs::path folder, std::string title, std::int64_t total_
       events_(events_file(folder_), static_cast<std::uint64_t>(saved_bytes(saved, "event_bytes"))),
       progress_(total_steps, title_) {}
 
-void RunObserver::on_step_report(const train::StepReport& report) {
+void RunObserver::on_step_report(const reports::StepReport& report) {
   metrics_.write(report);
   progress_.report(report);
   plot("train/loss", report.loss, report.step);
@@ -41,7 +41,7 @@ void RunObserver::on_step_report(const train::StepReport& report) {
   for (std::size_t g = 0; g < report.lr.size(); ++g) plot("lr/" + report.groups[g], report.lr[g], report.step);
 }
 
-void RunObserver::on_evaluation(const train::EvaluationReport& report) {
+void RunObserver::on_evaluation(const reports::EvaluationReport& report) {
   metrics_.write(report);
   progress_.report(report);
   for (const auto& [name, value] : report.values) plot(report.split + "/" + name, value, report.step);
@@ -64,11 +64,11 @@ nlohmann::json RunObserver::state() {
   return {{"metrics_bytes", metrics_.bytes()}, {"event_bytes", events_.bytes()}};
 }
 
-void RunObserver::write_report(const std::optional<train::Classification>& classification) {
+void RunObserver::write_report(const std::optional<reports::Classification>& classification) {
   try {
     events_.flush();
-    train::write_html_report(folder_,
-                             {title_ + ": " + folder_.filename().string(), title_, facts_, classification, config_text_});
+    reports::write_html_report(folder_,
+                               {title_ + ": " + folder_.filename().string(), title_, facts_, classification, config_text_});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

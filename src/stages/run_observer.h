@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "interop/tensorboard.h"
-#include "train/metrics.h"
-#include "train/progress.h"
+#include "reports/metrics.h"
+#include "reports/progress.h"
 #include "train/trainer.h"
 
 namespace ulmfit::stages {
@@ -21,12 +21,12 @@ class RunObserver : public train::Observer {
   RunObserver(std::filesystem::path folder, std::string title, std::int64_t total_steps,
               std::vector<std::pair<std::string, std::string>> facts, std::string config_text, const nlohmann::json& saved);
 
-  void on_step_report(const train::StepReport& report) override;
-  void on_evaluation(const train::EvaluationReport& report) override;
+  void on_step_report(const reports::StepReport& report) override;
+  void on_evaluation(const reports::EvaluationReport& report) override;
   nlohmann::json state() override;
 
   // report.html, with the tables of a classifier's latest evaluation; a failure is a warning.
-  void write_report(const std::optional<train::Classification>& classification);
+  void write_report(const std::optional<reports::Classification>& classification);
 
  private:
   void plot(const std::string& tag, double value, std::int64_t step);
@@ -35,9 +35,9 @@ class RunObserver : public train::Observer {
   std::string title_;
   std::vector<std::pair<std::string, std::string>> facts_;
   std::string config_text_;
-  train::MetricsLog metrics_;
+  reports::MetricsLog metrics_;
   interop::EventWriter events_;
-  train::Progress progress_;
+  reports::Progress progress_;
 };
 
 }  // namespace ulmfit::stages

@@ -13,7 +13,6 @@
 #include "base/manifest.h"
 #include "interop/safetensors.h"
 #include "model/linear_cross_entropy.h"
-#include "stages/stage_card.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -170,7 +169,7 @@ void write_stage(const fs::path& folder, const StageInfo& info, const model::Awd
   json description = to_json(info);
   description["probe"] = probe(encoder, head, info.classifier);
   write_file_atomic(temporary / "stage.json", description.dump(1) + "\n");
-  write_file_atomic(temporary / "CARD.md", stage_card(info, config_text));
+  write_file_atomic(temporary / "CARD.md", reports::stage_card(card_info(info, config_text)));
   write_manifest(temporary);
   sync_directory(temporary);
   fs::remove_all(folder);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "data/file_lists.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -147,6 +148,22 @@ json to_json(const StageInfo& info) {
                        {"text_columns", c.text_columns}};
   }
   return j;
+}
+
+reports::CardInfo card_info(const StageInfo& info, const std::string& config_text) {
+  const bool lm = info.kind == StageKind::kLanguageModel;
+  reports::CardInfo card;
+  card.title = lm ? "AWD-LSTM language model" : "AWD-LSTM text classifier";
+  card.model =
+      str("Direction: ", info.backward ? "backward" : "forward", ". Vocabulary: ", reports::grouped(info.shape.vocabulary),
+          " words. Embedding ", info.shape.embedding, ", hidden ", info.shape.hidden, ", ", info.shape.layers, " layers; ",
+          reports::grouped(info.shape.encoder_parameters()), " parameters in the encoder.");
+  if (info.classifier) card.labels = info.classifier->labels;
+  card.figures = info.figures;
+  card.also_not_measured = lm ? "the usefulness of generated text" : "calibration of the probabilities";
+  for (const Ancestor& a : info.lineage) card.lineage.push_back({a.command, a.fingerprint, a.facts});
+  card.config_text = config_text;
+  return card;
 }
 
 StageInfo stage_info(const json& json, const std::filesystem::path& file) { return Reader(json, file).read(); }

@@ -12,6 +12,7 @@
 
 #include "model/document_pooling.h"
 #include "model/shape.h"
+#include "reports/stage_card.h"
 
 namespace ulmfit::stages {
 
@@ -47,6 +48,9 @@ std::string_view name(StageKind kind);
 
 // stage.json without the probe.
 nlohmann::json to_json(const StageInfo& info);
+
+// What the card of the stage tells.
+reports::CardInfo card_info(const StageInfo& info, const std::string& config_text);
 
 // What to_json() gave, or an older program. Nothing of it is trusted: CheckpointError, naming `file` and the field, for a
 // value that no training gives (a size out of range, widths that do not fit the shape or the labels, labels that are empty

@@ -54,8 +54,9 @@ std::vector<std::pair<std::string, std::string>> plan_facts(const StageRun& stag
   facts.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
   facts.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   facts.emplace_back("ranks", describe_compute(comm));
-  facts.emplace_back("mode", str(stage.run.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal",
-                                 ", ", stage.shards.count, stage.shards.count == 1 ? " pass a step" : " passes a step"));
+  facts.emplace_back(
+      "mode", str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
+                  stage.shards.count, stage.shards.count == 1 ? " pass a step" : " passes a step"));
   return facts;
 }
 
@@ -93,7 +94,7 @@ train::TrainerOptions trainer_options(const StageRun& stage) {
 // Puts the weights of the best validation back, on all ranks.
 void select_best(const StageRun& stage, const train::Trainer& trainer, train::CheckpointStore* store,
                  comm::Communicator& comm) {
-  if (stage.optim.select != "best" || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
+  if (!stage.optim.select_best || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   at::NoGradGuard no_grad;
   std::optional<train::Snapshot> best;
   if (store != nullptr) best = store->best(trainer.best_step());
@@ -165,10 +166,10 @@ void check_world(const StageRun& stage, comm::Communicator& comm) {
 
 Engine::Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
                train::CheckpointStore* store, train::Observer* observer)
-    : optimizer(stage.task.groups(), stage.optim.optimizer()),
+    : optimizer(stage.task.groups(), stage.optim.optimizer),
       reducer(comm, stage.task.reduced_parameters()),
       trainer(stage.task, plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
-  if (stage.run.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
+  if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
 }
 
 ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const FinishStage& finish) {
@@ -187,7 +188,7 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
-    RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.reproducible);
+    RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());

@@ -71,7 +71,7 @@ constexpr const char* kCommand = "train-classifier";
 
 ExitCode with_classifier_stage(const TrainClassifierOptions& options, const config::OptionSet& set,
                                comm::Communicator& comm, const StageBody& body) {
-  const train::ShardPlan shards = shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const train::ShardPlan shards = shard_plan(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
   const model::DropoutRates dropout = options.dropout.resolved();
   const data::CorpusInfo corpus = data::open_corpus(options.data);
   if (corpus.kind != "labelled") {
@@ -85,8 +85,8 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   if (corpus.splits.contains("valid")) valid = data::open_split(options.data, corpus, "valid");
 
   std::optional<Stage> parent;
-  model::Shape shape = options.model.shape;
-  bool backward = options.direction == "backward";
+  model::Shape shape = options.shape;
+  bool backward = options.backward;
   if (options.from != "none") {
     parent = read_stage(options.from, comm.device());
     check_parent(*parent, vocabulary, options);
@@ -97,26 +97,22 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
   shape.vocabulary = vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model::AwdLstm encoder(shape, seed, comm.device());
-  encoder.set_precision(use_precision(options.run.precision, comm.device()));
+  encoder.set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent) copy_encoder(*parent, encoder);
   const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()),
-                                  options.bpt3c.resolved(), text_columns(options.data)};
+                                  options.task.bpt3c, text_columns(options.data)};
   model::PoolingHead head(classifier.head_widths, seed, comm.device());
 
-  train::ClassifierTaskOptions task_options;
-  task_options.batches = {options.batch_size, /*shuffle=*/true, backward, /*max_tokens=*/0, seed};
+  train::ClassifierTaskOptions task_options = options.task;
+  task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward, /*max_tokens=*/0, seed};
   task_options.dropout = dropout;
-  task_options.head_dropout = options.head_dropout;
-  task_options.bpt3c = classifier.bpt3c;
-  task_options.ar = options.ar;
-  task_options.tar = options.tar;
   task_options.seed = seed;
   task_options.labels = corpus.labels;
   train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   // Of texts as long as the mean: a batch of long ones needs more.
   const std::int64_t length = std::min(train.token_count() / train.document_count(), classifier.bpt3c.length);
-  const auto tokens_of_a_pass = static_cast<double>(options.batch_size * length / shards.total);
+  const auto tokens_of_a_pass = static_cast<double>(options.task.batches.batch_size * length / shards.total);
   StageRun stage{kCommand, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
                  {},       {}};
   stage.facts = {
@@ -124,8 +120,8 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
                    corpus.labels.size(), " classes")},
       {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "",
                     ", ", vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
-      {"batches", str(options.batch_size, " texts, windows of ", classifier.bpt3c.window, " tokens, gradients over ",
-                      classifier.bpt3c.length)}};
+      {"batches", str(options.task.batches.batch_size, " texts, windows of ", classifier.bpt3c.window,
+                      " tokens, gradients over ", classifier.bpt3c.length)}};
   stage.inputs = run_inputs(options.data, options.from);
 
   return body(stage, [&](const StageResult& result, const fs::path& folder) {
@@ -160,37 +156,29 @@ ExitCode with_classifier_stage(const TrainClassifierOptions& options, const conf
 }
 
 void TrainClassifierOptions::declare(config::OptionSet& set) {
-  dropout.rates = {0.4, 0.3, 0.4, 0.05, 0.5};  // the paper's; fastai multiplies them by 0.5 for the classifier
-  dropout.multiplier = 0.5;
-  optim.lr = 0.01;
-  optim.factor = 2.6;
-  optim.unfreeze = "paper";
-  optim.epochs.amount = 10;
-  optim.clip = 25;  // the released scripts': far above ordinary norms, only outliers are cut
   set.add("data", data, "the labelled folder of prepare-labelled", config::OnResume::kMayChange);
   set.require("data");
   set.add("from", from, "stage of the language model to start from, or none (from scratch)", config::OnResume::kMayChange);
   set.require("from");
-  set.add_choice("direction", direction, {"forward", "backward"},
-                 "with --from none: read the texts forward or from their end");
-  set.add("train.batch-size", batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});
+  set.add("direction", backward, kBackward, "with --from none: read the texts forward or from their end");
+  set.add("train.batch-size", task.batches.batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});
   set.add_alias("batch-size", "train.batch-size");
   set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none");
-  set.add("head.dropout", head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)",
+  set.add("head.dropout", task.head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)",
           {.min = 0, .max = 0.999});
-  model.declare(set);
+  stages::declare(set, shape);
   run.declare(set);
   dropout.declare(set);
-  bpt3c.declare(set);
+  stages::declare(set, task.bpt3c);
   optim.declare(set);
-  set.add("optim.ar", ar, "activation regularisation alpha; 0: none", {.min = 0});
-  set.add("optim.tar", tar, "temporal activation regularisation beta; 0: none", {.min = 0});
+  set.add("optim.ar", task.ar, "activation regularisation alpha; 0: none", {.min = 0});
+  set.add("optim.tar", task.tar, "temporal activation regularisation beta; 0: none", {.min = 0});
   for (const char* key : {"optim.ar", "optim.tar"}) set.add_value_of_older_runs(key, "0");
 }
 
 ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
   const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
-  return on_ranks(options.run, [&](comm::Communicator& comm) {
+  return on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     const auto known_inputs = [&] { return known_run_inputs(options.data, options.from); };
     if (nothing_to_do(options.run, kCommand, set, known_inputs, comm)) return ExitCode::kDone;
     return with_classifier_stage(options, set, comm, [&](const StageRun& stage, const FinishStage& finish) {

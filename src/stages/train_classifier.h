@@ -9,23 +9,20 @@
 #include "config/option_set.h"
 #include "stages/options.h"
 #include "stages/stage_run.h"
+#include "train/classifier_task.h"
 
 namespace ulmfit::stages {
 
 struct TrainClassifierOptions {
   RunOptions run;
-  ModelOptions model;  // with --from none
-  DropoutOptions dropout;
-  OptimOptions optim;
-  Bpt3cDeclaration bpt3c;
+  model::Shape shape;  // with --from none
+  DropoutOptions dropout = classifier_dropout();
+  OptimOptions optim = classifier_optim();
+  train::ClassifierTaskOptions task = classifier_task();  // its dropout, direction, seed and labels come from the others
   std::string data;
   std::string from;
-  std::string direction = "forward";  // with --from none
-  std::int64_t batch_size = 64;
+  bool backward = false;  // with --from none
   std::vector<std::string> hidden{"50"};
-  double head_dropout = 0.1;
-  double ar = 2;  // as fastai and the paper's scripts
-  double tar = 1;
 
   void declare(config::OptionSet& set);
 };

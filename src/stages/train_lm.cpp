@@ -60,7 +60,7 @@ void print_result(const std::string& command, const StageResult& result, const f
 
 ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
                        comm::Communicator& comm, const StageBody& body) {
-  const train::ShardPlan shards = shard_plan(options.run, options.streams.streams.streams, /*exact=*/true, comm);
+  const train::ShardPlan shards = shard_plan(options.run, options.task.streams.streams, /*exact=*/true, comm);
   const model::DropoutRates dropout = options.dropout.resolved();
   const data::CorpusInfo corpus = data::open_corpus(options.corpus);
   if (corpus.kind != "lm") {
@@ -73,8 +73,8 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   if (corpus.splits.contains("valid")) valid = data::open_split(options.corpus, corpus, "valid");
 
   Transferred from;
-  model::Shape shape = options.model.shape;
-  bool backward = options.direction == "backward";
+  model::Shape shape = options.shape;
+  bool backward = options.backward;
   if (options.from != "none") {
     from.parent = read_stage(options.from, comm.device());
     if (from.parent->info.kind != StageKind::kLanguageModel) {
@@ -87,26 +87,22 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
   shape.vocabulary = vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model::AwdLstm model(shape, seed, comm.device());
-  model.set_precision(use_precision(options.run.precision, comm.device()));
+  model.set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (from.parent) {
     from.known = transfer(*from.parent, vocabulary, model);
     log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from,
                            "; the others start as the mean"));
   }
 
-  train::LmTaskOptions task_options;
-  task_options.streams = options.streams.streams;
+  train::LmTaskOptions task_options = options.task;
   task_options.streams.backward = backward;
   task_options.streams.seed = seed;
   task_options.dropout = dropout;
-  task_options.ar = options.streams.ar;
-  task_options.tar = options.streams.tar;
-  task_options.scale_lr_by_bptt = options.streams.scale_lr_by_bptt;
   task_options.seed = seed;
   train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
 
   const auto tokens_of_a_pass =
-      static_cast<double>(options.streams.streams.streams * options.streams.streams.bptt / shards.total);
+      static_cast<double>(options.task.streams.streams * options.task.streams.bptt / shards.total);
   StageRun stage{command, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
                  {},      {}};
   stage.facts = {
@@ -114,8 +110,8 @@ ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options
                      vocabulary.size(), " words")},
       {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "")},
       {"streams",
-       str(options.streams.streams.streams, " of ", (train.token_count() - 1) / options.streams.streams.streams,
-           " tokens, windows of ", options.streams.streams.variable_bptt ? "about " : "", options.streams.streams.bptt)}};
+       str(options.task.streams.streams, " of ", (train.token_count() - 1) / options.task.streams.streams,
+           " tokens, windows of ", options.task.streams.variable_bptt ? "about " : "", options.task.streams.bptt)}};
   stage.inputs = run_inputs(options.corpus, options.from);
 
   return body(stage, [&](const StageResult& result, const fs::path& folder) {
@@ -148,29 +144,28 @@ void TrainLmOptions::declare_common(config::OptionSet& set) {
   set.require("corpus");
   run.declare(set);
   dropout.declare(set);
-  streams.declare(set);
+  declare(set, task);
   optim.declare(set);
 }
 
 void TrainLmOptions::declare_pretrain(config::OptionSet& set) {
-  set.add_choice("direction", direction, {"forward", "backward"}, "read the text forward, or each document from its end");
-  model.declare(set);
+  set.add("direction", backward, kBackward, "read the text forward, or each document from its end");
+  declare(set, shape);
   declare_common(set);
 }
 
 void TrainLmOptions::declare_finetune(config::OptionSet& set) {
-  optim.factor = 2.6;
+  optim = finetune_optim();
   set.add("from", from, "stage of the language model to start from, or none", config::OnResume::kMayChange);
   set.require("from");
-  set.add_choice("direction", direction, {"forward", "backward"},
-                 "with --from none: read the text forward, or each document from its end");
-  model.declare(set);
+  set.add("direction", backward, kBackward, "with --from none: read the text forward, or each document from its end");
+  declare(set, shape);
   declare_common(set);
 }
 
 ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
   const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
-  return on_ranks(options.run, [&](comm::Communicator& comm) {
+  return on_ranks(options.run.compute, [&](comm::Communicator& comm) {
     const auto known_inputs = [&] { return known_run_inputs(options.corpus, options.from); };
     if (nothing_to_do(options.run, command, set, known_inputs, comm)) return ExitCode::kDone;
     return with_lm_stage(command, options, set, comm,

@@ -13,13 +13,13 @@ namespace ulmfit::stages {
 
 struct TrainLmOptions {
   RunOptions run;
-  ModelOptions model;
+  model::Shape shape;  // pretrain, or with --from none
   DropoutOptions dropout;
-  StreamOptions streams;
+  train::LmTaskOptions task;  // its dropout, direction and seed come from the others
   OptimOptions optim;
   std::string corpus;
-  std::string from = "none";          // finetune-lm: the stage to start from
-  std::string direction = "forward";  // pretrain; finetune-lm takes it from the stage
+  std::string from = "none";  // finetune-lm: the stage to start from
+  bool backward = false;      // pretrain; finetune-lm takes it from the stage
 
   void declare_pretrain(config::OptionSet& set);
   void declare_finetune(config::OptionSet& set);

@@ -54,10 +54,11 @@ bool judge(const train::ParityReport& report, const VerifyParityOptions& options
   const auto kinks = std::count_if(report.states.begin(), report.states.end(), [](const auto& s) { return s.kinks > 0; });
   // One step of SGD at the rates of AWD-LSTM multiplies rounding, and a classifier that takes another side of a kink goes
   // another way from there: of such runs only single steps can agree.
-  const bool smooth = options.command != "train-classifier" && options.lm.optim.kind == "adam";
-  const bool judge_losses = smooth || run.reproducible;
-  const double gradient_tolerance = run.reproducible ? 0 : kGradientTolerance;
-  const double loss_tolerance = run.reproducible ? 0 : kLossTolerance;
+  const bool smooth =
+      options.command != "train-classifier" && options.lm.optim.optimizer.kind == optim::OptimizerKind::kAdam;
+  const bool judge_losses = smooth || run.compute.reproducible;
+  const double gradient_tolerance = run.compute.reproducible ? 0 : kGradientTolerance;
+  const double loss_tolerance = run.compute.reproducible ? 0 : kLossTolerance;
   const bool agree = worst->gradient_difference <= gradient_tolerance && state_loss <= loss_tolerance &&
                      (report.loss_difference <= loss_tolerance || !judge_losses);
   const nlohmann::json line{{"agree", agree},
@@ -128,16 +129,17 @@ ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set
   run_of(options).log_every = {config::Length::Unit::kSteps, 1};
   run_of(options).checkpoint_every = {config::Length::Unit::kSteps, 0};
   optim_of(options).patience = 0;
-  if (options.command == "train-classifier" && !run_of(options).reproducible) {
+  if (options.command == "train-classifier" && !run_of(options).compute.reproducible) {
     options.parity.kink_above = kGradientTolerance;
   }
   VerifyParityOptions options_alone = options;
   run_of(options_alone).max_streams_per_pass = 0;
-  if (run_of(options).precision != "fp32" && !run_of(options).reproducible) {
-    throw ConfigError(str("verify-parity has tolerances for float32; with --precision=", run_of(options).precision,
+  if (run_of(options).compute.precision != Arithmetic::kFp32 && !run_of(options).compute.reproducible) {
+    throw ConfigError(str("verify-parity has tolerances for float32; with --precision=",
+                          name_in(kArithmetics, run_of(options).compute.precision),
                           " give --reproducible too, whose bits must be the same"));
   }
-  return on_ranks(run_of(options), [&](comm::Communicator& comm) {
+  return on_ranks(run_of(options).compute, [&](comm::Communicator& comm) {
     return with_stage(options, set, comm, [&](const StageRun& together, const FinishStage&) {
       if (comm.size() == 1 && together.shards.count == 1) {
         throw ConfigError(

@@ -89,11 +89,11 @@ std::string_view rules_name(const TextOptions& options) { return options.fastai_
 TextOptions options_from(const Json& json) {
   TextOptions options;
   const auto kind = value_of<std::string>(json, "tokenizer");
-  try {
-    options.tokenizer = tokenizer_kind(kind);
-  } catch (const ConfigError& error) {
-    throw DataError(str("text.json: ", error.what()));
+  const std::optional<TokenizerKind> known = value_in(kTokenizerKinds, kind);
+  if (!known) {
+    throw DataError(str("text.json: there is no tokenizer \"", kind, "\"; expected ", list_names(kTokenizerKinds, ", ")));
   }
+  options.tokenizer = *known;
   const auto rules = value_of<std::string>(json, "rules");
   if (rules != kFastaiRules && rules != kNoRules) {
     throw DataError(str("text.json: the text rules \"", rules, "\" are not known; expected \"", kFastaiRules, "\" or \"",
@@ -137,7 +137,8 @@ std::vector<std::string> TextPipeline::tokenize(std::string_view document) const
 }
 
 Json TextPipeline::to_json() const {
-  Json json = {{"tokenizer", name(options_.tokenizer)}, {"rules", rules_name(options_)}, {"icu", icu_version()}};
+  Json json = {
+      {"tokenizer", name_in(kTokenizerKinds, options_.tokenizer)}, {"rules", rules_name(options_)}, {"icu", icu_version()}};
   if (options_.tokenizer == TokenizerKind::kSentencePiece)
     json["sentencepiece_model"] = to_hex(options_.sentencepiece_model);
   for (const std::string_view sample : kSamples)
@@ -156,7 +157,7 @@ TextPipeline TextPipeline::from_json(const Json& json) {
 
 std::string TextPipeline::fingerprint() const {
   Hasher hasher;
-  for (const std::string_view part : {name(options_.tokenizer), rules_name(options_)}) {
+  for (const std::string_view part : {name_in(kTokenizerKinds, options_.tokenizer), rules_name(options_)}) {
     hasher.update(part);
     hasher.update("\n");
   }

@@ -8,8 +8,6 @@
 namespace ulmfit::text {
 namespace {
 
-constexpr TokenizerKind kKinds[] = {TokenizerKind::kWords, TokenizerKind::kWhitespace, TokenizerKind::kSentencePiece};
-
 class WhitespaceTokenizer final : public Tokenizer {
  public:
   void tokenize(std::string_view text, std::vector<std::string>& tokens) const override {
@@ -18,25 +16,6 @@ class WhitespaceTokenizer final : public Tokenizer {
 };
 
 }  // namespace
-
-std::string_view name(TokenizerKind kind) {
-  switch (kind) {
-    case TokenizerKind::kWords:
-      return "words";
-    case TokenizerKind::kWhitespace:
-      return "whitespace";
-    case TokenizerKind::kSentencePiece:
-      return "sentencepiece";
-  }
-  return "unknown";
-}
-
-TokenizerKind tokenizer_kind(std::string_view wanted) {
-  for (const TokenizerKind kind : kKinds) {
-    if (name(kind) == wanted) return kind;
-  }
-  throw ConfigError(str("there is no tokenizer \"", wanted, "\"; choose words, whitespace or sentencepiece"));
-}
 
 std::unique_ptr<Tokenizer> make_tokenizer(TokenizerKind kind, std::string_view sentencepiece_model) {
   switch (kind) {

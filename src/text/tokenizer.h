@@ -6,12 +6,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/named_values.h"
+
 namespace ulmfit::text {
 
 enum class TokenizerKind { kWords, kWhitespace, kSentencePiece };
 
-TokenizerKind tokenizer_kind(std::string_view name);  // words | whitespace | sentencepiece; else ConfigError
-std::string_view name(TokenizerKind kind);
+inline constexpr Named<TokenizerKind> kTokenizerKinds[] = {{TokenizerKind::kWords, "words"},
+                                                           {TokenizerKind::kWhitespace, "whitespace"},
+                                                           {TokenizerKind::kSentencePiece, "sentencepiece"}};
 
 class Tokenizer {
  public:

@@ -231,10 +231,10 @@ void ClassifierTask::discard_step() {
   }
 }
 
-Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
-                        const std::vector<std::string>& labels, const std::string& split) {
+reports::Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
+                                 const std::vector<std::string>& labels, const std::string& split) {
   const std::size_t classes = labels.size();
-  Classification result{labels, ConfusionMatrix(classes, std::vector<std::int64_t>(classes, 0)), split};
+  reports::Classification result{labels, reports::ConfusionMatrix(classes, std::vector<std::int64_t>(classes, 0)), split};
   const at::Tensor best = probabilities.argmax(1);
   const auto* predicted = best.const_data_ptr<std::int64_t>();
   for (std::int64_t d = 0; d < shards.document_count(); ++d) {
@@ -262,8 +262,9 @@ Evaluation ClassifierTask::validate() {
   }
   const auto n = static_cast<double>(probabilities.size(0));
   result.score = nats / n;
-  result.values = {
-      {"loss", nats / n}, {"error", classification_figures(result.classification->confusion).error}, {"documents", n}};
+  result.values = {{"loss", nats / n},
+                   {"error", reports::classification_figures(result.classification->confusion).error},
+                   {"documents", n}};
   return result;
 }
 

@@ -37,8 +37,8 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
 
 // The most probable class of each document beside the given one. `probabilities` as above; throws DataError for a document
 // whose label is none of `labels`.
-Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
-                        const std::vector<std::string>& labels, const std::string& split);
+reports::Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
+                                 const std::vector<std::string>& labels, const std::string& split);
 
 class ClassifierTask : public Task {
  public:

@@ -40,8 +40,8 @@ struct ParityReport {
 // Collects the loss of every step on rank 0; give it to a trainer with log_every = 1.
 class LossRecorder : public Observer {
  public:
-  void on_step_report(const StepReport& report) override { losses_.push_back(report.loss); }
-  void on_evaluation(const EvaluationReport&) override {}
+  void on_step_report(const reports::StepReport& report) override { losses_.push_back(report.loss); }
+  void on_evaluation(const reports::EvaluationReport&) override {}
   nlohmann::json state() override { return {}; }
   const std::vector<double>& losses() const { return losses_; }
 

@@ -11,7 +11,7 @@
 #include "comm/grad_reducer.h"
 #include "interop/safetensors.h"
 #include "optim/param_groups.h"
-#include "train/classification_metrics.h"
+#include "reports/classification_metrics.h"
 
 namespace ulmfit::train {
 
@@ -42,7 +42,7 @@ struct StepSums {
 struct Evaluation {
   double score = 0;  // lower is better: what "best" and early stopping compare
   std::map<std::string, double> values;
-  std::optional<Classification> classification;  // of a classifier
+  std::optional<reports::Classification> classification;  // of a classifier
 };
 
 class Task {

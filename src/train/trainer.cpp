@@ -147,7 +147,7 @@ void Trainer::report(double norm) {
   const double wait = task_.data_wait_seconds();
   const double in_comm = communication_seconds();
   if (observer_ != nullptr) {
-    StepReport r;
+    reports::StepReport r;
     r.step = counters_.step;
     r.total_steps = plan_.total_steps();
     r.epoch = plan_.epoch_fraction(counters_.step);

@@ -16,8 +16,8 @@
 #include "comm/communicator.h"
 #include "comm/grad_reducer.h"
 #include "optim/optimizer.h"
+#include "reports/metrics.h"
 #include "train/checkpoint_store.h"
-#include "train/metrics.h"
 #include "train/task.h"
 #include "train/training_plan.h"
 
@@ -40,8 +40,8 @@ inline constexpr std::int64_t kStepsBetweenComparisons = 1000;
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void on_step_report(const StepReport& report) = 0;
-  virtual void on_evaluation(const EvaluationReport& report) = 0;
+  virtual void on_step_report(const reports::StepReport& report) = 0;
+  virtual void on_evaluation(const reports::EvaluationReport& report) = 0;
   // What it needs to go on after a resume (file offsets), saved in each checkpoint.
   virtual nlohmann::json state() = 0;
 };

@@ -15,7 +15,7 @@ using test::relative_difference;
 class GpuHead : public test::DeviceTest {};
 
 TEST_F(GpuHead, BlockedCrossEntropyIsThePlainOne) {
-  stages::use_precision("fp32", device_);
+  stages::use_precision(stages::Arithmetic::kFp32, device_);
   constexpr std::int64_t kRows = 1100;  // past two blocks
   constexpr std::int64_t kWords = 777;
   const auto leaf = [&](std::int64_t number, at::IntArrayRef shape) {

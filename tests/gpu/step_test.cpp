@@ -60,7 +60,7 @@ class GpuStep : public test::DeviceTest {
  protected:
   void SetUp() override {
     DeviceTest::SetUp();
-    stages::use_precision("fp32", device_);
+    stages::use_precision(stages::Arithmetic::kFp32, device_);
   }
 
   // Two shards, all dropouts on.

@@ -16,15 +16,16 @@ MAY_USE = {
     "config": ["base"],
     "text": ["base"],
     "data": ["text", "base"],
+    "reports": ["data", "base"],
     "comm": ["base"],
     "optim": ["base"],
     "model": ["base"],
     "interop": ["base"],
-    "train": ["data", "comm", "model", "optim", "interop", "text", "base"],
+    "train": ["reports", "data", "comm", "model", "optim", "interop", "text", "base"],
     "data_prep": ["data", "text", "config", "base"],
-    "stages": ["data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
-    "perf": ["stages", "train", "data", "comm", "model", "optim", "text", "config", "base"],
-    "commands": ["perf", "stages", "data_prep", "train", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
+    "stages": ["data_prep", "train", "reports", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
+    "perf": ["stages", "train", "reports", "data", "comm", "model", "optim", "text", "config", "base"],
+    "commands": ["perf", "stages", "data_prep", "train", "reports", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
 }
 # Single headers that a room may use of one that it otherwise doesn't see.
 ALSO = {"model": ["optim/param_groups.h"]}

@@ -106,7 +106,7 @@ std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet
 class DeviceStep : public testing::Test {
  protected:
   void SetUp() override {
-    stages::use_precision("fp32", ranks().device());
+    stages::use_precision(stages::Arithmetic::kFp32, ranks().device());
     SoloCommunicator alone(ranks().device());
     expected_ = first_gradients(alone, corpus_, {1, 0, 1});
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <random>
 
 #include "base/error.h"
@@ -15,12 +16,17 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+enum class Device { kCpu, kCuda };
+constexpr Named<Device> kDevices[] = {{Device::kCpu, "cpu"}, {Device::kCuda, "cuda"}};
+constexpr Named<bool> kDirections[] = {{false, "forward"}, {true, "backward"}};
+
 struct Options {
   std::int64_t bptt = 70;
   double lr = 0.004;
   bool reproducible = false;
   std::string output;
-  std::string device = "auto";
+  std::optional<Device> device;
+  bool backward = false;
   std::vector<std::string> input;
   std::int64_t threads = 1;
   Length every{Length::Unit::kSteps, 1000};
@@ -30,7 +36,8 @@ struct Options {
     set.add("output", output, "run folder");
     set.add("input", input, "text files");
     set.add("reproducible", reproducible, "the same bits on any number of ranks");
-    set.add_choice("device", device, {"auto", "cpu", "cuda"}, "where to compute", OnResume::kMayChange);
+    set.add("device", device, kDevices, "where to compute", OnResume::kMayChange);
+    set.add("direction", backward, kDirections, "which way to read", OnResume::kMayChange);
     set.add("train.bptt", bptt, "tokens of a window", {.min = 1, .max = 10000});
     set.add("optim.lr", lr, "highest learning rate", {.min = 0});
     set.add("train.threads", threads, "threads a rank", {.min = 1}, OnResume::kMayChange);
@@ -62,6 +69,26 @@ TEST(OptionSet, ReadsEveryFormOfAnArgument) {
   EXPECT_EQ(o.output, "x y");
   EXPECT_TRUE(set.given("optim.lr"));
   EXPECT_FALSE(set.given("device"));
+}
+
+TEST(OptionSet, ReadsWhatStandsBesideEachOther) {
+  Options o;
+  auto set = o.declare();
+  set.parse({"--output=", "--reproducible", "--input", "-a", "b", "--lr", "0.5", "--input=c", "--direction", "backward"});
+  EXPECT_TRUE(set.given("output"));
+  EXPECT_EQ(o.output, "");
+  EXPECT_TRUE(o.reproducible);
+  EXPECT_THAT(o.input, ElementsAre("-a", "b", "c"));
+  EXPECT_EQ(o.lr, 0.5);
+  EXPECT_TRUE(o.backward);
+  EXPECT_THAT(failure({"--outp=x"}), HasSubstr("has no option --outp; did you mean --output?"));
+  EXPECT_THAT(failure({"--lr", "--reproducible"}), HasSubstr("--lr needs a value: --lr=VALUE"));
+  EXPECT_THAT(failure({"--lr", "--nosuch"}), HasSubstr("--lr needs a value"));
+  EXPECT_THAT(failure({"--input"}), HasSubstr("--input needs a value"));
+  EXPECT_THAT(failure({"--lr", "1", "2"}), HasSubstr("unexpected argument '2'"));
+  EXPECT_THAT(failure({"--", "x"}), HasSubstr("unexpected argument '--'"));
+  EXPECT_THAT(failure({"--input", "a", "--=x"}), HasSubstr("unexpected argument '--=x'"));
+  EXPECT_THAT(failure({"--reproducible", "perhaps"}), HasSubstr("expected true or false"));
 }
 
 TEST(OptionSet, LengthsTakeUnitsAndAreWrittenInTheOptionsOwn) {
@@ -120,7 +147,8 @@ TEST(OptionSet, WhateverIsWrittenIsReadBack) {
     o.output = text(0);
     for (std::size_t n = pick(4); o.input.size() < n;) o.input.push_back(text(0));
     o.reproducible = pick(2) == 1;
-    o.device = pick(2) == 1 ? "cpu" : "cuda";
+    if (pick(3) > 0) o.device = pick(2) == 1 ? Device::kCpu : Device::kCuda;
+    o.backward = pick(2) == 1;
     o.bptt = static_cast<std::int64_t>(1 + pick(10000));
     o.lr = std::uniform_real_distribution<double>(0, 1)(random);
     o.every = {pick(2) == 1 ? Length::Unit::kTokens : Length::Unit::kSteps, static_cast<double>(1 + pick(99999))};
@@ -133,6 +161,7 @@ TEST(OptionSet, WhateverIsWrittenIsReadBack) {
     ASSERT_EQ(again.input, o.input) << saved;
     ASSERT_EQ(again.reproducible, o.reproducible);
     ASSERT_EQ(again.device, o.device);
+    ASSERT_EQ(again.backward, o.backward);
     ASSERT_EQ(again.bptt, o.bptt);
     ASSERT_EQ(again.lr, o.lr);
     ASSERT_EQ(again.every, o.every);
@@ -190,6 +219,7 @@ TEST(OptionSet, RefusesWithTheReason) {
   EXPECT_THAT(failure({"--lr"}), HasSubstr("needs a value"));
   EXPECT_THAT(failure({"stray"}), HasSubstr("unexpected argument 'stray'"));
   EXPECT_THAT(failure({"--device=cudda"}), HasSubstr("did you mean cuda?"));
+  EXPECT_THAT(failure({"--direction=back"}), HasSubstr("expected forward|backward (did you mean backward?)"));
   EXPECT_THAT(failure({"--reproducible=maybe"}), HasSubstr("expected true or false"));
   EXPECT_THAT(failure({"--config=/no/such.cfg"}), HasSubstr("cannot open config file /no/such.cfg"));
 }
@@ -271,6 +301,8 @@ TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {
   EXPECT_THAT(text, HasSubstr("--optim.lr=<number>, --lr\n"));
   EXPECT_THAT(text, HasSubstr("highest learning rate [0.004]"));
   EXPECT_THAT(text, HasSubstr("--device=auto|cpu|cuda"));
+  EXPECT_THAT(text, HasSubstr("--direction=forward|backward"));
+  EXPECT_THAT(text, HasSubstr("where to compute [auto]"));
 }
 
 TEST(OptionSet, RequiredOptionIsAskedFor) {

@@ -21,14 +21,6 @@ std::vector<std::string> documents(std::string_view content, CorpusFormat format
   return documents({{test::put(dir / "t", content)}, format, {"text"}, {}, undo_marks});
 }
 
-TEST(CorpusFormat, NamesGoBothWays) {
-  for (const char* known : {"lines", "wikitext", "files", "html", "csv", "tsv", "jsonl"}) {
-    EXPECT_EQ(name(corpus_format(known)), known);
-  }
-  EXPECT_THAT(test::message_of<ConfigError>([] { corpus_format("xml"); }),
-              AllOf(HasSubstr("'xml'"), HasSubstr("wikitext")));
-}
-
 TEST(CorpusReader, LinesThatAreNotBlankAreDocuments) {
   EXPECT_THAT(documents("one\n\n  \t\ntwo \r\nthree", CorpusFormat::kLines), ElementsAre("one", "two ", "three"));
   EXPECT_THAT(documents("", CorpusFormat::kLines), SizeIs(0));

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/corpus_folder.h"
-#include "data_prep/baselines.h"
+#include "reports/baselines.h"
 #include "tests/unit/data_prep/test_files.h"
 
 namespace ulmfit::data_prep {
@@ -73,7 +73,7 @@ TEST_F(PrepareLabelled, WritesBothCorporaOverOneVocabulary) {
   EXPECT_GT(report.at("splits").at("test").at("unknown_share"), 0);
 
   const auto bayes =
-      naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), shards(o.output / "labelled", "test"));
+      reports::naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), shards(o.output / "labelled", "test"));
   EXPECT_DOUBLE_EQ(bayes.error, 0);  // "good" and "bad" tell the classes
 }
 
@@ -181,8 +181,8 @@ TEST_F(PrepareLabelled, RealTrec) {
   EXPECT_EQ(prepared.cleaned.invalid_utf8, 1U);
   const auto train = shards(o.output / "labelled", "train");
   const auto test = shards(o.output / "labelled", "test");
-  EXPECT_DOUBLE_EQ(majority_baseline(train, test).error, 1 - 94.0 / 500);  // always ENTY
-  const double bayes = naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), test).error;
+  EXPECT_DOUBLE_EQ(reports::majority_baseline(train, test).error, 1 - 94.0 / 500);  // always ENTY
+  const double bayes = reports::naive_bayes_baseline(train, shards(o.output / "labelled", "valid"), test).error;
   EXPECT_GT(bayes, 0.1);
   EXPECT_LT(bayes, 0.35);
 }

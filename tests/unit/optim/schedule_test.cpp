@@ -162,18 +162,6 @@ TEST(Schedule, StepsOutsideThePhaseAreRefused) {
   EXPECT_THROW(rate_at({}, 0, 0), std::out_of_range);
 }
 
-TEST(Schedule, NamesGoBothWays) {
-  for (const auto kind : {ScheduleKind::kSlantedTriangular, ScheduleKind::kOneCycle, ScheduleKind::kConstant}) {
-    EXPECT_EQ(parse_schedule_kind(name_of(kind)), kind);
-  }
-  try {
-    parse_schedule_kind("cosine");
-    FAIL();
-  } catch (const ConfigError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("'cosine'; choose slanted-triangular, one-cycle or constant"));
-  }
-}
-
 TEST(Schedule, OptionsOutsideTheirRangesAreRefusedByName) {
   const auto refusal = [](const ScheduleOptions& options) -> std::string {
     try {

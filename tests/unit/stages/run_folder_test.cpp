@@ -192,7 +192,7 @@ TEST_F(RunFolderTest, ARunThatDiedBeforeItWroteItsConfigIsNoForeignFolder) {
 TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
   test::TempDir dir;
   const auto report = [](std::int64_t step) {
-    train::StepReport r;
+    reports::StepReport r;
     r.step = step;
     r.lr = {0.1};
     r.groups = {"all"};
@@ -210,11 +210,11 @@ TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
     first->on_step_report(report(2));  // after the checkpoint: will be done again
   }
   observer(saved)->on_step_report(report(2));
-  const auto history = train::read_metrics(dir / "metrics.jsonl");
+  const auto history = reports::read_metrics(dir / "metrics.jsonl");
   ASSERT_EQ(history.train.size(), 2U);
   EXPECT_EQ(history.train[1].step, 2);
   observer(nullptr)->on_step_report(report(1));
-  EXPECT_EQ(train::read_metrics(dir / "metrics.jsonl").train.size(), 1U) << "a run that begins anew";
+  EXPECT_EQ(reports::read_metrics(dir / "metrics.jsonl").train.size(), 1U) << "a run that begins anew";
 }
 
 // A rank of several, for what depends on their number alone.
@@ -230,7 +230,7 @@ TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
     for (const int ranks : {1, 2, 4, 8}) {
       for (const std::int64_t most : {0, 3, 4}) {
         RunOptions run;
-        run.reproducible = reproducible;
+        run.compute.reproducible = reproducible;
         run.max_streams_per_pass = most;
         std::int64_t next = 0;
         for (int rank = 0; rank < ranks; ++rank) {
@@ -256,7 +256,7 @@ TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
 TEST(ShardPlan, RefusesRanksThatDoNotDivide) {
   const auto refusal = [](bool reproducible, std::int64_t streams, int ranks) -> std::string {
     RunOptions run;
-    run.reproducible = reproducible;
+    run.compute.reproducible = reproducible;
     try {
       shard_plan(run, streams, true, RankOf(0, ranks));
     } catch (const ConfigError& e) {

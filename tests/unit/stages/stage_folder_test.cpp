@@ -11,8 +11,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/manifest.h"
-#include "data/file_lists.h"
-#include "stages/stage_card.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::stages {
@@ -230,57 +228,21 @@ TEST_F(StageFolder, EveryFieldOfAHostileDescriptionIsRefused) {
   }
 }
 
-TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
+TEST(StageInfo, OfBothKindsHasACard) {
   StageInfo info;
   info.shape = {16, 6, 8, 2};
   info.lineage = {{"pretrain", "00ff", {{"steps", 7000}}}, {"finetune-lm", "", {{"seed", 3}}}};
-  EXPECT_THAT(stage_card(info, "seed = 3\n"),
-              AllOf(HasSubstr("language model"), HasSubstr("### 1. pretrain\n"), HasSubstr("| weights | 00ff |"),
-                    HasSubstr("| steps | 7,000 |"), HasSubstr("### 2. finetune-lm (this stage)"),
-                    HasSubstr("there was no validation split"), HasSubstr("Not measured"), HasSubstr("seed = 3")));
-  info.kind = StageKind::kClassifier;
-  info.classifier = ClassifierInfo{{"a", "b|c"}, {18, 2}, {}, {"text"}};
-  info.figures = {{"error", 0.25}};
-  EXPECT_THAT(stage_card(info, ""), AllOf(HasSubstr("2 classes: a, b\\|c."), HasSubstr("| error | 0.25 |")));
-}
-
-TEST(StageCard, TellsOfManyFilesTheirNumberAndTheFirst) {
-  StageInfo info;
-  info.shape = {16, 6, 8, 2};
-  json list = json::array();
-  for (int i = 0; i < 1410; ++i)
-    list.push_back({{"name", str("manual/page-", i, ".html")}, {"bytes", 1000}, {"xxh3", "00"}});
-  const json request = {{"inputs", list},
-                        {"format", "html"},
-                        {"header", nullptr},
-                        {"fastai_rules", true},
-                        {"text_columns", {"title", "body"}},
-                        {"train", {{"name", "t.csv"}, {"bytes", 12345}, {"xxh3", "f00d"}}}};
-  info.lineage = {{"pretrain", "", {{"corpus", {{"request", request}, {"cleaned", {{"nul_bytes", 2}}}}}}}};
-  info.lineage.front().facts = data::summarize_file_lists(info.lineage.front().facts);
-  const std::string card = stage_card(info, "");
   EXPECT_THAT(
-      card,
-      AllOf(HasSubstr("| corpus, inputs | 1410 files, 1,410,000 bytes: manual/page-0.html, manual/page-1.html, "
-                      "manual/page-2.html, ... (list "),
-            HasSubstr("| corpus, format | html |"), HasSubstr("| corpus, header | none |"),
-            HasSubstr("| corpus, fastai_rules | yes |"), HasSubstr("| corpus, text_columns | title, body |"),
-            HasSubstr("| corpus, train | t.csv, 12,345 bytes (f00d) |"), HasSubstr("| corpus, cleaned, nul_bytes | 2 |")));
-  EXPECT_LT(to_json(info).dump().size() + card.size(), 4000U);
-}
-
-// Facts are free: a stage whose parent tells odd ones is trained for hours before its card is written.
-TEST(StageCard, TellsFactsOfAnyType) {
-  StageInfo info;
-  info.shape = {16, 6, 8, 2};
-  const json odd = {{"inputs", {{"files", "many"}, {"bytes", 1}, {"list", 3}, {"first", 7}}},
-                    {"test", {{"name", "a"}, {"bytes", "x"}, {"xxh3", 5}}},
-                    {"big", 18446744073709551615U},
-                    {"nested", {{{"a", {1, {{"b", 2}}}}}, 3}},
-                    {"empty", json::object()},
-                    {"none", nullptr}};
-  info.lineage = {{"pretrain", "", odd}};
-  EXPECT_THAT(stage_card(info, ""), AllOf(HasSubstr("| inputs, files | many |"), HasSubstr("| test, bytes | x |")));
+      reports::stage_card(card_info(info, "seed = 3\n")),
+      AllOf(HasSubstr("# AWD-LSTM language model\n"), HasSubstr("Vocabulary: 16 words. Embedding 6, hidden 8, 2 layers; "),
+            HasSubstr("| weights | 00ff |"), HasSubstr("### 2. finetune-lm (this stage)"),
+            HasSubstr("the usefulness of generated text"), HasSubstr("seed = 3")));
+  info.kind = StageKind::kClassifier;
+  info.classifier = ClassifierInfo{{"a", "b"}, {18, 2}, {}, {"text"}};
+  info.figures = {{"error", 0.25}};
+  EXPECT_THAT(reports::stage_card(card_info(info, "")),
+              AllOf(HasSubstr("# AWD-LSTM text classifier\n"), HasSubstr("2 classes: a, b."), HasSubstr("| error | 0.25 |"),
+                    HasSubstr("calibration of the probabilities")));
 }
 
 TEST_F(StageFolder, ListsOfFilesOfAnOlderStageAreSummarized) {

@@ -11,25 +11,10 @@
 namespace ulmfit::text {
 namespace {
 
-using ::testing::HasSubstr;
-
 std::vector<std::string> tokens_of(TokenizerKind kind, std::string_view text) {
   std::vector<std::string> tokens;
   make_tokenizer(kind)->tokenize(text, tokens);
   return tokens;
-}
-
-TEST(TokenizerKind, HasNames) {
-  for (const auto kind : {TokenizerKind::kWords, TokenizerKind::kWhitespace, TokenizerKind::kSentencePiece}) {
-    EXPECT_EQ(tokenizer_kind(name(kind)), kind);
-  }
-  try {
-    tokenizer_kind("word");
-    FAIL();
-  } catch (const ConfigError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("\"word\""));
-    EXPECT_THAT(error.what(), HasSubstr("words, whitespace or sentencepiece"));
-  }
 }
 
 TEST(WhitespaceTokenizer, SplitsAtUnicodeBlanksAndControls) {
@@ -70,7 +55,7 @@ TEST(Tokenizer, NoTokenIsEmptyOrHoldsABlank) {
       for (const std::string& token : tokens_of(kind, text)) {
         ASSERT_FALSE(token.empty());
         for (std::size_t at = 0; at < token.size(); at += code_point_bytes(token[at])) {
-          ASSERT_FALSE(is_blank(code_point_at(token, at))) << name(kind) << " of " << text;
+          ASSERT_FALSE(is_blank(code_point_at(token, at))) << name_in(kTokenizerKinds, kind) << " of " << text;
         }
         joined += token;
       }

@@ -23,8 +23,8 @@ using ::testing::HasSubstr;
 
 class RateObserver : public Observer {
  public:
-  void on_step_report(const StepReport& report) override { rates.push_back(report.rate); }
-  void on_evaluation(const EvaluationReport&) override { ++evaluations; }
+  void on_step_report(const reports::StepReport& report) override { rates.push_back(report.rate); }
+  void on_evaluation(const reports::EvaluationReport&) override { ++evaluations; }
   nlohmann::json state() override { return {}; }
   std::vector<double> rates;
   int evaluations = 0;

@@ -1,0 +1,49 @@
+// Figures of a classifier from its confusion matrix.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ulmfit::reports {
+
+// Counts of texts by given label (row) and predicted label (column).
+using ConfusionMatrix = std::vector<std::vector<std::int64_t>>;
+
+struct Classification {
+  std::vector<std::string> labels;
+  ConfusionMatrix confusion;
+  std::string split;  // that was classified: valid, test
+};
+
+struct Interval {
+  double low = 0;
+  double high = 1;
+};
+
+struct ClassFigures {
+  double precision = 0;        // of the texts predicted as this class, the share that is; 0 if there are none
+  double recall = 0;           // of the texts given as this class, the share that is found; 0 if there are none
+  double f1 = 0;               // 2 hits / (given + predicted); 0 if there are none
+  std::int64_t support = 0;    // texts given as this class
+  std::int64_t predicted = 0;  // texts predicted as this class
+};
+
+struct ClassificationFigures {
+  std::int64_t texts = 0;
+  std::int64_t hits = 0;
+  double accuracy = 0;         // NaN without texts, as are the next two
+  double error = 0;            // 1 - accuracy
+  double macro_f1 = 0;         // mean F1 of the classes that were given or predicted at all
+  Interval accuracy_interval;  // 95 %, Wilson
+  std::vector<ClassFigures> classes;
+};
+
+// Throws std::invalid_argument if the matrix is not square or has a negative count.
+ClassificationFigures classification_figures(const ConfusionMatrix& confusion);
+
+// 95 % interval of a share seen in `hits` of `trials`: Wilson, "Probable inference, the law of succession, and statistical
+// inference", JASA 1927: (p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n). [0, 1] without trials.
+Interval wilson_interval(std::int64_t hits, std::int64_t trials);
+
+}  // namespace ulmfit::reports

@@ -1,0 +1,27 @@
+// OUT/report.html: what a run did, at a glance, in one file that opens anywhere.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "reports/classification_metrics.h"
+
+namespace ulmfit::reports {
+
+struct ReportInfo {
+  std::string title;
+  std::string stage;                                       // "Language model, general text"
+  std::vector<std::pair<std::string, std::string>> facts;  // name and value, in the order shown
+  std::optional<Classification> classification;            // of a classifier's evaluation
+  std::string config_text;
+};
+
+// Draws RUN_FOLDER/metrics.jsonl (as much of it as there is) and `info` into RUN_FOLDER/report.html. All texts are escaped.
+// Throws FileError if it cannot be written, std::invalid_argument if confusion matrix and labels do not fit together.
+void write_html_report(const fs::path& run_folder, const ReportInfo& info);
+
+}  // namespace ulmfit::reports

@@ -1,0 +1,89 @@
+// What a training run tells about itself, and OUT/metrics.jsonl, where it is kept: one JSON object a line.
+//
+//   {"type": "train", "step": 1200, "epoch": 1.34, "phase": 0, "loss": 4.512, "perplexity": 91.1, "lr": 0.0032,
+//    "lr_by_group": {"rnn_0": 0.0012, "rnn_1": 0.0032}, "beta1": 0.75, "grad_norm": 0.31, "tokens_per_s": 6540.2,
+//    "data_wait": 0.003, "comm": 0.021, "memory_mb": 812.3, "skipped": 0, "elapsed_s": 412.5}
+//   {"type": "valid", "step": 1500, "epoch": 1.67, "split": "valid", "loss": 4.1, "perplexity": 60.1}
+//
+// A number that is not finite is null. "perplexity" is there for language models alone, whose loss is by token. Megabytes
+// are 10^6 bytes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "reports/classification_metrics.h"
+
+namespace ulmfit::reports {
+
+inline constexpr std::string_view kTokensPerSecond = "tokens_per_s";  // language models
+inline constexpr std::string_view kDocsPerSecond = "docs_per_s";      // classifiers
+
+// Training since the last report. NaN: not known, or not finite.
+struct StepReport {
+  std::int64_t step = 0;         // steps done
+  std::int64_t total_steps = 0;  // of the run; 0 when read from a file, which does not have it
+  double epoch = 0;              // epochs done, with a fraction
+  std::int64_t phase = 0;        // of the unfreezing plan
+  double loss = 0;               // mean nats a target since the last report
+  std::vector<double> lr;        // by group, of the last step; 0: frozen
+  std::vector<std::string> groups;
+  double beta1 = 0;
+  double grad_norm = 0;  // before clipping
+  double rate = 0;       // rate_unit, over all ranks
+  std::string rate_unit{kTokensPerSecond};
+  double data_wait_share = 0;  // of the time
+  double comm_share = 0;
+  std::uint64_t memory_bytes = 0;  // of rank 0
+  std::int64_t skipped_steps = 0;  // in the whole run
+  double elapsed_seconds = 0;      // of training up to here, before all restarts too
+
+  bool is_language_model() const { return rate_unit == kTokensPerSecond; }
+};
+
+struct EvaluationReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string split;                               // valid, test
+  std::map<std::string, double> values;            // loss and perplexity, or loss, error, accuracy, macro_f1
+  std::optional<Classification> classification{};  // for report.html; not in the file
+};
+
+// Appends to metrics.jsonl; rank 0 has one. Nothing here can stop a run: what cannot be written is left out, whole lines at
+// a time, with one warning.
+class MetricsLog {
+ public:
+  // Goes on behind the first `keep_bytes` bytes (a resumed run: bytes() as the checkpoint has it) and drops the rest, whose
+  // steps are done again; 0 begins anew.
+  explicit MetricsLog(fs::path path, std::int64_t keep_bytes = 0);
+
+  void write(const StepReport& report);
+  void write(const EvaluationReport& report);
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  void append(const std::string& line);
+  void cut_back();
+  void warn_once(const std::string& reason);
+
+  fs::path path_;
+  std::int64_t bytes_ = 0;
+  std::optional<OutputFile> file_;
+  bool warned_ = false;
+};
+
+struct MetricsHistory {
+  std::vector<StepReport> train;  // in the order of the file
+  std::vector<EvaluationReport> valid;
+};
+
+// The readable lines of metrics.jsonl; lines that are cut or not such objects are passed over, so is a missing file.
+MetricsHistory read_metrics(const fs::path& path);
+
+}  // namespace ulmfit::reports

@@ -1,0 +1,74 @@
+#include "reports/classification_html.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ulmfit::reports {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Classification classes(std::size_t count) {
+  Classification result;
+  result.split = "test";
+  for (std::size_t c = 0; c < count; ++c) {
+    result.labels.push_back("class " + std::to_string(c));
+    result.confusion.emplace_back(count, 0);
+    result.confusion[c][c] = 1000;
+    result.confusion[c][(c + 1) % count] = 10 * static_cast<std::int64_t>(c + 1);
+  }
+  return result;
+}
+
+std::string sections(const Classification& result) {
+  return classification_sections(result, classification_figures(result.confusion));
+}
+
+TEST(ClassificationSections, ShowCountsFiguresAndMistakes) {
+  const std::string html = sections(classes(3));
+  EXPECT_THAT(html, HasSubstr("3,000 of 3,060 texts got the label that the data gives them: accuracy 98.0%, error 2.0%"));
+  EXPECT_THAT(html, HasSubstr("<td class=\"hit deep\" style=\"--share:1.00\">1,000</td>"));
+  EXPECT_THAT(html, HasSubstr("<td class=\"\" style=\"--share:0.10\">10</td>"));  // root of 10 / 1010
+  EXPECT_THAT(html, HasSubstr("<td class=\"none\">·</td>"));
+  EXPECT_THAT(html, HasSubstr("97.1%"));  // recall of the last: 1000 / 1030
+  const auto mistakes = html.substr(html.find("Most frequent mistakes"));
+  EXPECT_LT(mistakes.find("class 2"), mistakes.find("class 1"));  // 30 texts before 20
+}
+
+TEST(ClassificationSections, TwoClassesNeedNoListOfMistakes) {
+  EXPECT_THAT(sections(classes(2)), Not(HasSubstr("Most frequent mistakes")));
+}
+
+TEST(ClassificationSections, ManyClassesHaveNoMatrixButTheMistakes) {
+  EXPECT_THAT(sections(classes(30)), HasSubstr("Confusion matrix"));
+  const std::string many = sections(classes(31));
+  EXPECT_THAT(many, Not(HasSubstr("Confusion matrix")));
+  EXPECT_LT(many.find("Most frequent mistakes"), many.find("By class"));
+}
+
+TEST(ClassificationSections, LabelsAreTextNotMarkup) {
+  Classification result = classes(3);
+  result.labels[1] = "<script>alert(\"1\")</script>";
+  result.split = "<b>";
+  const std::string html = sections(result);
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+  EXPECT_THAT(html, Not(HasSubstr("<b>")));
+  EXPECT_THAT(html, HasSubstr("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;"));
+}
+
+TEST(ClassificationSections, NothingWithoutTexts) {
+  Classification result{{"a", "b"}, {{0, 0}, {0, 0}}, "test"};
+  EXPECT_EQ(sections(result), "");
+  EXPECT_EQ(classification_tiles(result, classification_figures(result.confusion)), "");
+}
+
+TEST(ClassificationTiles, ShowTheInterval) {
+  const Classification result{{"a", "b"}, {{40, 10}, {0, 50}}, "test"};
+  const std::string html = classification_tiles(result, classification_figures(result.confusion));
+  EXPECT_THAT(html, HasSubstr("90.0%"));
+  EXPECT_THAT(html, HasSubstr("95% interval 82.6 to 94.5%"));
+}
+
+}  // namespace
+}  // namespace ulmfit::reports
