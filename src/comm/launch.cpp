@@ -73,15 +73,17 @@ LaunchFacts read_launch_environment(const std::function<const char*(const char*)
   facts.under_launcher = facts.meant_ranks || get("PMIX_RANK") != nullptr || get("PMI_RANK") != nullptr;
   take_count("SLURM_STEP_NUM_TASKS");
   if (!facts.under_launcher) take_count("SLURM_NTASKS");
-  if (!facts.under_launcher && facts.meant_ranks.value_or(1) > 1) {
-    throw CommError(str("starting the ranks: ", facts.variable, " is ", *facts.meant_ranks,
-                        ", but this process was started alone, without MPI; ", kHowToLaunch));
-  }
   return facts;
 }
 
 LaunchFacts read_launch_environment() {
   return read_launch_environment([](const char* name) { return std::getenv(name); });
+}
+
+void require_launcher(const LaunchFacts& facts) {
+  if (facts.under_launcher || facts.meant_ranks.value_or(1) == 1) return;
+  throw CommError(str("starting the ranks: ", facts.variable, " is ", *facts.meant_ranks,
+                      ", but this process was started alone, without MPI; ", kHowToLaunch));
 }
 
 void require_meant_size(const LaunchFacts& facts, int size) {

@@ -1,4 +1,4 @@
-// From a process to a rank: how this process was started, and the frame in which a command runs on all ranks.
+// From a process to a rank: how this process was started, and the frame in which work runs on all ranks.
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,11 @@ struct LaunchFacts {
 };
 
 // Reads OMPI_COMM_WORLD_SIZE, PMI_SIZE, PMIX_RANK, PMI_RANK and Slurm's task counts by `get` (nullptr: unset).
-// CommError if Slurm meant several ranks and each of them is alone (srun without --mpi, a batch script without mpirun).
 LaunchFacts read_launch_environment(const std::function<const char*(const char*)>& get);
 LaunchFacts read_launch_environment();
+
+// CommError if Slurm meant several ranks and each of them is alone (srun without --mpi, a batch script without mpirun).
+void require_launcher(const LaunchFacts& facts);
 
 // CommError if MPI brought together another number of ranks than the launcher meant: N ranks alone instead of one of N.
 void require_meant_size(const LaunchFacts& facts, int size);
@@ -32,7 +34,8 @@ struct LaunchOptions {
 };
 
 // The communicator for how this process was started; alone, one that does not touch MPI. Sets the rank of log lines.
-// CommError if the launcher meant another number of ranks than came together, ConfigError for CUDA in a build without it.
+// CommError if the launcher meant another number of ranks than came together, or there is none (require_launcher);
+// ConfigError for CUDA in a build without it. Collective.
 std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options);
 
 struct Failure {
@@ -43,8 +46,13 @@ struct Failure {
 // be had, on the CPU or a GPU, what to lower; for anything else, kFault.
 Failure current_failure();
 
-// Runs `body` on this rank and returns its exit code. Under a launcher, an exception on one rank ends all of them within
-// seconds, with the exit code of the error (1 if it is not one of base/error.h); alone, it is passed on.
+// Runs `body` on this rank, on a communicator of its own, and returns its exit code; may be called several times. Under a
+// launcher, an exception on one rank ends all of them within seconds, with the exit code of the error (1 if it is not one
+// of base/error.h); alone, it is passed on. Collective.
 ExitCode run_on_ranks(const LaunchOptions& options, const std::function<ExitCode(Communicator&)>& body);
+
+// Ends what run_on_ranks() has started with the launcher: the last thing that a process does when all went well. Without
+// it the launcher ends the job.
+void leave_ranks();
 
 }  // namespace ulmfit::comm

@@ -35,6 +35,7 @@ std::unique_ptr<Communicator> alone(at::DeviceType device) {
 
 std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
   const LaunchFacts facts = read_launch_environment();
+  require_launcher(facts);
   if (options.device == at::kCUDA && !at::hasCUDA()) {
     throw ConfigError("starting on a GPU: this build or this machine has no CUDA; give --device cpu");
   }
@@ -44,5 +45,7 @@ std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
   require_meant_size(facts, mpi->size());
   return on_device(std::move(mpi), options);
 }
+
+void leave_ranks() { MpiCommunicator::finalize(); }
 
 }  // namespace ulmfit::comm

@@ -79,6 +79,21 @@ std::byte* bytes_of(const at::Tensor& tensor) { return static_cast<std::byte*>(t
 
 volatile std::sig_atomic_t exit_code_of_abort = 1;
 
+bool mpi_started() {
+  int started = 0;
+  MPI_Initialized(&started);
+  return started != 0;
+}
+
+void start_mpi() {
+  int given = MPI_THREAD_SINGLE;
+  check_start(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &given), "MPI_Init_thread");
+  if (given < MPI_THREAD_SERIALIZED) {
+    throw CommError(str("starting MPI: it gives thread level ", given, ", at least MPI_THREAD_SERIALIZED (",
+                        MPI_THREAD_SERIALIZED, ") is needed; install an MPI built with thread support"));
+  }
+}
+
 }  // namespace
 
 struct MpiCommunicator::Impl {
@@ -114,12 +129,7 @@ struct MpiCommunicator::Impl {
 
 MpiCommunicator::MpiCommunicator(std::chrono::duration<double> deadline) : impl_(std::make_unique<Impl>()) {
   impl_->deadline = deadline;
-  int given = MPI_THREAD_SINGLE;
-  check_start(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &given), "MPI_Init_thread");
-  if (given < MPI_THREAD_SERIALIZED) {
-    throw CommError(str("starting MPI: it gives thread level ", given, ", at least MPI_THREAD_SERIALIZED (",
-                        MPI_THREAD_SERIALIZED, ") is needed; install an MPI built with thread support"));
-  }
+  if (!mpi_started()) start_mpi();
   check_start(MPI_Comm_dup(MPI_COMM_WORLD, &impl_->world), "MPI_Comm_dup");
   check_start(MPI_Comm_set_errhandler(impl_->world, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   MPI_Comm_rank(impl_->world, &rank_);
@@ -231,7 +241,10 @@ void MpiCommunicator::barrier() {
 void MpiCommunicator::finish() {
   barrier();
   MPI_Comm_free(&impl_->world);
-  MPI_Finalize();
+}
+
+void MpiCommunicator::finalize() {
+  if (mpi_started()) MPI_Finalize();
 }
 
 void MpiCommunicator::abort(ExitCode code, std::string_view why) noexcept {

@@ -13,7 +13,8 @@ namespace ulmfit::comm {
 
 class MpiCommunicator : public Communicator {
  public:
-  // Initialises MPI; once per process. CommError if the installed MPI cannot be called from threads in turn.
+  // Initialises MPI if the process has not yet. Collective. CommError if the installed MPI cannot be called from threads in
+  // turn.
   explicit MpiCommunicator(std::chrono::duration<double> deadline);
   // Without finish() before it, MPI is left as it is: the other ranks must be ended by abort().
   ~MpiCommunicator() override;
@@ -32,6 +33,9 @@ class MpiCommunicator : public Communicator {
   void barrier() override;
   void finish() override;
   [[noreturn]] void abort(ExitCode code, std::string_view why) noexcept override;
+
+  // Ends MPI if this process has started it. After finish() of every communicator; no other can be made.
+  static void finalize();
 
  private:
   struct Impl;

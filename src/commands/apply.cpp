@@ -1,36 +1,53 @@
 // evaluate and predict.
 #include <iostream>
 
-#include "commands/commands.h"
+#include "commands/call.h"
 #include "stages/evaluate.h"
 
 namespace ulmfit::commands {
+namespace {
 
-ExitCode evaluate(const Arguments& arguments) {
-  stages::EvaluateOptions options;
-  config::OptionSet set("evaluate");
-  options.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(
-        "Measures finished stages on a split: perplexity of language models; error rate with its 95 % interval, macro-F1,\n"
-        "per-class table and confusion matrix of classifiers. Prints a JSON line on standard output.");
-    return ExitCode::kDone;
+class Evaluate : public Command {
+ public:
+  void declare(config::OptionSet& set) override { options_.declare(set); }
+  std::string_view introduction() const override {
+    return "Measures finished stages on a split: perplexity of language models; error rate with its 95 % interval, "
+           "macro-F1,\n"
+           "per-class table and confusion matrix of classifiers. Prints a JSON line on standard output.";
   }
-  return stages::evaluate(options);
-}
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
+  bool on_all_ranks() const override { return true; }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
+    const stages::Evaluated evaluated = stages::evaluate(options_, comm);
+    return outcome(evaluated.figures, evaluated.table);
+  }
 
-ExitCode predict(const Arguments& arguments) {
-  stages::PredictOptions options;
-  config::OptionSet set("predict");
-  options.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(
-        "Classifies text from standard input: one text a line in, one JSON object a line out, in the same order, with "
-        "label,\n"
-        "probabilities and the share of words that the model does not know.");
-    return ExitCode::kDone;
+ private:
+  stages::EvaluateOptions options_;
+};
+
+// Answers as it reads, on standard output.
+class Predict : public Command {
+ public:
+  void declare(config::OptionSet& set) override { options_.declare(set); }
+  std::string_view introduction() const override {
+    return "Classifies text from standard input: one text a line in, one JSON object a line out, in the same order, with "
+           "label,\n"
+           "probabilities and the share of words that the model does not know.";
   }
-  return stages::predict(options, std::cin, std::cout);
-}
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
+    stages::predict(options_, comm.device(), std::cin, std::cout);
+    return {};
+  }
+
+ private:
+  stages::PredictOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> evaluate() { return std::make_unique<Evaluate>(); }
+std::unique_ptr<Command> predict() { return std::make_unique<Predict>(); }
 
 }  // namespace ulmfit::commands

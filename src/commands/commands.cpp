@@ -2,45 +2,52 @@
 
 #include <torch/version.h>
 
-#include <algorithm>
 #include <iostream>
 
 #include "base/log.h"
 #include "base/output.h"
 #include "comm/launch.h"
-#include "config/option_set.h"
 
 namespace ulmfit::commands {
 
-const std::vector<Command>& all() {
-  static const std::vector<Command> commands{
+std::unique_ptr<Command> tokenize();
+std::unique_ptr<Command> prepare_corpus();
+std::unique_ptr<Command> prepare_labelled();
+std::unique_ptr<Command> pretrain();
+std::unique_ptr<Command> finetune_lm();
+std::unique_ptr<Command> train_classifier();
+std::unique_ptr<Command> evaluate();
+std::unique_ptr<Command> predict();
+std::unique_ptr<Command> inspect();
+ExitCode run_pipeline(const Arguments& arguments);
+std::unique_ptr<Command> verify_parity();
+ExitCode bench(const Arguments& arguments);
+std::unique_ptr<Command> plan();
+
+const std::vector<Entry>& all() {
+  static const std::vector<Entry> entries{
       {"tokenize", "text in, tokens out, one document a line", tokenize},
       {"prepare-corpus", "text to vocabulary and token shards", prepare_corpus},
       {"prepare-labelled", "labelled text to shards for the language model and the classifier", prepare_labelled},
-      {"pretrain", "stage 1: train a language model (alone or under mpirun)", pretrain},
-      {"finetune-lm", "stage 2: tune a language model on the target text", finetune_lm},
-      {"train-classifier", "stage 3: train a classifier on it", train_classifier},
+      {"pretrain", "stage 1: train a language model (alone or under mpirun)", pretrain, /*trains=*/true},
+      {"finetune-lm", "stage 2: tune a language model on the target text", finetune_lm, /*trains=*/true},
+      {"train-classifier", "stage 3: train a classifier on it", train_classifier, /*trains=*/true},
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
       {"predict", "text in, labels out, one JSON object a line", predict},
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
-      {"run", "all stages of a pipeline file, each resumed, or skipped if done", run_pipeline},
+      {.name = "run", .summary = "all stages of a pipeline file, each resumed, or skipped if done", .drive = run_pipeline},
       {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},
-      {"bench", "measure speed on this machine", bench},
+      {.name = "bench", .summary = "measure speed on this machine", .drive = bench},
       {"plan", "memory, hours and efficiency of a run on up to 1,024 ranks, before the queue wait", plan},
   };
-  return commands;
+  return entries;
 }
 
 namespace {
 
 std::string overview() {
-  std::string text = "ulmfit: Universal Language Model Fine-tuning\n\nUsage: ulmfit COMMAND [options]\n\nCommands:\n";
-  for (const auto& command : all()) {
-    std::string name(command.name);
-    name.resize(18, ' ');
-    text += "  " + name + std::string(command.summary) + '\n';
-  }
-  return text + "\n`ulmfit COMMAND --help` explains every option of a command. `ulmfit --version` names this build.\n";
+  return str("ulmfit: Universal Language Model Fine-tuning\n\nUsage: ulmfit COMMAND [options]\n\nCommands:\n", list(all()),
+             "\n`ulmfit COMMAND --help` explains every option of a command. `ulmfit --version` names this build.\n");
 }
 
 }  // namespace
@@ -55,16 +62,10 @@ int dispatch(const Arguments& arguments) {
     return static_cast<int>(ExitCode::kDone);
   }
   const std::string& name = arguments[0];
-  const auto found = std::find_if(all().begin(), all().end(), [&](const Command& c) { return c.name == name; });
   try {
-    if (found == all().end()) {
-      std::vector<std::string> names;
-      for (const auto& command : all()) names.emplace_back(command.name);
-      throw ConfigError(str("there is no command '", name, "'; did you mean ", config::nearest(name, names),
-                            "? (ulmfit --help lists all)"));
-    }
-    const ExitCode code = found->run({arguments.begin() + 1, arguments.end()});
-    if (code == ExitCode::kDone) flush_output(std::cout);
+    const ExitCode code = call(find(all(), name, "command"), {arguments.begin() + 1, arguments.end()});
+    flush_output(std::cout);
+    comm::leave_ranks();
     return static_cast<int>(code);
   } catch (const std::exception&) {
     const comm::Failure failure = comm::current_failure();

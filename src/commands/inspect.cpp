@@ -1,12 +1,10 @@
 // inspect PATH: what a folder of ours holds.
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/manifest.h"
-#include "commands/commands.h"
-#include "config/option_set.h"
+#include "commands/call.h"
 #include "data/corpus_folder.h"
 #include "stages/stage_folder.h"
 #include "text/vocabulary.h"
@@ -54,26 +52,7 @@ json describe_run(const fs::path& folder) {
   return out;
 }
 
-}  // namespace
-
-ExitCode inspect(const Arguments& arguments) {
-  Arguments rest = arguments;
-  std::string path;
-  if (!rest.empty() && !rest[0].starts_with("--")) {
-    path = rest[0];
-    rest.erase(rest.begin());
-  }
-  bool verify = false;
-  config::OptionSet set("inspect");
-  set.add("path", path, "the folder; also as first argument: ulmfit inspect FOLDER");
-  set.add("verify", verify, "check every block of every shard too");
-  if (set.parse(rest).help || path.empty()) {
-    std::cout << set.help(
-        "Says what a prepared corpus, a run folder, a checkpoint or a stage holds, checks its manifest, and shows lineage "
-        "and\n"
-        "a decoded sample. Prints JSON.");
-    return path.empty() && !rest.empty() ? ExitCode::kDone : (path.empty() ? ExitCode::kConfig : ExitCode::kDone);
-  }
+json describe(const std::string& path, bool verify) {
   const fs::path folder = path;
   json out;
   if (fs::exists(folder / "corpus.json")) {
@@ -93,8 +72,38 @@ ExitCode inspect(const Arguments& arguments) {
         path,
         " is no corpus, run folder, checkpoint or stage of ulmfit (no corpus.json, config.cfg, state.json or stage.json)"));
   }
-  std::cout << out.dump(1) << std::endl;
-  return ExitCode::kDone;
+  return out;
 }
+
+// ulmfit inspect FOLDER [options]
+class Inspect : public Command {
+ public:
+  void take_words(Arguments& arguments) override {
+    if (arguments.empty() || arguments[0].starts_with("--")) return;
+    arguments[0] = "--path=" + arguments[0];
+  }
+  void declare(config::OptionSet& set) override {
+    set.add("path", path_, "the folder; also as first argument: ulmfit inspect FOLDER");
+    set.require("path");
+    set.add("verify", verify_, "check every block of every shard too");
+  }
+  std::string_view introduction() const override {
+    return "Says what a prepared corpus, a run folder, a checkpoint or a stage holds, checks its manifest, and shows "
+           "lineage "
+           "and\n"
+           "a decoded sample. Prints JSON.";
+  }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
+    return {.result = describe(path_, verify_).dump(1) + "\n"};
+  }
+
+ private:
+  std::string path_;
+  bool verify_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> inspect() { return std::make_unique<Inspect>(); }
 
 }  // namespace ulmfit::commands

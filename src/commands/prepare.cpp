@@ -1,13 +1,10 @@
 // prepare-corpus and prepare-labelled.
 #include <algorithm>
-#include <chrono>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/machine.h"
-#include "comm/launch.h"
-#include "commands/commands.h"
+#include "commands/call.h"
 #include "commands/rank_team.h"
 #include "commands/text_options.h"
 #include "data_prep/prepare_corpus.h"
@@ -26,9 +23,6 @@ void declare_header(config::OptionSet& set, std::optional<bool>& header) {
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
-// Ranks may reach the points where they meet far apart in time: they read and write files of any size.
-constexpr std::chrono::hours kDeadline{24};
-
 int threads_of(std::int64_t given, const comm::Communicator& comm) {
   return given > 0 ? static_cast<int>(given) : std::max(available_cores() / comm.local_size(), 1);
 }
@@ -40,127 +34,138 @@ nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& spl
   return json;
 }
 
-}  // namespace
-
-ExitCode prepare_corpus(const Arguments& arguments) {
-  data_prep::PrepareCorpusOptions options;
-  TextArguments text_arguments;
-  VocabularyArguments vocabulary;
-  std::vector<std::string> inputs;
-  std::vector<std::string> valid_inputs;
-  std::string output;
-  std::int64_t seed = 0;
-  std::int64_t threads = 0;
-  config::OptionSet set("prepare-corpus");
-  set.add("input", inputs, "text files and folders (.gz, .xz and .zst as they are)");
-  set.require("input");
-  set.add("valid-input", valid_inputs, "validation text; without it documents are held out");
-  set.add("output", output, "folder to make");
-  set.require("output");
-  set.add("format", options.format, data_prep::kCorpusFormats,
-          "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
-  set.add("text-column", options.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
-  declare_header(set, options.header);
-  stages::declare_max_line_bytes(set, options.max_line_bytes);
-  set.add("valid-share", options.valid_share, "share of the documents held out for validation; 0: none",
-          {.min = 0, .max = 0.9});
-  set.add("seed", seed, "of the documents held out", {.min = 0});
-  set.add("threads", threads, "of a rank; 0: the cores of the machine divided by its ranks; the bytes do not depend on it",
-          {.min = 0, .max = 4096});
-  text_arguments.declare(set);
-  vocabulary.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(
-        "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line. Under "
-        "mpirun\n"
-        "the ranks share the work; the bytes written do not depend on their number.");
-    return ExitCode::kDone;
+class PrepareCorpus : public Command {
+ public:
+  void declare(config::OptionSet& set) override {
+    set.add("input", inputs_, "text files and folders (.gz, .xz and .zst as they are)");
+    set.require("input");
+    set.add("valid-input", valid_inputs_, "validation text; without it documents are held out");
+    set.add("output", output_, "folder to make");
+    set.require("output");
+    set.add("format", options_.format, data_prep::kCorpusFormats,
+            "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
+    set.add("text-column", options_.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
+    declare_header(set, options_.header);
+    stages::declare_max_line_bytes(set, options_.max_line_bytes);
+    set.add("valid-share", options_.valid_share, "share of the documents held out for validation; 0: none",
+            {.min = 0, .max = 0.9});
+    set.add("seed", seed_, "of the documents held out", {.min = 0});
+    set.add("threads", threads_,
+            "of a rank; 0: the cores of the machine divided by its ranks; the bytes do not depend on it",
+            {.min = 0, .max = 4096});
+    text_.declare(set);
+    vocabulary_.declare(set);
   }
-  options.inputs = paths(inputs);
-  options.valid_inputs = paths(valid_inputs);
-  options.output = output;
-  options.seed = static_cast<std::uint64_t>(seed);
-  options.text = text_arguments.resolved();
-  options.vocabulary = vocabulary.options;
-  options.vocabulary_from = vocabulary.folder_or_file();
-  return comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
-    options.threads = threads_of(threads, comm);
+  std::string_view introduction() const override {
+    return "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line. Under "
+           "mpirun\n"
+           "the ranks share the work; the bytes written do not depend on their number.";
+  }
+  bool on_all_ranks() const override { return true; }
+
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
+    options_.inputs = paths(inputs_);
+    options_.valid_inputs = paths(valid_inputs_);
+    options_.output = output_;
+    options_.seed = static_cast<std::uint64_t>(seed_);
+    options_.text = text_.resolved();
+    options_.vocabulary = vocabulary_.options;
+    options_.vocabulary_from = vocabulary_.folder_or_file();
+    options_.threads = threads_of(threads_, comm);
     RankTeam team(comm);
-    const auto result = data_prep::prepare_corpus(options, team);
-    if (comm.rank() != 0) return ExitCode::kDone;
-    nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
+    const auto result = data_prep::prepare_corpus(options_, team);
+    nlohmann::json line = {{"output", output_}, {"already_prepared", result.already_prepared}};
     if (!result.already_prepared) {
       line["splits"] = summary(result.splits);
       line["vocabulary"] = result.vocabulary_size;
       line["seconds"] = result.seconds;
     }
-    std::cout << line.dump() << std::endl;
-    return ExitCode::kDone;
-  });
-}
+    return outcome(line);
+  }
 
-ExitCode prepare_labelled(const Arguments& arguments) {
-  data_prep::PrepareLabelledOptions options;
-  TextArguments text_arguments;
-  VocabularyArguments vocabulary;
-  std::string train;
-  std::string valid;
-  std::string test;
-  std::vector<std::string> unlabelled;
-  std::string output;
-  std::int64_t seed = 0;
-  std::int64_t threads = 0;
-  config::OptionSet set("prepare-labelled");
-  set.add("train", train, "labelled training file (CSV, TSV, JSONL, TREC; .gz, .xz and .zst as they are)");
-  set.require("train");
-  set.add("valid", valid, "labelled validation file; without it a share of the training texts is held out");
-  set.add("test", test, "labelled test file");
-  set.add("unlabelled", unlabelled, "more text for the language model");
-  set.add("output", output, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
-  set.require("output");
-  set.add("format", options.format, data_prep::kLabelledFormats, "of the labelled files; auto: by their ending");
-  set.add("unlabelled-format", options.unlabelled_format, data_prep::kCorpusFormats,
-          "of the unlabelled files; auto: by their ending");
-  set.add("text-column", options.columns.text,
-          "columns of the text, by name or number; several are joined with xxfld marks");
-  set.add("unlabelled-text-column", options.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
-  set.add("label-column", options.columns.label, "column of the label");
-  set.add("group-column", options.columns.group,
-          "column of a group (author, source ...) that is never split between training and validation");
-  declare_header(set, options.columns.header);
-  stages::declare_max_line_bytes(set, options.columns.max_line_bytes);
-  set.add("valid-share", options.valid_share, "share of the training texts held out for validation; 0: none",
-          {.min = 0, .max = 0.9});
-  set.add("include-test-text", options.include_test_text,
-          "let the language model read the test texts (without labels); the lineage records it");
-  set.add("seed", seed, "of the texts held out", {.min = 0});
-  set.add("threads", threads, "0: all cores", {.min = 0, .max = 4096});
-  text_arguments.declare(set);
-  vocabulary.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(
-        "Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks "
-        "(OUTPUT/report.json).");
-    return ExitCode::kDone;
+ private:
+  data_prep::PrepareCorpusOptions options_;
+  TextArguments text_;
+  VocabularyArguments vocabulary_;
+  std::vector<std::string> inputs_;
+  std::vector<std::string> valid_inputs_;
+  std::string output_;
+  std::int64_t seed_ = 0;
+  std::int64_t threads_ = 0;
+};
+
+class PrepareLabelled : public Command {
+ public:
+  void declare(config::OptionSet& set) override {
+    set.add("train", train_, "labelled training file (CSV, TSV, JSONL, TREC; .gz, .xz and .zst as they are)");
+    set.require("train");
+    set.add("valid", valid_, "labelled validation file; without it a share of the training texts is held out");
+    set.add("test", test_, "labelled test_ file");
+    set.add("unlabelled", unlabelled_, "more text for the language model");
+    set.add("output", output_, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
+    set.require("output");
+    set.add("format", options_.format, data_prep::kLabelledFormats, "of the labelled files; auto: by their ending");
+    set.add("unlabelled-format", options_.unlabelled_format, data_prep::kCorpusFormats,
+            "of the unlabelled_ files; auto: by their ending");
+    set.add("text-column", options_.columns.text,
+            "columns of the text, by name or number; several are joined with xxfld marks");
+    set.add("unlabelled-text-column", options_.unlabelled_text_columns,
+            "the same for the unlabelled_ files, if it differs");
+    set.add("label-column", options_.columns.label, "column of the label");
+    set.add("group-column", options_.columns.group,
+            "column of a group (author, source ...) that is never split between training and validation");
+    declare_header(set, options_.columns.header);
+    stages::declare_max_line_bytes(set, options_.columns.max_line_bytes);
+    set.add("valid-share", options_.valid_share, "share of the training texts held out for validation; 0: none",
+            {.min = 0, .max = 0.9});
+    set.add("include-test-text", options_.include_test_text,
+            "let the language model read the test_ texts (without labels); the lineage records it");
+    set.add("seed", seed_, "of the texts held out", {.min = 0});
+    set.add("threads", threads_, "0: all cores", {.min = 0, .max = 4096});
+    text_.declare(set);
+    vocabulary_.declare(set);
   }
-  options.train = train;
-  options.valid = valid;
-  options.test = test;
-  options.unlabelled = paths(unlabelled);
-  options.output = output;
-  options.seed = static_cast<std::uint64_t>(seed);
-  options.threads = static_cast<int>(threads);
-  options.text = text_arguments.resolved();
-  options.vocabulary = vocabulary.options;
-  options.vocabulary_from = vocabulary.folder_or_file();
-  const auto result = data_prep::prepare_labelled(options);
-  nlohmann::json line = {{"output", output}, {"already_prepared", result.already_prepared}};
-  if (!result.already_prepared) {
-    line["labels"] = result.labels;
-    line["vocabulary"] = result.vocabulary_size;
+  std::string_view introduction() const override {
+    return "Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks "
+           "(OUTPUT/report.json).";
   }
-  std::cout << line.dump() << std::endl;
-  return ExitCode::kDone;
-}
+
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
+    options_.train = train_;
+    options_.valid = valid_;
+    options_.test = test_;
+    options_.unlabelled = paths(unlabelled_);
+    options_.output = output_;
+    options_.seed = static_cast<std::uint64_t>(seed_);
+    options_.threads = static_cast<int>(threads_);
+    options_.text = text_.resolved();
+    options_.vocabulary = vocabulary_.options;
+    options_.vocabulary_from = vocabulary_.folder_or_file();
+    const auto result = data_prep::prepare_labelled(options_);
+    nlohmann::json line = {{"output", output_}, {"already_prepared", result.already_prepared}};
+    if (!result.already_prepared) {
+      line["labels"] = result.labels;
+      line["vocabulary"] = result.vocabulary_size;
+    }
+    return outcome(line);
+  }
+
+ private:
+  data_prep::PrepareLabelledOptions options_;
+  TextArguments text_;
+  VocabularyArguments vocabulary_;
+  std::string train_;
+  std::string valid_;
+  std::string test_;
+  std::vector<std::string> unlabelled_;
+  std::string output_;
+  std::int64_t seed_ = 0;
+  std::int64_t threads_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> prepare_corpus() { return std::make_unique<PrepareCorpus>(); }
+std::unique_ptr<Command> prepare_labelled() { return std::make_unique<PrepareLabelled>(); }
 
 }  // namespace ulmfit::commands

@@ -6,129 +6,88 @@
 #include "base/stop_signal.h"
 #include "comm/launch.h"
 #include "commands/commands.h"
-#include "config/option_set.h"
-#include "stages/run_identity.h"
 
 namespace ulmfit::commands {
 namespace {
 
-struct RunArguments {
-  bool help = false;
+constexpr std::string_view kIntroduction =
+    "Runs the stages of a pipeline file in order, under mpirun on all its ranks. Each section is a command, such as\n"
+    "[prepare-corpus], [pretrain], [prepare-labelled], [finetune-lm], [train-classifier], [evaluate]; its keys are the\n"
+    "options of that command. A stage that is done is skipped, one that was interrupted goes on; a stage that fails ends\n"
+    "the run with its exit code.";
+
+struct RunOptions {
   std::string file;
   std::string restart_from;  // a section; empty: none
+
+  void declare(config::OptionSet& set) {
+    set.add("config", file, "the pipeline file");
+    set.require("config");
+    set.add("restart-from", restart_from, "train that stage and all after it anew; their folders are moved aside");
+  }
 };
 
-// The pipeline file is no config file of this command's own options, hence not read by an OptionSet.
-RunArguments read_arguments(const Arguments& arguments) {
-  RunArguments read;
-  const std::vector<std::string> known{"config", "restart-from", "help"};
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    const auto equals = std::min(argument.find('='), argument.size());
-    const std::string name = argument.starts_with("--") ? argument.substr(2, equals - 2) : "";
-    if (name == "help") {
-      read.help = true;
-      continue;
-    }
-    if (name != "config" && name != "restart-from") {
-      throw ConfigError(str("ulmfit run has no option ", argument, "; did you mean --", config::nearest(name, known), "?"));
-    }
-    const bool apart = equals == argument.size();
-    if (apart && i + 1 == arguments.size()) throw ConfigError(str("--", name, " needs a value: --", name, "=VALUE"));
-    (name == "config" ? read.file : read.restart_from) = apart ? arguments[++i] : argument.substr(equals + 1);
-  }
-  return read;
-}
-
-bool trains(const std::string& section) {
-  return std::find(kTrainingStages.begin(), kTrainingStages.end(), section) != kTrainingStages.end();
-}
-
-const Command& command_of(const std::string& section, const std::string& file) {
-  const auto found = std::find_if(all().begin(), all().end(), [&](const Command& c) { return c.name == section; });
-  if (found == all().end() || section == "run") {
+const Entry& entry_of(const std::string& section, const std::string& file) {
+  const auto found = std::find_if(all().begin(), all().end(), [&](const Entry& e) { return e.name == section; });
+  if (found == all().end() || found->make == nullptr) {
     throw ConfigError(str(file, ": section [", section, "] is no stage; expected names such as [pretrain]"));
   }
   return *found;
 }
 
-void check_restart(const RunArguments& run, const std::vector<config::IniSection>& sections) {
-  if (run.restart_from.empty()) return;
+// The number of the section that is trained anew, with all after it; that of the sections: none.
+std::size_t first_anew(const RunOptions& options, const std::vector<config::IniSection>& sections) {
+  if (options.restart_from.empty()) return sections.size();
   std::string names;
-  for (const auto& section : sections) {
-    if (trains(section.name)) names += (names.empty() ? "" : ", ") + section.name;
-    if (trains(section.name) && section.name == run.restart_from) return;
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    if (!entry_of(sections[i].name, options.file).trains) continue;
+    if (sections[i].name == options.restart_from) return i;
+    names += (names.empty() ? "" : ", ") + sections[i].name;
   }
-  throw ConfigError(str("--restart-from=", run.restart_from, ": ", run.file, " has no such stage that trains; it has ",
-                        names.empty() ? "none" : names));
+  throw ConfigError(str("--restart-from=", options.restart_from, ": ", options.file,
+                        " has no such stage that trains; it has ", names.empty() ? "none" : names));
 }
 
-Arguments options_of(const config::IniSection& section) {
-  Arguments options;
-  for (const auto& [key, value] : section.values) options.push_back("--" + key + "=" + value);
-  return options;
-}
-
-// Before the first stage runs: a mistake in the last one would be found hours later.
-void check_sections(const std::vector<config::IniSection>& sections, const std::string& file) {
-  for (const auto& section : sections) {
-    Arguments options = options_of(section);
-    options.push_back(config::kOnlyCheckOptions);
+// Reads the options of all sections before the first one runs: a mistake in the last would be found hours later.
+std::vector<std::unique_ptr<Call>> read_calls(const RunOptions& options, const std::vector<config::IniSection>& sections,
+                                              std::size_t anew) {
+  std::vector<std::unique_ptr<Call>> calls;
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const Entry& entry = entry_of(sections[i].name, options.file);
+    Arguments arguments;
+    for (const auto& [key, value] : sections[i].values) arguments.push_back(str("--", key, "=", value));
+    if (i >= anew && entry.trains) arguments.emplace_back("--restart");
     try {
-      command_of(section.name, file).run(options);
-    } catch (const config::OptionsChecked&) {
+      calls.push_back(std::make_unique<Call>(entry, arguments));
     } catch (const ConfigError& e) {
-      throw ConfigError(str(file, ", section [", section.name, "]: ", e.what()));
+      throw ConfigError(str(options.file, ", section [", sections[i].name, "]: ", e.what()));
     }
   }
-}
-
-ExitCode run_section(const config::IniSection& section, const RunArguments& run, bool restart) {
-  Arguments options = options_of(section);
-  if (restart) options.emplace_back("--restart");
-  log::close_file();  // that of the stage before
-  log::info("run", "stage " + section.name);
-  try {
-    return command_of(section.name, run.file).run(options);
-  } catch (const stages::InputsChanged& e) {
-    throw ConfigError(str(e.what(), "; to train this stage and those after it anew: ulmfit run --config ", run.file,
-                          " --restart-from ", section.name));
-  }
+  return calls;
 }
 
 }  // namespace
 
 ExitCode run_pipeline(const Arguments& arguments) {
-  const RunArguments run = read_arguments(arguments);
-  if (run.help || run.file.empty()) {
-    (run.help ? std::cout : std::cerr)
-        << "Usage: ulmfit run --config PIPELINE [--restart-from STAGE]\n\n"
-           "Runs the stages of a pipeline file in order. Each section is a command, such as [prepare-corpus], [pretrain],\n"
-           "[prepare-labelled], [finetune-lm], [train-classifier], [evaluate]; its keys are the options of that command. A "
-           "stage\n"
-           "that is done is skipped, one that was interrupted goes on; a stage that fails ends the run with its exit "
-           "code.\n\n"
-           "  --restart-from=STAGE  train that stage and all after it anew; their folders are moved aside\n";
-    return run.help ? ExitCode::kDone : ExitCode::kConfig;
+  RunOptions options;
+  config::OptionSet set("run");
+  options.declare(set);
+  if (set.parse(arguments).help) {
+    std::cout << set.help(kIntroduction);
+    return ExitCode::kDone;
   }
-  if (comm::read_launch_environment().under_launcher) {
-    throw ConfigError(
-        "ulmfit run drives one process; to use several ranks, start the stages themselves: mpirun -n 4 ulmfit pretrain "
-        "...");
-  }
-  const auto sections = config::read_pipeline(run.file);
-  check_sections(sections, run.file);
-  check_restart(run, sections);
-  { const StopSignalScope before_threads_start(/*under_launcher=*/false); }  // those of a stage that does not train, too
-  bool restart = false;
-  for (const auto& section : sections) {
-    if (stop_requested()) {
-      tell_job_script_of_stop(str("before stage ", section.name, " of ", run.file));
-      return ExitCode::kStopped;
-    }
-    restart = restart || section.name == run.restart_from;
-    const ExitCode code = run_section(section, run, restart && trains(section.name));
-    if (code == ExitCode::kStopped && restart) log::info("run", "to go on leave --restart-from out: it begins anew");
+  const auto sections = config::read_pipeline(options.file);
+  const std::size_t anew = first_anew(options, sections);
+  const auto calls = read_calls(options, sections, anew);
+  // Before threads start; those of a stage that does not train, too.
+  { const StopSignalScope first(comm::read_launch_environment().under_launcher); }
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const std::string& name = sections[i].name;
+    const PipelineStep step{
+        str("before stage ", name, " of ", options.file),
+        str("; to train this stage and those after it anew: ulmfit run --config ", options.file, " --restart-from ", name)};
+    const ExitCode code = calls[i]->run(&step);
+    if (code == ExitCode::kStopped && i >= anew) log::info("run", "to go on leave --restart-from out: it begins anew");
     if (code != ExitCode::kDone) return code;
   }
   return ExitCode::kDone;

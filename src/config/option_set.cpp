@@ -146,6 +146,10 @@ const OptionSet::Entry& OptionSet::entry(const std::string& key) const {
   return *found;
 }
 
+bool OptionSet::reads_config_file() const {
+  return std::none_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.key == "config"; });
+}
+
 std::string OptionSet::resolve(const std::string& name) const {
   std::vector<std::string> known;
   for (const auto& e : entries_) {
@@ -179,7 +183,8 @@ bool OptionSet::given(const std::string& key) const { return std::find(given_.be
 
 std::string OptionSet::help(std::string_view introduction) const {
   std::ostringstream out;
-  out << "Usage: ulmfit " << command_ << " [--config FILE] [options]\n\n" << introduction << "\n\nOptions:\n";
+  out << "Usage: ulmfit " << command_ << (reads_config_file() ? " [--config FILE]" : "") << " [options]\n\n"
+      << introduction << "\n\nOptions:\n";
   for (const auto& e : entries_) {
     std::string head = "  --" + e.key + (e.flag ? "" : "=" + e.unit);
     for (const auto& [alias, key] : aliases_) {

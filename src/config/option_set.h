@@ -30,11 +30,6 @@ namespace ulmfit::config {
 // finished, or always. An action (a flag such as --restart) is no setting: it is not saved, and not taken from a file.
 enum class OnResume { kMustMatch, kMayExtend, kBeforeFinish, kMayChange, kAction };
 
-// With this argument parse() throws OptionsChecked in place of returning, if all is in order: what a command would do with
-// its options is not done.
-inline const std::string kOnlyCheckOptions = "--only-check-options";
-struct OptionsChecked {};
-
 struct Limits {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
@@ -90,7 +85,8 @@ class OptionSet {
   struct Parsed {
     bool help = false;  // --help was given: nothing else was checked
   };
-  // Reads `arguments` (without program and command names), and the file of --config if given. Throws ConfigError.
+  // Reads `arguments` (without program and command names), and the file of --config if given, unless the set has an option
+  // of its own with that name. Throws ConfigError.
   Parsed parse(std::vector<std::string> arguments);
 
   std::vector<std::string> keys(OnResume resume) const;
@@ -139,6 +135,7 @@ class OptionSet {
   };
   Entry& add_entry(const std::string& key, std::string help, std::string unit, OnResume resume);
   const Entry& entry(const std::string& key) const;
+  bool reads_config_file() const;
   void check_no_action(const std::string& file, const std::string& key, const std::string& value) const;
   std::string resolve(const std::string& name) const;  // alias or key to key; throws with the nearest known one
 

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 
-#include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
+#include "perf/figures.h"
 #include "stages/options.h"
 
 namespace ulmfit::perf {
@@ -15,6 +16,7 @@ struct BenchAllReduceOptions {
   std::int64_t repeats = 7;
   void declare(config::OptionSet& set);
 };
-ExitCode bench_allreduce(const BenchAllReduceOptions& options);  // ConfigError on one rank
+// ConfigError on one rank. Collective.
+Measured bench_allreduce(const BenchAllReduceOptions& options, comm::Communicator& comm);
 
 }  // namespace ulmfit::perf

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <iostream>
 #include <vector>
 
 #include "base/machine.h"
@@ -72,61 +71,57 @@ void BenchCheckpointOptions::declare(config::OptionSet& set) {
   stages::declare(set, shape);
 }
 
-ExitCode bench_checkpoint(const BenchCheckpointOptions& options) {
-  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    if (comm.size() > 1) throw ConfigError("bench checkpoint: rank 0 alone saves; run it outside mpirun");
-    at::NoGradGuard no_grad;
-    model::Shape shape = options.shape;
-    shape.vocabulary = options.vocabulary;
-    const model::AwdLstm model(shape, 1, comm.device());
-    const optim::Optimizer optimizer(model.lm_groups(), {});
-    train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
-    const TempFolder folder(options.folder);
-    train::CheckpointStore store(folder.path(), {.newest = 1});
-    WarmCopy copy(snapshot);
-    std::vector<double> stalls, copies, writes;
-    double first = 0;
-    store.prepare(snapshot);
-    store.finish();
-    for (std::int64_t i = 0; i <= options.saves; ++i) {
-      snapshot.step = i + 1;
-      const double copied = copy.seconds();
-      Stopwatch watch;
-      train::require_finite(snapshot.model, snapshot.step);
-      train::require_finite(snapshot.training, snapshot.step);
-      store.save(snapshot);
-      const double stalled = watch.lap();
-      if (!store.finish()) throw FileError(str("bench checkpoint: saving below ", folder.path().string(), " failed"));
-      if (i == 0) {
-        first = stalled;
-        continue;
-      }
-      copies.push_back(copied * 1e3);
-      stalls.push_back(stalled * 1e3);
-      writes.push_back(watch.seconds());
+Measured bench_checkpoint(const BenchCheckpointOptions& options, comm::Communicator& comm) {
+  if (comm.size() > 1) throw ConfigError("bench checkpoint: rank 0 alone saves; run it outside mpirun");
+  at::NoGradGuard no_grad;
+  model::Shape shape = options.shape;
+  shape.vocabulary = options.vocabulary;
+  const model::AwdLstm model(shape, 1, comm.device());
+  const optim::Optimizer optimizer(model.lm_groups(), {});
+  train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
+  const TempFolder folder(options.folder);
+  train::CheckpointStore store(folder.path(), {.newest = 1});
+  WarmCopy copy(snapshot);
+  std::vector<double> stalls, copies, writes;
+  double first = 0;
+  store.prepare(snapshot);
+  store.finish();
+  for (std::int64_t i = 0; i <= options.saves; ++i) {
+    snapshot.step = i + 1;
+    const double copied = copy.seconds();
+    Stopwatch watch;
+    train::require_finite(snapshot.model, snapshot.step);
+    train::require_finite(snapshot.training, snapshot.step);
+    store.save(snapshot);
+    const double stalled = watch.lap();
+    if (!store.finish()) throw FileError(str("bench checkpoint: saving below ", folder.path().string(), " failed"));
+    if (i == 0) {
+      first = stalled;
+      continue;
     }
-    const Spread stall = spread(stalls);
-    const Spread ratio = ratio_spread(stalls, copies);
-    const bool holds = stall.median <= kAllowedMs || ratio.median <= kAllowedRatio;
-    nlohmann::json line = {{"bench", "checkpoint"},     {"state_mb", copy.bytes / 1e6}, {"first_stall_ms", first * 1e3},
-                           {"vocab", shape.vocabulary}, {"embedding", shape.embedding}, {"hidden", shape.hidden},
-                           {"layers", shape.layers},    {"streams", options.streams},   {"holds", holds},
-                           {"cpu", cpu_model()}};
-    add_spread(line, "stall_ms", stall);
-    add_spread(line, "copy_ms", spread(copies));
-    add_spread(line, "stall_over_copy", ratio);
-    add_spread(line, "write_s", spread(writes));
-    Table table(str("bench checkpoint: ", reports::grouped(std::llround(copy.bytes / 1e6)), " MB of state; ",
-                    stages::describe_compute(comm)));
-    table.add("a step stalls, ms", str(describe(stall), "; the first save: ", reports::significant(first * 1e3, 4)));
-    table.add("a warm copy of the state, ms", describe(spread(copies)));
-    table.add("stall over copy",
-              str(describe(ratio), holds ? "; " : "; NOT ", "within ", kAllowedMs, " ms or ", kAllowedRatio, " copies"));
-    table.add("written and synced behind it, s", describe(spread(writes)));
-    table.print();
-    std::cout << line.dump() << std::endl;
-    return ExitCode::kDone;
-  });
+    copies.push_back(copied * 1e3);
+    stalls.push_back(stalled * 1e3);
+    writes.push_back(watch.seconds());
+  }
+  const Spread stall = spread(stalls);
+  const Spread ratio = ratio_spread(stalls, copies);
+  const bool holds = stall.median <= kAllowedMs || ratio.median <= kAllowedRatio;
+  nlohmann::json line = {{"bench", "checkpoint"},     {"state_mb", copy.bytes / 1e6}, {"first_stall_ms", first * 1e3},
+                         {"vocab", shape.vocabulary}, {"embedding", shape.embedding}, {"hidden", shape.hidden},
+                         {"layers", shape.layers},    {"streams", options.streams},   {"holds", holds},
+                         {"cpu", cpu_model()}};
+  add_spread(line, "stall_ms", stall);
+  add_spread(line, "copy_ms", spread(copies));
+  add_spread(line, "stall_over_copy", ratio);
+  add_spread(line, "write_s", spread(writes));
+  Table table(str("bench checkpoint: ", reports::grouped(std::llround(copy.bytes / 1e6)), " MB of state; ",
+                  stages::describe_compute(comm)));
+  table.add("a step stalls, ms", str(describe(stall), "; the first save: ", reports::significant(first * 1e3, 4)));
+  table.add("a warm copy of the state, ms", describe(spread(copies)));
+  table.add("stall over copy",
+            str(describe(ratio), holds ? "; " : "; NOT ", "within ", kAllowedMs, " ms or ", kAllowedRatio, " copies"));
+  table.add("written and synced behind it, s", describe(spread(writes)));
+  return {line, table.text()};
 }
 
 }  // namespace ulmfit::perf

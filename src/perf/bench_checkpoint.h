@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <string>
 
-#include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
+#include "perf/figures.h"
 #include "stages/options.h"
 
 namespace ulmfit::perf {
@@ -19,6 +20,7 @@ struct BenchCheckpointOptions {
   std::string folder;
   void declare(config::OptionSet& set);
 };
-ExitCode bench_checkpoint(const BenchCheckpointOptions& options);
+// ConfigError on several ranks.
+Measured bench_checkpoint(const BenchCheckpointOptions& options, comm::Communicator& comm);
 
 }  // namespace ulmfit::perf

@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <iostream>
 
 #include "base/machine.h"
 #include "base/stopwatch.h"
@@ -69,36 +68,31 @@ void BenchClassifierOptions::declare(config::OptionSet& set) {
   stages::declare(set, bpt3c);
 }
 
-ExitCode bench_classifier(const BenchClassifierOptions& options) {
-  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    const auto seed = static_cast<std::uint64_t>(options.run.seed);
-    const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
-    const Documents documents(options.documents, seed);
-    const model::Shape shape = shape_of(options.shape, documents);
-    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
-    train::ClassifierTaskOptions task_options = stages::classifier_task();
-    task_options.batches.batch_size = options.batch_size;
-    task_options.batches.seed = seed;
-    task_options.dropout = options.dropout.resolved();
-    task_options.bpt3c = options.bpt3c;
-    task_options.seed = seed;
-    train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards,
-                               comm);
-    BlockOptions blocks = options.blocks;
-    if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
-    const double before = product_peak(comm.device(), product_type(classifier.encoder.precision()));
-    const TrainingFigures figures = measure_training(task, options.run, shards, blocks, comm);
-    const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
-    if (comm.rank() != 0) return ExitCode::kDone;
-    nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
-    Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
-    const double flop =
-        (documents.mean_tokens() + 2 * documents.mean_tokens(task_options.bpt3c)) * encoder_training_flop(shape) / 3;
-    describe_training(figures, "docs_per_s", flop, peak, comm, line, table);
-    table.print();
-    std::cout << line.dump() << std::endl;
-    return ExitCode::kDone;
-  });
+Measured bench_classifier(const BenchClassifierOptions& options, comm::Communicator& comm) {
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const Documents documents(options.documents, seed);
+  const model::Shape shape = shape_of(options.shape, documents);
+  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
+  train::ClassifierTaskOptions task_options = stages::classifier_task();
+  task_options.batches.batch_size = options.batch_size;
+  task_options.batches.seed = seed;
+  task_options.dropout = options.dropout.resolved();
+  task_options.bpt3c = options.bpt3c;
+  task_options.seed = seed;
+  train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards, comm);
+  BlockOptions blocks = options.blocks;
+  if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
+  const double before = product_peak(comm.device(), product_type(classifier.encoder.precision()));
+  const TrainingFigures figures = measure_training(task, options.run, shards, blocks, comm);
+  const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
+  if (comm.rank() != 0) return {};
+  nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
+  Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
+  const double flop =
+      (documents.mean_tokens() + 2 * documents.mean_tokens(task_options.bpt3c)) * encoder_training_flop(shape) / 3;
+  describe_training(figures, "docs_per_s", flop, peak, comm, line, table);
+  return {line, table.text()};
 }
 
 void BenchPredictOptions::declare(config::OptionSet& set) {
@@ -110,46 +104,42 @@ void BenchPredictOptions::declare(config::OptionSet& set) {
   stages::declare(set, bpt3c);
 }
 
-ExitCode bench_predict(const BenchPredictOptions& options) {
-  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    const auto seed = static_cast<std::uint64_t>(options.run.seed);
-    const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
-    const Documents documents(options.documents, seed);
-    const model::Shape shape = shape_of(options.shape, documents);
-    Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
-    data::DocumentBatchOptions batches;
-    batches.batch_size = options.batch_size;
-    double peak = product_peak(comm.device(), product_type(classifier.encoder.precision()));
-    std::vector<double> rates;
-    for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
-      comm.barrier();
-      const Stopwatch watch;
-      train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, options.bpt3c, shards,
-                                   comm);
-      if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
-    }
-    peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));
-    if (comm.rank() != 0) return ExitCode::kDone;
-    const Spread rate = spread(rates);
-    const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
-    nlohmann::json line = facts("predict", shape, documents, options.batch_size, options.run);
-    add_spread(line, "docs_per_s", rate);
-    line["ranks"] = comm.size();
-    line["threads"] = at::get_num_threads();
-    line["model_gflops_per_rank"] = flops / 1e9;
-    line["product_peak_gflops"] = peak / 1e9;
-    line["share_of_peak"] = flops / peak;
-    line["cpu"] = cpu_model();
-    if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
-    Table table(title("predict", shape, documents, options.batch_size, options.run, comm));
-    table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
-    table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / peak),
-                                          " of the ", reports::significant(peak / 1e9, 4), " of large products"));
-    add_memory(peak_memory(comm.device()), line, table);
-    table.print();
-    std::cout << line.dump() << std::endl;
-    return ExitCode::kDone;
-  });
+Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& comm) {
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const Documents documents(options.documents, seed);
+  const model::Shape shape = shape_of(options.shape, documents);
+  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
+  data::DocumentBatchOptions batches;
+  batches.batch_size = options.batch_size;
+  double peak = product_peak(comm.device(), product_type(classifier.encoder.precision()));
+  std::vector<double> rates;
+  for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
+    comm.barrier();
+    const Stopwatch watch;
+    train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, options.bpt3c, shards,
+                                 comm);
+    if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
+  }
+  peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));
+  if (comm.rank() != 0) return {};
+  const Spread rate = spread(rates);
+  const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
+  nlohmann::json line = facts("predict", shape, documents, options.batch_size, options.run);
+  add_spread(line, "docs_per_s", rate);
+  line["ranks"] = comm.size();
+  line["threads"] = at::get_num_threads();
+  line["model_gflops_per_rank"] = flops / 1e9;
+  line["product_peak_gflops"] = peak / 1e9;
+  line["share_of_peak"] = flops / peak;
+  line["cpu"] = cpu_model();
+  if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
+  Table table(title("predict", shape, documents, options.batch_size, options.run, comm));
+  table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
+  table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / peak),
+                                        " of the ", reports::significant(peak / 1e9, 4), " of large products"));
+  add_memory(peak_memory(comm.device()), line, table);
+  return {line, table.text()};
 }
 
 }  // namespace ulmfit::perf

@@ -4,9 +4,10 @@
 
 #include <cstdint>
 
-#include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
 #include "perf/documents.h"
+#include "perf/figures.h"
 #include "perf/training_run.h"
 #include "stages/options.h"
 
@@ -22,7 +23,8 @@ struct BenchClassifierOptions {
   std::int64_t batch_size = 32;
   void declare(config::OptionSet& set);
 };
-ExitCode bench_classifier(const BenchClassifierOptions& options);
+// Collective.
+Measured bench_classifier(const BenchClassifierOptions& options, comm::Communicator& comm);
 
 struct BenchPredictOptions {
   stages::RunOptions run;
@@ -33,6 +35,7 @@ struct BenchPredictOptions {
   std::int64_t batch_size = 256;
   void declare(config::OptionSet& set);
 };
-ExitCode bench_predict(const BenchPredictOptions& options);
+// Collective.
+Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& comm);
 
 }  // namespace ulmfit::perf

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <iostream>
 #include <memory>
 #include <vector>
 
@@ -123,57 +122,52 @@ void BenchLmOptions::declare(config::OptionSet& set) {
   dropout.declare(set);
 }
 
-ExitCode bench_lm(const BenchLmOptions& options) {
-  return stages::on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    if (options.plain && comm.size() > 1) {
-      throw ConfigError(
-          str("bench lm --plain: the plain loop knows one rank, not ", comm.size(), "; run it outside mpirun"));
-    }
-    const data::LmStreamOptions streams = [&] {
-      data::LmStreamOptions s = options.task.streams;
-      s.seed = static_cast<std::uint64_t>(options.run.seed);
-      return s;
-    }();
-    const train::ShardPlan shards = stages::shard_plan(options.run, streams.streams, /*exact=*/true, comm);
-    const Tokens tokens = open_tokens(options);
-    model::Shape shape = options.shape;
-    shape.vocabulary = tokens.vocabulary;
-    model::AwdLstm model(shape, streams.seed, comm.device());
-    const model::Precision precision = stages::use_precision(options.run.compute.precision, comm.device());
-    model.set_precision(precision);
-    train::LmTaskOptions task_options = options.task;
-    task_options.streams = streams;
-    task_options.dropout = options.dropout.resolved();
-    task_options.seed = streams.seed;
-    train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
-    std::unique_ptr<PlainRun> plain;
-    if (options.plain) plain = std::make_unique<PlainRun>(options, model, *tokens.plain_shards, streams);
-    std::function<void(std::int64_t)> between;
-    if (plain) between = [&](std::int64_t steps) { plain->block(steps); };
-    const double before = product_peak(comm.device(), product_type(precision));
-    const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
-    const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));
-    if (comm.rank() != 0) return ExitCode::kDone;
+Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
+  if (options.plain && comm.size() > 1) {
+    throw ConfigError(str("bench lm --plain: the plain loop knows one rank, not ", comm.size(), "; run it outside mpirun"));
+  }
+  const data::LmStreamOptions streams = [&] {
+    data::LmStreamOptions s = options.task.streams;
+    s.seed = static_cast<std::uint64_t>(options.run.seed);
+    return s;
+  }();
+  const train::ShardPlan shards = stages::shard_plan(options.run, streams.streams, /*exact=*/true, comm);
+  const Tokens tokens = open_tokens(options);
+  model::Shape shape = options.shape;
+  shape.vocabulary = tokens.vocabulary;
+  model::AwdLstm model(shape, streams.seed, comm.device());
+  const model::Precision precision = stages::use_precision(options.run.compute.precision, comm.device());
+  model.set_precision(precision);
+  train::LmTaskOptions task_options = options.task;
+  task_options.streams = streams;
+  task_options.dropout = options.dropout.resolved();
+  task_options.seed = streams.seed;
+  train::LmTask task(model, *tokens.shards, nullptr, task_options, shards, comm);
+  std::unique_ptr<PlainRun> plain;
+  if (options.plain) plain = std::make_unique<PlainRun>(options, model, *tokens.plain_shards, streams);
+  std::function<void(std::int64_t)> between;
+  if (plain) between = [&](std::int64_t steps) { plain->block(steps); };
+  const double before = product_peak(comm.device(), product_type(precision));
+  const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
+  const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));
+  if (comm.rank() != 0) return {};
 
-    nlohmann::json line = {{"bench", "lm"},
-                           {"vocab", shape.vocabulary},
-                           {"streams", streams.streams},
-                           {"bptt", streams.bptt},
-                           {"embedding", shape.embedding},
-                           {"hidden", shape.hidden},
-                           {"layers", shape.layers},
-                           {"parameters", shape.encoder_parameters() + shape.vocabulary},
-                           {"precision", name_in(stages::kArithmetics, options.run.compute.precision)},
-                           {"reproducible", options.run.compute.reproducible}};
-    Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
-                    " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ",
-                    name_in(stages::kArithmetics, options.run.compute.precision), "; ", stages::describe_compute(comm)));
-    describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
-    if (plain) describe_plain(*plain, figures, line, table);
-    table.print();
-    std::cout << line.dump() << std::endl;
-    return ExitCode::kDone;
-  });
+  nlohmann::json line = {{"bench", "lm"},
+                         {"vocab", shape.vocabulary},
+                         {"streams", streams.streams},
+                         {"bptt", streams.bptt},
+                         {"embedding", shape.embedding},
+                         {"hidden", shape.hidden},
+                         {"layers", shape.layers},
+                         {"parameters", shape.encoder_parameters() + shape.vocabulary},
+                         {"precision", name_in(stages::kArithmetics, options.run.compute.precision)},
+                         {"reproducible", options.run.compute.reproducible}};
+  Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
+                  " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ",
+                  name_in(stages::kArithmetics, options.run.compute.precision), "; ", stages::describe_compute(comm)));
+  describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
+  if (plain) describe_plain(*plain, figures, line, table);
+  return {line, table.text()};
 }
 
 }  // namespace ulmfit::perf

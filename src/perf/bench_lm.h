@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <string>
 
-#include "base/error.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
+#include "perf/figures.h"
 #include "perf/training_run.h"
 #include "stages/options.h"
 
@@ -23,7 +24,7 @@ struct BenchLmOptions {
   void declare(config::OptionSet& set);
 };
 
-// Prints a table on standard error and a JSON line on standard output. ConfigError for --plain on several ranks.
-ExitCode bench_lm(const BenchLmOptions& options);
+// ConfigError for --plain on several ranks. Collective.
+Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm);
 
 }  // namespace ulmfit::perf

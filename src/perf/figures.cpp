@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 
 #include "base/error.h"
 #include "base/machine.h"
@@ -105,12 +104,12 @@ std::string describe(const Spread& value) {
 
 void Table::add(std::string name, std::string value) { rows_.emplace_back(std::move(name), std::move(value)); }
 
-void Table::print() const {
+std::string Table::text() const {
   std::size_t width = 0;
   for (const auto& row : rows_) width = std::max(width, row.first.size());
   std::string text = title_ + '\n';
   for (const auto& [name, value] : rows_) text += "  " + name + std::string(width - name.size() + 2, ' ') + value + '\n';
-  std::cerr << text << std::flush;
+  return text;
 }
 
 }  // namespace ulmfit::perf

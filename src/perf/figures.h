@@ -53,12 +53,18 @@ double lm_training_flop(const model::Shape& shape);  // with the softmax head
 
 std::string describe(const Spread& value);  // "1,234 (1,198 .. 1,250)"
 
-// Rows of name and value under a title, on standard error: standard output belongs to the JSON line.
+// What a benchmark has to say: rank 0's.
+struct Measured {
+  nlohmann::json line;
+  std::string table;
+};
+
+// Rows of name and value under a title.
 class Table {
  public:
   explicit Table(std::string title) : title_(std::move(title)) {}
   void add(std::string name, std::string value);
-  void print() const;
+  std::string text() const;
 
  private:
   std::string title_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -175,22 +174,19 @@ void warn_of_memory(double rank_mb) {
 }
 
 // `most`: ranks of the last row.
-void print_notes(const PlanOptions& options, const Inputs& in, std::int64_t worthwhile, std::int64_t most) {
-  std::cerr << "  Memory is a lower bound: weights, gradients, moments, and what backward keeps of a window.\n";
-  std::cerr << "  Steps to the same quality grow with the batch as 1 + "
-            << reports::grouped(std::llround(options.critical_batch))
-            << " / tokens says (--critical-batch, an assumption: it differs by data set);\n  ";
-  if (worthwhile < most) {
-    std::cerr << "beyond " << worthwhile << " ranks doubling them shortens the run by less than " << kWorthwhile
-              << " times: the batch is too large. Use fewer streams a rank, or a larger corpus.\n";
-  } else {
-    std::cerr << "up to " << most << " ranks each doubling is worth it.\n";
-  }
-  std::cerr << "  Sharding the optimizer's state over N ranks would save the moments but for one N-th (last column)";
+std::string notes(const PlanOptions& options, const Inputs& in, std::int64_t worthwhile, std::int64_t most) {
+  std::string text =
+      str("  Memory is a lower bound: weights, gradients, moments, and what backward keeps of a window.\n",
+          "  Steps to the same quality grow with the batch as 1 + ", reports::grouped(std::llround(options.critical_batch)),
+          " / tokens says (--critical-batch, an assumption: it differs by data set);\n  ");
+  text += worthwhile < most ? str("beyond ", worthwhile, " ranks doubling them shortens the run by less than ", kWorthwhile,
+                                  " times: the batch is too large. Use fewer streams a rank, or a larger corpus.\n")
+                            : str("up to ", most, " ranks each doubling is worth it.\n");
+  text += "  Sharding the optimizer's state over N ranks would save the moments but for one N-th (last column)";
   if (in.optimizer_share) {
-    std::cerr << " and at most " << reports::percent(*in.optimizer_share) << " of a step; the bytes sent stay the same";
+    text += str(" and at most ", reports::percent(*in.optimizer_share), " of a step; the bytes sent stay the same");
   }
-  std::cerr << ".\n" << std::flush;
+  return text + ".\n";
 }
 
 }  // namespace
@@ -223,7 +219,7 @@ void PlanOptions::declare(config::OptionSet& set) {
   stages::declare(set, shape);
 }
 
-ExitCode plan(const PlanOptions& options) {
+Measured plan(const PlanOptions& options) {
   const Inputs in = inputs_of(options);
   nlohmann::json rows = nlohmann::json::array();
   Table table(str("plan: AWD-LSTM ", in.shape.embedding, "/", in.shape.hidden, " x ", in.shape.layers, ", ",
@@ -246,13 +242,10 @@ ExitCode plan(const PlanOptions& options) {
                           " streams; give the text's --tokens, or fewer --streams"));
   }
   const std::int64_t worthwhile = last_worthwhile(rows);
-  table.print();
-  print_notes(options, in, worthwhile, rows.back().at("ranks"));
   warn_of_memory(rows.front().at("rank_mb"));
   nlohmann::json line = {{"plan", "pretrain"}, {"rows", rows}, {"worthwhile_ranks", worthwhile}};
   if (in.optimizer_share) line["optimizer_share"] = *in.optimizer_share;
-  std::cout << line.dump() << std::endl;
-  return ExitCode::kDone;
+  return {line, table.text() + notes(options, in, worthwhile, rows.back().at("ranks"))};
 }
 
 }  // namespace ulmfit::perf

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "base/error.h"
 #include "config/option_set.h"
+#include "perf/figures.h"
 #include "stages/options.h"
 
 namespace ulmfit::perf {
@@ -34,8 +34,7 @@ struct PlanOptions {
   void declare(config::OptionSet& set);
 };
 
-// A table on standard error, a JSON line on standard output. ConfigError without a speed, DataError for a file that is no
-// result of the benchmark it is meant to be.
-ExitCode plan(const PlanOptions& options);
+// ConfigError without a speed, DataError for a file that is no result of the benchmark it is meant to be.
+Measured plan(const PlanOptions& options);
 
 }  // namespace ulmfit::perf

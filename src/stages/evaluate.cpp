@@ -4,8 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
-#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -60,7 +59,7 @@ json evaluate_language_models(const std::vector<Stage>& models, const data::Shar
   return results;
 }
 
-void print_table(const reports::Classification& c, const reports::ClassificationFigures& figures) {
+std::string table_text(const reports::Classification& c, const reports::ClassificationFigures& figures) {
   std::ostringstream out;
   char row[160];
   std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
@@ -85,7 +84,7 @@ void print_table(const reports::Classification& c, const reports::Classification
                 "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
                 100 * figures.error, 100 * figures.accuracy_interval.low, 100 * figures.accuracy_interval.high,
                 figures.macro_f1, static_cast<long long>(figures.texts));
-  std::cerr << out.str() << row;
+  return out.str() + row;
 }
 
 json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test) {
@@ -101,8 +100,8 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
   return results;
 }
 
-json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
-                          const data::CorpusInfo& corpus, comm::Communicator& comm) {
+Evaluated evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
+                               const data::CorpusInfo& corpus, comm::Communicator& comm) {
   if (corpus.labels != models.front().info.classifier->labels) {
     throw DataError(str("the classes of ", options.data, " are not those of ", models.front().folder.string()));
   }
@@ -117,18 +116,19 @@ json evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shar
   probabilities = probabilities / static_cast<double>(models.size());
   const reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
   const reports::ClassificationFigures figures = reports::classification_figures(c.confusion);
-  json result = {{"models", options.models},
-                 {"split", options.split},
-                 {"texts", figures.texts},
-                 {"error", figures.error},
-                 {"accuracy", figures.accuracy},
-                 {"error_low", 1 - figures.accuracy_interval.high},
-                 {"error_high", 1 - figures.accuracy_interval.low},
-                 {"macro_f1", figures.macro_f1},
-                 {"labels", c.labels},
-                 {"confusion", c.confusion}};
+  Evaluated result;
+  result.figures = {{"models", options.models},
+                    {"split", options.split},
+                    {"texts", figures.texts},
+                    {"error", figures.error},
+                    {"accuracy", figures.accuracy},
+                    {"error_low", 1 - figures.accuracy_interval.high},
+                    {"error_high", 1 - figures.accuracy_interval.low},
+                    {"macro_f1", figures.macro_f1},
+                    {"labels", c.labels},
+                    {"confusion", c.confusion}};
   if (comm.rank() != 0) return result;
-  print_table(c, figures);
+  result.table = table_text(c, figures);
   if (!options.report.empty()) {
     make_directories(options.report);
     std::string config;
@@ -156,36 +156,32 @@ void EvaluateOptions::declare(config::OptionSet& set) {
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
 
-ExitCode evaluate(const EvaluateOptions& options) {
-  return on_ranks(options.compute, [&](comm::Communicator& comm) {
-    const data::CorpusInfo corpus = data::open_corpus(options.data);
-    std::vector<Stage> models = read_models(options.models, comm.device());
-    for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
-    const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
-    for (const auto& model : models) {
-      if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {
-        throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(),
-                            "; prepare the data with --vocab ", model.folder.string()));
-      }
-      check_same_text(model, corpus, options.data);
+Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
+  const data::CorpusInfo corpus = data::open_corpus(options.data);
+  std::vector<Stage> models = read_models(options.models, comm.device());
+  for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
+  const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
+  for (const auto& model : models) {
+    if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {
+      throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(),
+                          "; prepare the data with --vocab ", model.folder.string()));
     }
-    if (options.baselines && !corpus.splits.contains("valid")) {
-      throw DataError(str("--baselines: ", options.data,
-                          " has no validation split, which chooses naive Bayes' smoothing; prepare it with one, or leave "
-                          "--baselines out"));
-    }
-    json result;
-    if (models.front().info.kind == StageKind::kLanguageModel) {
-      result = evaluate_language_models(models, shards, options, comm);
-    } else {
-      if (corpus.kind != "labelled")
-        throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
-      result = evaluate_classifiers(models, shards, options, corpus, comm);
-      if (options.baselines) result["baselines"] = baselines(options, corpus, shards);
-    }
-    if (comm.rank() == 0) std::cout << result.dump() << std::endl;
-    return ExitCode::kDone;
-  });
+    check_same_text(model, corpus, options.data);
+  }
+  if (options.baselines && !corpus.splits.contains("valid")) {
+    throw DataError(str("--baselines: ", options.data,
+                        " has no validation split, which chooses naive Bayes' smoothing; prepare it with one, or leave "
+                        "--baselines out"));
+  }
+  if (models.front().info.kind == StageKind::kLanguageModel) {
+    return {evaluate_language_models(models, shards, options, comm), ""};
+  }
+  if (corpus.kind != "labelled") {
+    throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
+  }
+  Evaluated result = evaluate_classifiers(models, shards, options, corpus, comm);
+  if (options.baselines) result.figures["baselines"] = baselines(options, corpus, shards);
+  return result;
 }
 
 }  // namespace ulmfit::stages

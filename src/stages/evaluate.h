@@ -4,11 +4,12 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/read_line.h"
+#include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
 
@@ -25,8 +26,14 @@ struct EvaluateOptions {
   void declare(config::OptionSet& set);
 };
 
-// Prints one JSON line on standard output and a table on standard error.
-ExitCode evaluate(const EvaluateOptions& options);
+// Figures of rank 0: the others' are not whole.
+struct Evaluated {
+  nlohmann::json figures;
+  std::string table;  // of classifiers: by class, and the confusion matrix
+};
+
+// Collective.
+Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm);
 
 struct PredictOptions {
   std::vector<std::string> models;
@@ -41,6 +48,6 @@ struct PredictOptions {
 
 // One text a line (or a JSON object a line) in, one JSON object a line out, in order; flushed when the input pauses. A line
 // that cannot be read gets an object with "error", and the next one its answer.
-ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out);
+void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out);
 
 }  // namespace ulmfit::stages

@@ -184,32 +184,29 @@ void PredictOptions::declare(config::OptionSet& set) {
   compute.declare(set);
 }
 
-ExitCode predict(const PredictOptions& options, std::istream& in, std::ostream& out) {
-  return on_ranks(options.compute, [&](comm::Communicator& comm) {
-    at::NoGradGuard no_grad;
-    const std::vector<Classifier> models = read_classifiers(options, comm.device());
-    const ClassifierInfo& first = *models.front().stage.info.classifier;
-    const std::vector<std::string> fields = text_fields(options, first.text_columns);
-    for (Request request; next_request(in, options, fields, request);) {
-      // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
-      std::vector<Request> requests;
-      for (std::size_t bytes = 0;;) {
-        bytes += request.text.size() + request.object.size();
-        requests.push_back(std::move(request));
-        const bool more = static_cast<std::int64_t>(requests.size()) < options.batch_size && bytes < kMostBytesAtOnce &&
-                          in.rdbuf()->in_avail() > 0;
-        if (!more || !next_request(in, options, fields, request)) break;
-      }
-      std::vector<double> unknown(requests.size());
-      const at::Tensor p = probabilities_of(models, requests, unknown);
-      const auto* row = p.const_data_ptr<float>();
-      for (std::size_t i = 0; i < requests.size(); ++i, row += first.labels.size()) {
-        out << answer(requests[i], row, first.labels, unknown[i], options.top) << '\n';
-      }
-      flush_output(out);
+void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
+  at::NoGradGuard no_grad;
+  const std::vector<Classifier> models = read_classifiers(options, device);
+  const ClassifierInfo& first = *models.front().stage.info.classifier;
+  const std::vector<std::string> fields = text_fields(options, first.text_columns);
+  for (Request request; next_request(in, options, fields, request);) {
+    // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
+    std::vector<Request> requests;
+    for (std::size_t bytes = 0;;) {
+      bytes += request.text.size() + request.object.size();
+      requests.push_back(std::move(request));
+      const bool more = static_cast<std::int64_t>(requests.size()) < options.batch_size && bytes < kMostBytesAtOnce &&
+                        in.rdbuf()->in_avail() > 0;
+      if (!more || !next_request(in, options, fields, request)) break;
     }
-    return ExitCode::kDone;
-  });
+    std::vector<double> unknown(requests.size());
+    const at::Tensor p = probabilities_of(models, requests, unknown);
+    const auto* row = p.const_data_ptr<float>();
+    for (std::size_t i = 0; i < requests.size(); ++i, row += first.labels.size()) {
+      out << answer(requests[i], row, first.labels, unknown[i], options.top) << '\n';
+    }
+    flush_output(out);
+  }
 }
 
 }  // namespace ulmfit::stages

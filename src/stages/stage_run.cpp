@@ -46,10 +46,10 @@ std::string shapes(const train::Task& task) {
   return text;
 }
 
-std::vector<std::pair<std::string, std::string>> plan_facts(const StageRun& stage, const train::TrainingPlan& plan,
+std::vector<std::pair<std::string, std::string>> plan_facts(const TrainingStage& stage, const train::TrainingPlan& plan,
                                                             const comm::Communicator& comm) {
   auto facts = stage.facts;
-  const std::int64_t parameters = parameter_count(stage.task);
+  const std::int64_t parameters = parameter_count(stage.task());
   facts.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
   facts.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
   facts.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
@@ -60,18 +60,18 @@ std::vector<std::pair<std::string, std::string>> plan_facts(const StageRun& stag
   return facts;
 }
 
-void log_plan(const StageRun& stage, const train::TrainingPlan& plan,
+void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
               const std::vector<std::pair<std::string, std::string>>& facts) {
   log::info(stage.title, "plan:");
   for (const auto& [name, value] : facts) log::info(stage.title, str("  ", name, ": ", value));
-  for (const auto& line : plan.describe(stage.task.groups())) log::info(stage.title, "  " + line);
+  for (const auto& line : plan.describe(stage.task().groups())) log::info(stage.title, "  " + line);
 }
 
 // On CPUs, where the ranks of a machine share its memory, and the kernel would end them without a word. The weights are
 // there already.
-void warn_of_memory(const StageRun& stage, const comm::Communicator& comm) {
+void warn_of_memory(const TrainingStage& stage, const comm::Communicator& comm) {
   if (!comm.device().is_cpu()) return;
-  const double needed = stage.bytes - 4.0 * static_cast<double>(parameter_count(stage.task));
+  const double needed = stage.bytes - 4.0 * static_cast<double>(parameter_count(stage.task()));
   const auto warn = [&](double bytes, std::uint64_t available, const char* whose) {
     if (bytes <= static_cast<double>(available)) return;
     log::warn(stage.title, str(whose, " needs at least ", std::llround(bytes / 1e6), " MB more, and ",
@@ -82,17 +82,17 @@ void warn_of_memory(const StageRun& stage, const comm::Communicator& comm) {
   warn(needed * comm.local_size(), available_memory_bytes(), "this machine");
 }
 
-train::TrainerOptions trainer_options(const StageRun& stage) {
+train::TrainerOptions trainer_options(const TrainingStage& stage) {
   train::TrainerOptions options;
   options.clip = stage.optim.clip;
-  options.log_every = steps_of(stage.run.log_every, stage.task);
-  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task);
+  options.log_every = steps_of(stage.run.log_every, stage.task());
+  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task());
   options.patience = stage.optim.patience;
   return options;
 }
 
 // Puts the weights of the best validation back, on all ranks.
-void select_best(const StageRun& stage, const train::Trainer& trainer, train::CheckpointStore* store,
+void select_best(const TrainingStage& stage, const train::Trainer& trainer, train::CheckpointStore* store,
                  comm::Communicator& comm) {
   if (!stage.optim.select_best || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   at::NoGradGuard no_grad;
@@ -105,7 +105,7 @@ void select_best(const StageRun& stage, const train::Trainer& trainer, train::Ch
     return;
   }
   std::size_t i = 0;
-  for (auto [name, tensor] : stage.task.model_tensors()) {
+  for (auto [name, tensor] : stage.task().model_tensors()) {
     if (best) tensor.copy_(best->model.at(i++).second);
     comm.broadcast(tensor, 0);
   }
@@ -118,7 +118,7 @@ void select_best(const StageRun& stage, const train::Trainer& trainer, train::Ch
 }
 
 // Makes the run folder that of the longer run, and says what becomes of the learning rate. Rank 0.
-void extend(const StageRun& stage, const train::TrainingPlan& plan, const std::optional<train::Snapshot>& snapshot,
+void extend(const TrainingStage& stage, const train::TrainingPlan& plan, const std::optional<train::Snapshot>& snapshot,
             RunFolder& folder) {
   using Unit = config::Length::Unit;
   const std::int64_t step = snapshot ? snapshot->step : 0;
@@ -132,13 +132,13 @@ void extend(const StageRun& stage, const train::TrainingPlan& plan, const std::o
     throw ConfigError(str("--extend: early stopping has ended the run in ", folder.path().string(), " at step ", step,
                           ", and would end it again; give a larger --train.patience, or 0"));
   }
-  const train::TrainingPlan old(before.plan(stage.task), stage.task);
+  const train::TrainingPlan old(before.plan(stage.task()), stage.task());
   const std::int64_t end = snapshot && train::early_stopped(*snapshot, before.patience) ? step : old.total_steps();
   if (plan.total_steps() <= end) {
     throw ConfigError(str("--extend trains longer, but the run in ", folder.path().string(), " has ", end,
                           " steps and would now have ", plan.total_steps(), "; give more --train.epochs or --train.steps"));
   }
-  folder.extend(stage.set);
+  folder.extend(stage.settings);
   log::info(stage.title, str("extended from ", end, " to ", plan.total_steps(), " steps"));
   if (step == 0) return;
   const auto highest = [](const train::StepRates& rates) {
@@ -151,36 +151,36 @@ void extend(const StageRun& stage, const train::TrainingPlan& plan, const std::o
 
 }  // namespace
 
-void check_world(const StageRun& stage, comm::Communicator& comm) {
+void check_world(const TrainingStage& stage, comm::Communicator& comm) {
   if (comm.size() == 1) return;
   comm::Facts facts = stage.inputs;
   facts.emplace_back("program", file_fingerprint("/proc/self/exe"));
   facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
-  facts.emplace_back("configuration", stage.set.to_config());
-  facts.emplace_back("parameter shapes", shapes(stage.task));
+  facts.emplace_back("configuration", stage.settings.to_config());
+  facts.emplace_back("parameter shapes", shapes(stage.task()));
   facts.emplace_back("threads", std::to_string(at::get_num_threads()));
   facts.emplace_back("CPU", cpu_model());
   if (!comm.device().is_cpu()) facts.emplace_back("GPU", comm.processor());
   comm::world_check(comm, facts);
 }
 
-Engine::Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
+Engine::Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
                train::CheckpointStore* store, train::Observer* observer)
-    : optimizer(stage.task.groups(), stage.optim.optimizer),
-      reducer(comm, stage.task.reduced_parameters()),
-      trainer(stage.task, plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
+    : optimizer(stage.task().groups(), stage.optim.optimizer),
+      reducer(comm, stage.task().reduced_parameters()),
+      trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
   if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
 }
 
-ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const FinishStage& finish) {
-  const train::TrainingPlan plan(stage.optim.plan(stage.task), stage.task);
+StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
+  const train::TrainingPlan plan(stage.optim.plan(stage.task()), stage.task());
   const auto facts = plan_facts(stage, plan, comm);
   log_plan(stage, plan, facts);
   if (comm.rank() == 0) warn_of_memory(stage, comm);
   check_world(stage, comm);
-  if (stage.run.dry_run) return ExitCode::kDone;
+  if (stage.run.dry_run) return StageEnd::kPlanned;
 
-  RunFolder folder(stage.run, stage.set, stage.inputs, comm);
+  RunFolder folder(stage.run, stage.settings, stage.inputs, comm);
   std::unique_ptr<train::CheckpointStore> store;
   std::unique_ptr<RunObserver> observer;
   std::optional<train::Snapshot> snapshot;
@@ -190,8 +190,9 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
     RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
-    observer = std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.set.to_config(),
-                                             snapshot ? snapshot->state.at("observer") : nlohmann::json());
+    observer =
+        std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.settings.to_config(),
+                                      snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
   Engine engine(stage, plan, comm, store.get(), observer.get());
   train::Trainer& trainer = engine.trainer;
@@ -215,20 +216,32 @@ ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const Finish
     if (comm.rank() == 0) tell_job_script_of_stop(str("step ", trainer.step(), " of ", folder.path().string()));
     log::info(stage.title, str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again",
                                stage.run.restart ? ", without --restart," : "", " to go on"));
-    return ExitCode::kStopped;
+    return StageEnd::kStopped;
   }
   select_best(stage, trainer, store.get(), comm);
-  train::require_finite(stage.task.model_tensors(), trainer.step());
+  train::require_finite(stage.task().model_tensors(), trainer.step());
   StageResult result;
-  result.evaluation = stage.task.validate();
+  result.run_folder = folder.path();
+  result.evaluation = stage.task().validate();
   train::require_finite(result.evaluation, trainer.step());
   result.seconds = trainer.elapsed_seconds();
   result.items = trainer.items();
   result.steps = trainer.step();
-  finish(result, folder.path());
+  result.rate_unit = stage.task().rate_unit();
+  if (comm.rank() == 0) stage.write(result);
   if (observer) observer->write_report(result.evaluation.classification);
   comm.barrier();
-  return ExitCode::kDone;
+  return result;
+}
+
+nlohmann::json to_json(const StageResult& result, const std::string& command) {
+  nlohmann::json line = {{"stage", command},
+                         {"output", result.run_folder.string()},
+                         {"steps", result.steps},
+                         {"seconds", result.seconds},
+                         {result.rate_unit, result.items / std::max(result.seconds, 1e-9)}};
+  for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
+  return line;
 }
 
 }  // namespace ulmfit::stages

@@ -1,14 +1,13 @@
-// What every training stage does around its task: print the plan, open the run folder, resume, train, select the weights.
+// What every training stage does around its task: log the plan, open the run folder, resume, train, select the weights.
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/grad_reducer.h"
 #include "comm/world_check.h"
@@ -21,35 +20,55 @@
 
 namespace ulmfit::stages {
 
-struct StageRun {
-  std::string title;  // "pretrain", for screen and report
-  const RunOptions& run;
-  const OptimOptions& optim;
-  const config::OptionSet& set;  // resolved configuration
-  train::Task& task;
-  train::ShardPlan shards;
-  double bytes;                                            // of memory that a rank needs at least (model::training_bytes)
-  std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
-  comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
+enum class StageEnd {
+  kTrained,      // the stage is written
+  kNothingToDo,  // it had been before
+  kPlanned,      // --dry-run
+  kStopped       // by a signal, after saving
 };
 
 struct StageResult {
+  StageResult(StageEnd how = StageEnd::kTrained) : end(how) {}  // NOLINT(google-explicit-constructor)
+
+  StageEnd end;
+  // All that follows is of a stage that was trained.
+  std::filesystem::path run_folder;
   train::Evaluation evaluation;  // of the weights selected
   double seconds = 0;            // training, over all restarts
   double items = 0;              // targets seen
   std::int64_t steps = 0;
+  std::string rate_unit;  // Task::rate_unit()
 };
 
-// Called on every rank with the selected weights; writes the stage on rank 0.
-using FinishStage = std::function<void(const StageResult&, const std::filesystem::path& run_folder)>;
-// What is done with a stage that was made ready: data opened, model built, nothing written.
-using StageBody = std::function<ExitCode(const StageRun&, const FinishStage&)>;
+// A stage made ready for the ranks of one communicator: data opened, model built, nothing written. Two may live side by
+// side in a process, as those of verify-parity do. The options and the set that it was made from must outlive it.
+struct TrainingStage {
+  TrainingStage(std::string command, const RunOptions& run_options, const OptimOptions& optim_options,
+                const config::OptionSet& set)
+      : title(std::move(command)), run(run_options), optim(optim_options), settings(set) {}
+  virtual ~TrainingStage() = default;
+  TrainingStage(const TrainingStage&) = delete;
+  TrainingStage& operator=(const TrainingStage&) = delete;
+
+  virtual train::Task& task() const = 0;
+  // Writes the stage with the weights that the model has now into the run folder. Rank 0 alone.
+  virtual void write(const StageResult& result) const = 0;
+
+  const std::string title;  // "pretrain", for screen and report
+  const RunOptions& run;
+  const OptimOptions& optim;
+  const config::OptionSet& settings;  // the resolved configuration
+  train::ShardPlan shards;
+  double bytes = 0;                                        // of memory that a rank needs at least (model::training_bytes)
+  std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
+  comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
+};
 
 // What a training run consists of around its task, on one communicator.
 struct Engine {
   // `store` and `observer` as train::Trainer takes them.
-  Engine(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm, train::CheckpointStore* store,
-         train::Observer* observer);
+  Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
+         train::CheckpointStore* store, train::Observer* observer);
 
   optim::Optimizer optimizer;
   comm::GradReducer reducer;
@@ -58,9 +77,12 @@ struct Engine {
 
 // All ranks bring the same program, libraries, configuration, data, shapes, threads and processors, or CommError.
 // Collective.
-void check_world(const StageRun& stage, comm::Communicator& comm);
+void check_world(const TrainingStage& stage, comm::Communicator& comm);
 
-// Trains to the end and then calls `finish`. Returns kStopped when a signal ended it after saving. Collective.
-ExitCode run_stage(const StageRun& stage, comm::Communicator& comm, const FinishStage& finish);
+// Trains to the end and writes the stage. Collective.
+StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm);
+
+// What a command prints of a stage that was trained: steps, seconds, rate, validation.
+nlohmann::json to_json(const StageResult& result, const std::string& command);
 
 }  // namespace ulmfit::stages

@@ -3,12 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <charconv>
-#include <iostream>
+#include <memory>
 #include <optional>
 
-#include "base/log.h"
-#include "base/stop_signal.h"
-#include "comm/launch.h"
+#include "base/error.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
@@ -67,92 +65,131 @@ std::vector<std::string> text_columns(const fs::path& data) {
 
 constexpr const char* kCommand = "train-classifier";
 
+// A classifier made ready to be trained.
+class ClassifierStage : public TrainingStage {
+ public:
+  ClassifierStage(const TrainClassifierOptions& options, const config::OptionSet& set, comm::Communicator& comm);
+
+  train::Task& task() const override { return *task_; }
+  void write(const StageResult& result) const override;
+
+ private:
+  void open_corpus();
+  void read_parent(at::Device device);
+  void describe();
+
+  const TrainClassifierOptions& options_;
+  data::CorpusInfo corpus_;
+  std::optional<text::Vocabulary> vocabulary_;
+  std::optional<data::ShardSet> train_;
+  std::optional<data::ShardSet> valid_;
+  std::optional<Stage> parent_;
+  model::Shape shape_;
+  bool backward_;
+  ClassifierInfo classifier_;
+  std::optional<model::AwdLstm> encoder_;
+  std::unique_ptr<model::PoolingHead> head_;
+  std::unique_ptr<train::ClassifierTask> task_;
+};
+
+ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const config::OptionSet& set,
+                                 comm::Communicator& comm)
+    : TrainingStage(kCommand, options.run, options.optim, set),
+      options_(options),
+      shape_(options.shape),
+      backward_(options.backward) {
+  shards = shard_plan(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
+  train::ClassifierTaskOptions task_options = options.task;
+  task_options.dropout = options.dropout.resolved();
+  open_corpus();
+  if (options.from != "none") read_parent(comm.device());
+  shape_.vocabulary = vocabulary_->size();
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  encoder_.emplace(shape_, seed, comm.device());
+  encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
+  if (parent_) copy_encoder(*parent_, *encoder_);
+  classifier_ = {corpus_.labels, head_widths(options, shape_.embedding, corpus_.labels.size()), options.task.bpt3c,
+                 text_columns(options.data)};
+  head_ = std::make_unique<model::PoolingHead>(classifier_.head_widths, seed, comm.device());
+  task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, /*max_tokens=*/0, seed};
+  task_options.seed = seed;
+  task_options.labels = corpus_.labels;
+  task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, *train_, valid_ ? &*valid_ : nullptr, task_options,
+                                                  shards, comm);
+  describe();
+  inputs = run_inputs(options.data, options.from);
+}
+
+void ClassifierStage::open_corpus() {
+  const std::string& data = options_.data;
+  corpus_ = data::open_corpus(data);
+  if (corpus_.kind != "labelled") {
+    throw DataError(str(data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
+  }
+  vocabulary_ = text::Vocabulary::load(fs::path(data) / "vocab.txt");
+  train_ = data::open_split(data, corpus_, "train");
+  if (train_->document_count() < 2) {
+    throw DataError(str(data, " has ", train_->document_count(), " training text; batch norm needs two"));
+  }
+  if (corpus_.splits.contains("valid")) valid_ = data::open_split(data, corpus_, "valid");
+}
+
+void ClassifierStage::read_parent(at::Device device) {
+  parent_ = read_stage(options_.from, device);
+  check_parent(*parent_, *vocabulary_, options_);
+  check_same_text(*parent_, corpus_, options_.data);
+  shape_ = parent_->info.shape;
+  backward_ = parent_->info.backward;
+}
+
+void ClassifierStage::describe() {
+  const std::int64_t batch_size = options_.task.batches.batch_size;
+  // Of texts as long as the mean: a batch of long ones needs more.
+  const std::int64_t length = std::min(train_->token_count() / train_->document_count(), classifier_.bpt3c.length);
+  bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / shards.total), 1);
+  facts = {
+      {"data", str(options_.data, ": ", train_->document_count(), " texts, ", train_->token_count(), " tokens, ",
+                   corpus_.labels.size(), " classes")},
+      {"model", str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "",
+                    ", ", vocabulary_->size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
+      {"batches", str(batch_size, " texts, windows of ", classifier_.bpt3c.window, " tokens, gradients over ",
+                      classifier_.bpt3c.length)}};
+}
+
+void ClassifierStage::write(const StageResult& result) const {
+  StageInfo info;
+  info.kind = StageKind::kClassifier;
+  info.shape = shape_;
+  info.backward = backward_;
+  info.classifier = classifier_;
+  info.figures = result.evaluation.values;
+  if (parent_) {
+    info.lineage = parent_->info.lineage;
+    info.lineage.back().fingerprint = parent_->model_fingerprint;
+  }
+  info.lineage.push_back({kCommand,
+                          "",
+                          {{"data_fingerprint", train_->fingerprint()},
+                           {"data", data::corpus_provenance(options_.data)},
+                           {"texts", train_->document_count()},
+                           {"steps", result.steps},
+                           {"seed", static_cast<std::uint64_t>(run.seed)},
+                           {"figures", result.evaluation.values}}});
+  write_stage(result.run_folder / "stage", info, *encoder_, head_.get(), options_.data, settings.to_config());
+}
+
 }  // namespace
 
-ExitCode with_classifier_stage(const TrainClassifierOptions& options, const config::OptionSet& set,
-                               comm::Communicator& comm, const StageBody& body) {
-  const train::ShardPlan shards = shard_plan(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
-  const model::DropoutRates dropout = options.dropout.resolved();
-  const data::CorpusInfo corpus = data::open_corpus(options.data);
-  if (corpus.kind != "labelled") {
-    throw DataError(str(options.data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
-  }
-  const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.data) / "vocab.txt");
-  const data::ShardSet train = data::open_split(options.data, corpus, "train");
-  if (train.document_count() < 2)
-    throw DataError(str(options.data, " has ", train.document_count(), " training text; batch norm needs two"));
-  std::optional<data::ShardSet> valid;
-  if (corpus.splits.contains("valid")) valid = data::open_split(options.data, corpus, "valid");
+std::unique_ptr<TrainingStage> prepare_classifier(const TrainClassifierOptions& options, const config::OptionSet& set,
+                                                  comm::Communicator& comm) {
+  return std::make_unique<ClassifierStage>(options, set, comm);
+}
 
-  std::optional<Stage> parent;
-  model::Shape shape = options.shape;
-  bool backward = options.backward;
-  if (options.from != "none") {
-    parent = read_stage(options.from, comm.device());
-    check_parent(*parent, vocabulary, options);
-    check_same_text(*parent, corpus, options.data);
-    shape = parent->info.shape;
-    backward = parent->info.backward;
-  }
-  shape.vocabulary = vocabulary.size();
-  const auto seed = static_cast<std::uint64_t>(options.run.seed);
-  model::AwdLstm encoder(shape, seed, comm.device());
-  encoder.set_precision(use_precision(options.run.compute.precision, comm.device()));
-  if (parent) copy_encoder(*parent, encoder);
-  const ClassifierInfo classifier{corpus.labels, head_widths(options, shape.embedding, corpus.labels.size()),
-                                  options.task.bpt3c, text_columns(options.data)};
-  model::PoolingHead head(classifier.head_widths, seed, comm.device());
-
-  train::ClassifierTaskOptions task_options = options.task;
-  task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward, /*max_tokens=*/0, seed};
-  task_options.dropout = dropout;
-  task_options.seed = seed;
-  task_options.labels = corpus.labels;
-  train::ClassifierTask task(encoder, head, train, valid ? &*valid : nullptr, task_options, shards, comm);
-
-  // Of texts as long as the mean: a batch of long ones needs more.
-  const std::int64_t length = std::min(train.token_count() / train.document_count(), classifier.bpt3c.length);
-  const auto tokens_of_a_pass = static_cast<double>(options.task.batches.batch_size * length / shards.total);
-  StageRun stage{kCommand, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
-                 {},       {}};
-  stage.facts = {
-      {"data", str(options.data, ": ", train.document_count(), " texts, ", train.token_count(), " tokens, ",
-                   corpus.labels.size(), " classes")},
-      {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "",
-                    ", ", vocabulary.size(), " words, ", parent ? "from " + options.from : "from scratch")},
-      {"batches", str(options.task.batches.batch_size, " texts, windows of ", classifier.bpt3c.window,
-                      " tokens, gradients over ", classifier.bpt3c.length)}};
-  stage.inputs = run_inputs(options.data, options.from);
-
-  return body(stage, [&](const StageResult& result, const fs::path& folder) {
-    if (comm.rank() != 0) return;
-    StageInfo info;
-    info.kind = StageKind::kClassifier;
-    info.shape = shape;
-    info.backward = backward;
-    info.classifier = classifier;
-    info.figures = result.evaluation.values;
-    if (parent) {
-      info.lineage = parent->info.lineage;
-      info.lineage.back().fingerprint = parent->model_fingerprint;
-    }
-    info.lineage.push_back({kCommand,
-                            "",
-                            {{"data_fingerprint", train.fingerprint()},
-                             {"data", data::corpus_provenance(options.data)},
-                             {"texts", train.document_count()},
-                             {"steps", result.steps},
-                             {"seed", seed},
-                             {"figures", result.evaluation.values}}});
-    write_stage(folder / "stage", info, encoder, &head, options.data, set.to_config());
-    nlohmann::json line = {{"stage", kCommand},
-                           {"output", folder.string()},
-                           {"steps", result.steps},
-                           {"seconds", result.seconds},
-                           {"docs_per_s", result.items / std::max(result.seconds, 1e-9)}};
-    for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
-    std::cout << line.dump() << std::endl;
-  });
+StageResult train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set,
+                             comm::Communicator& comm) {
+  const auto known_inputs = [&] { return known_run_inputs(options.data, options.from); };
+  if (nothing_to_do(options.run, kCommand, set, known_inputs, comm)) return StageEnd::kNothingToDo;
+  return run_stage(*prepare_classifier(options, set, comm), comm);
 }
 
 void TrainClassifierOptions::declare(config::OptionSet& set) {
@@ -174,17 +211,6 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.add("optim.ar", task.ar, "activation regularisation alpha; 0: none", {.min = 0});
   set.add("optim.tar", task.tar, "temporal activation regularisation beta; 0: none", {.min = 0});
   for (const char* key : {"optim.ar", "optim.tar"}) set.add_value_of_older_runs(key, "0");
-}
-
-ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set) {
-  const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
-  return on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    const auto known_inputs = [&] { return known_run_inputs(options.data, options.from); };
-    if (nothing_to_do(options.run, kCommand, set, known_inputs, comm)) return ExitCode::kDone;
-    return with_classifier_stage(options, set, comm, [&](const StageRun& stage, const FinishStage& finish) {
-      return run_stage(stage, comm, finish);
-    });
-  });
 }
 
 }  // namespace ulmfit::stages

@@ -1,10 +1,10 @@
 // Stage 3: a classifier on the encoder of a language model, or from scratch.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
@@ -27,11 +27,11 @@ struct TrainClassifierOptions {
   void declare(config::OptionSet& set);
 };
 
-// Calls `body` with the stage made ready for the ranks of `comm`. verify-parity does so twice in one process.
-ExitCode with_classifier_stage(const TrainClassifierOptions& options, const config::OptionSet& set,
-                               comm::Communicator& comm, const StageBody& body);
+// The stage ready to be run on the ranks of `comm`. Collective.
+std::unique_ptr<TrainingStage> prepare_classifier(const TrainClassifierOptions& options, const config::OptionSet& set,
+                                                  comm::Communicator& comm);
 
-// Runs on all ranks of the launcher; prints a JSON line with the result.
-ExitCode train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set);
+// Prepares and runs it, unless it is finished. Collective.
+StageResult train_classifier(const TrainClassifierOptions& options, const config::OptionSet& set, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

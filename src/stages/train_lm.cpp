@@ -2,13 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-#include <iostream>
+#include <memory>
 #include <optional>
 
 #include "base/log.h"
-#include "base/stop_signal.h"
-#include "comm/launch.h"
 #include "data/corpus_folder.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
@@ -20,11 +17,6 @@
 
 namespace ulmfit::stages {
 namespace {
-
-struct Transferred {
-  std::optional<Stage> parent;
-  std::int64_t known = 0;  // words of the new vocabulary that the parent has
-};
 
 // Copies the parent's weights into `target`, words matched by their text.
 std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, model::AwdLstm& target) {
@@ -46,96 +38,126 @@ std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, m
   return known;
 }
 
-void print_result(const std::string& command, const StageResult& result, const fs::path& folder) {
-  nlohmann::json line = {{"stage", command},
-                         {"output", folder.string()},
-                         {"steps", result.steps},
-                         {"seconds", result.seconds},
-                         {"tokens_per_s", result.items / std::max(result.seconds, 1e-9)}};
-  for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
-  std::cout << line.dump() << std::endl;
+// A language model made ready to be trained.
+class LmStage : public TrainingStage {
+ public:
+  LmStage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+          comm::Communicator& comm);
+
+  train::Task& task() const override { return *task_; }
+  void write(const StageResult& result) const override;
+
+ private:
+  void open_corpus();
+  void read_parent(at::Device device);
+  void describe();
+
+  const TrainLmOptions& options_;
+  std::optional<text::Vocabulary> vocabulary_;
+  std::optional<data::ShardSet> train_;
+  std::optional<data::ShardSet> valid_;
+  data::CorpusInfo corpus_;
+  std::optional<Stage> parent_;
+  std::int64_t known_to_parent_ = 0;  // words
+  model::Shape shape_;
+  bool backward_;
+  std::optional<model::AwdLstm> model_;
+  std::unique_ptr<train::LmTask> task_;
+};
+
+LmStage::LmStage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                 comm::Communicator& comm)
+    : TrainingStage(command, options.run, options.optim, set),
+      options_(options),
+      shape_(options.shape),
+      backward_(options.backward) {
+  shards = shard_plan(options.run, options.task.streams.streams, /*exact=*/true, comm);
+  train::LmTaskOptions task_options = options.task;
+  task_options.dropout = options.dropout.resolved();
+  open_corpus();
+  if (options.from != "none") read_parent(comm.device());
+  shape_.vocabulary = vocabulary_->size();
+  const auto seed = static_cast<std::uint64_t>(options.run.seed);
+  model_.emplace(shape_, seed, comm.device());
+  model_->set_precision(use_precision(options.run.compute.precision, comm.device()));
+  if (parent_) {
+    known_to_parent_ = transfer(*parent_, *vocabulary_, *model_);
+    log::info(command, str(known_to_parent_, " of ", vocabulary_->size(), " words are known to ", options.from,
+                           "; the others start as the mean"));
+  }
+  task_options.streams.backward = backward_;
+  task_options.streams.seed = seed;
+  task_options.seed = seed;
+  task_ = std::make_unique<train::LmTask>(*model_, *train_, valid_ ? &*valid_ : nullptr, task_options, shards, comm);
+  describe();
+  inputs = run_inputs(options.corpus, options.from);
+}
+
+void LmStage::open_corpus() {
+  corpus_ = data::open_corpus(options_.corpus);
+  if (corpus_.kind != "lm") {
+    throw DataError(
+        str(options_.corpus, " is a ", corpus_.kind, " set; ", title, " needs the lm folder of a prepared corpus"));
+  }
+  vocabulary_ = text::Vocabulary::load(fs::path(options_.corpus) / "vocab.txt");
+  train_ = data::open_split(options_.corpus, corpus_, "train");
+  if (corpus_.splits.contains("valid")) valid_ = data::open_split(options_.corpus, corpus_, "valid");
+}
+
+void LmStage::read_parent(at::Device device) {
+  parent_ = read_stage(options_.from, device);
+  if (parent_->info.kind != StageKind::kLanguageModel) {
+    throw CheckpointError(str("--from ", options_.from, " is a classifier; finetune-lm starts from a language model"));
+  }
+  check_same_text(*parent_, corpus_, options_.corpus);
+  shape_ = parent_->info.shape;
+  backward_ = parent_->info.backward;
+}
+
+void LmStage::describe() {
+  const data::LmStreamOptions& streams = options_.task.streams;
+  bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / shards.total), 1);
+  facts = {{"corpus", str(options_.corpus, ": ", train_->token_count(), " tokens, ", train_->document_count(),
+                          " documents, ", vocabulary_->size(), " words")},
+           {"model",
+            str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "")},
+           {"streams", str(streams.streams, " of ", (train_->token_count() - 1) / streams.streams, " tokens, windows of ",
+                           streams.variable_bptt ? "about " : "", streams.bptt)}};
+}
+
+void LmStage::write(const StageResult& result) const {
+  StageInfo info;
+  info.shape = shape_;
+  info.backward = backward_;
+  info.figures = result.evaluation.values;
+  if (parent_) {
+    info.lineage = parent_->info.lineage;
+    info.lineage.back().fingerprint = parent_->model_fingerprint;
+  }
+  nlohmann::json own = {{"corpus_fingerprint", train_->fingerprint()},
+                        {"corpus", data::corpus_provenance(options_.corpus)},
+                        {"tokens", train_->token_count()},
+                        {"steps", result.steps},
+                        {"tokens_seen", result.items},
+                        {"seed", static_cast<std::uint64_t>(run.seed)},
+                        {"figures", result.evaluation.values}};
+  if (parent_) own["words_known_to_parent"] = known_to_parent_;
+  info.lineage.push_back({title, "", own});
+  write_stage(result.run_folder / "stage", info, *model_, nullptr, options_.corpus, settings.to_config());
 }
 
 }  // namespace
 
-ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
-                       comm::Communicator& comm, const StageBody& body) {
-  const train::ShardPlan shards = shard_plan(options.run, options.task.streams.streams, /*exact=*/true, comm);
-  const model::DropoutRates dropout = options.dropout.resolved();
-  const data::CorpusInfo corpus = data::open_corpus(options.corpus);
-  if (corpus.kind != "lm") {
-    throw DataError(
-        str(options.corpus, " is a ", corpus.kind, " set; ", command, " needs the lm folder of a prepared corpus"));
-  }
-  const text::Vocabulary vocabulary = text::Vocabulary::load(fs::path(options.corpus) / "vocab.txt");
-  const data::ShardSet train = data::open_split(options.corpus, corpus, "train");
-  std::optional<data::ShardSet> valid;
-  if (corpus.splits.contains("valid")) valid = data::open_split(options.corpus, corpus, "valid");
+std::unique_ptr<TrainingStage> prepare_lm(const std::string& command, const TrainLmOptions& options,
+                                          const config::OptionSet& set, comm::Communicator& comm) {
+  return std::make_unique<LmStage>(command, options, set, comm);
+}
 
-  Transferred from;
-  model::Shape shape = options.shape;
-  bool backward = options.backward;
-  if (options.from != "none") {
-    from.parent = read_stage(options.from, comm.device());
-    if (from.parent->info.kind != StageKind::kLanguageModel) {
-      throw CheckpointError(str("--from ", options.from, " is a classifier; finetune-lm starts from a language model"));
-    }
-    check_same_text(*from.parent, corpus, options.corpus);
-    shape = from.parent->info.shape;
-    backward = from.parent->info.backward;
-  }
-  shape.vocabulary = vocabulary.size();
-  const auto seed = static_cast<std::uint64_t>(options.run.seed);
-  model::AwdLstm model(shape, seed, comm.device());
-  model.set_precision(use_precision(options.run.compute.precision, comm.device()));
-  if (from.parent) {
-    from.known = transfer(*from.parent, vocabulary, model);
-    log::info(command, str(from.known, " of ", vocabulary.size(), " words are known to ", options.from,
-                           "; the others start as the mean"));
-  }
-
-  train::LmTaskOptions task_options = options.task;
-  task_options.streams.backward = backward;
-  task_options.streams.seed = seed;
-  task_options.dropout = dropout;
-  task_options.seed = seed;
-  train::LmTask task(model, train, valid ? &*valid : nullptr, task_options, shards, comm);
-
-  const auto tokens_of_a_pass =
-      static_cast<double>(options.task.streams.streams * options.task.streams.bptt / shards.total);
-  StageRun stage{command, options.run, options.optim, set, task, shards, model::training_bytes(shape, tokens_of_a_pass, 1),
-                 {},      {}};
-  stage.facts = {
-      {"corpus", str(options.corpus, ": ", train.token_count(), " tokens, ", train.document_count(), " documents, ",
-                     vocabulary.size(), " words")},
-      {"model", str("AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, backward ? ", backward" : "")},
-      {"streams",
-       str(options.task.streams.streams, " of ", (train.token_count() - 1) / options.task.streams.streams,
-           " tokens, windows of ", options.task.streams.variable_bptt ? "about " : "", options.task.streams.bptt)}};
-  stage.inputs = run_inputs(options.corpus, options.from);
-
-  return body(stage, [&](const StageResult& result, const fs::path& folder) {
-    if (comm.rank() != 0) return;
-    StageInfo info;
-    info.shape = shape;
-    info.backward = backward;
-    info.figures = result.evaluation.values;
-    if (from.parent) {
-      info.lineage = from.parent->info.lineage;
-      info.lineage.back().fingerprint = from.parent->model_fingerprint;
-    }
-    nlohmann::json facts = {{"corpus_fingerprint", train.fingerprint()},
-                            {"corpus", data::corpus_provenance(options.corpus)},
-                            {"tokens", train.token_count()},
-                            {"steps", result.steps},
-                            {"tokens_seen", result.items},
-                            {"seed", seed},
-                            {"figures", result.evaluation.values}};
-    if (from.parent) facts["words_known_to_parent"] = from.known;
-    info.lineage.push_back({command, "", facts});
-    write_stage(folder / "stage", info, model, nullptr, options.corpus, set.to_config());
-    print_result(command, result, folder);
-  });
+StageResult train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                     comm::Communicator& comm) {
+  const auto known_inputs = [&] { return known_run_inputs(options.corpus, options.from); };
+  if (nothing_to_do(options.run, command, set, known_inputs, comm)) return StageEnd::kNothingToDo;
+  return run_stage(*prepare_lm(command, options, set, comm), comm);
 }
 
 void TrainLmOptions::declare_common(config::OptionSet& set) {
@@ -161,16 +183,6 @@ void TrainLmOptions::declare_finetune(config::OptionSet& set) {
   set.add("direction", backward, kBackward, "with --from none: read the text forward, or each document from its end");
   declare(set, shape);
   declare_common(set);
-}
-
-ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set) {
-  const StopSignalScope stop_after_a_step(comm::read_launch_environment().under_launcher);
-  return on_ranks(options.run.compute, [&](comm::Communicator& comm) {
-    const auto known_inputs = [&] { return known_run_inputs(options.corpus, options.from); };
-    if (nothing_to_do(options.run, command, set, known_inputs, comm)) return ExitCode::kDone;
-    return with_lm_stage(command, options, set, comm,
-                         [&](const StageRun& stage, const FinishStage& finish) { return run_stage(stage, comm, finish); });
-  });
 }
 
 }  // namespace ulmfit::stages

@@ -1,9 +1,9 @@
 // Stages 1 and 2: language-model pretraining, and fine-tuning of a language model on the target text.
 #pragma once
 
+#include <memory>
 #include <string>
 
-#include "base/error.h"
 #include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
@@ -28,11 +28,12 @@ struct TrainLmOptions {
   void declare_common(config::OptionSet& set);
 };
 
-// Calls `body` with the stage `command` made ready for the ranks of `comm`. verify-parity does so twice in one process.
-ExitCode with_lm_stage(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
-                       comm::Communicator& comm, const StageBody& body);
+// The stage `command`, "pretrain" or "finetune-lm", ready to be run on the ranks of `comm`. Collective.
+std::unique_ptr<TrainingStage> prepare_lm(const std::string& command, const TrainLmOptions& options,
+                                          const config::OptionSet& set, comm::Communicator& comm);
 
-// `command` is "pretrain" or "finetune-lm". Runs on all ranks of the launcher; prints a JSON line with the result.
-ExitCode train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set);
+// Prepares and runs it, unless it is finished. Collective.
+StageResult train_lm(const std::string& command, const TrainLmOptions& options, const config::OptionSet& set,
+                     comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

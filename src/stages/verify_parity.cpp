@@ -1,7 +1,7 @@
 #include "stages/verify_parity.h"
 
 #include <algorithm>
-#include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -24,27 +24,23 @@ OptimOptions& optim_of(VerifyParityOptions& options) {
   return options.command == "train-classifier" ? options.classifier.optim : options.lm.optim;
 }
 
-ExitCode with_stage(const VerifyParityOptions& options, const config::OptionSet& set, comm::Communicator& comm,
-                    const StageBody& body) {
-  if (options.command == "train-classifier") return with_classifier_stage(options.classifier, set, comm, body);
-  return with_lm_stage(options.command, options.lm, set, comm, body);
+std::unique_ptr<TrainingStage> prepare(const VerifyParityOptions& options, const config::OptionSet& set,
+                                       comm::Communicator& comm) {
+  if (options.command == "train-classifier") return prepare_classifier(options.classifier, set, comm);
+  return prepare_lm(options.command, options.lm, set, comm);
 }
 
-void print_states(const train::ParityReport& report) {
-  for (const auto& state : report.states) {
-    const nlohmann::json line{{"phase", state.phase},
-                              {"step", state.step},
-                              {"gradient_difference", state.gradient_difference},
-                              {"parameter", state.parameter},
-                              {"loss_difference", state.loss_difference},
-                              {"kinks", state.kinks}};
-    std::cout << line.dump() << std::endl;
-  }
+nlohmann::json to_json(const train::StepComparison& state) {
+  return {{"phase", state.phase},
+          {"step", state.step},
+          {"gradient_difference", state.gradient_difference},
+          {"parameter", state.parameter},
+          {"loss_difference", state.loss_difference},
+          {"kinks", state.kinks}};
 }
 
-// Prints the verdict and returns whether they agree.
-bool judge(const train::ParityReport& report, const VerifyParityOptions& options, const RunOptions& run, int ranks,
-           const train::ShardPlan& shards) {
+ParityVerdict judge(const train::ParityReport& report, const VerifyParityOptions& options, const RunOptions& run, int ranks,
+                    const train::ShardPlan& shards) {
   const auto worst = std::max_element(report.states.begin(), report.states.end(), [](const auto& a, const auto& b) {
     return a.gradient_difference < b.gradient_difference;
   });
@@ -59,23 +55,24 @@ bool judge(const train::ParityReport& report, const VerifyParityOptions& options
   const bool judge_losses = smooth || run.compute.reproducible;
   const double gradient_tolerance = run.compute.reproducible ? 0 : kGradientTolerance;
   const double loss_tolerance = run.compute.reproducible ? 0 : kLossTolerance;
-  const bool agree = worst->gradient_difference <= gradient_tolerance && state_loss <= loss_tolerance &&
-                     (report.loss_difference <= loss_tolerance || !judge_losses);
-  const nlohmann::json line{{"agree", agree},
-                            {"ranks", ranks},
-                            {"passes", shards.count},
-                            {"states", report.states.size()},
-                            {"kinks", kinks},
-                            {"state_loss_difference", state_loss},
-                            {"gradient_difference", worst->gradient_difference},
-                            {"parameter", worst->parameter},
-                            {"gradient_tolerance", gradient_tolerance},
-                            {"steps", report.steps},
-                            {"loss_difference", report.loss_difference},
-                            {"loss_step", report.loss_step},
-                            {"loss_tolerance", judge_losses ? nlohmann::json(loss_tolerance) : nlohmann::json()}};
-  print_states(report);
-  std::cout << line.dump() << std::endl;
+  ParityVerdict verdict;
+  verdict.agree = worst->gradient_difference <= gradient_tolerance && state_loss <= loss_tolerance &&
+                  (report.loss_difference <= loss_tolerance || !judge_losses);
+  const bool agree = verdict.agree;
+  for (const auto& state : report.states) verdict.lines.push_back(to_json(state));
+  verdict.lines.push_back({{"agree", agree},
+                           {"ranks", ranks},
+                           {"passes", shards.count},
+                           {"states", report.states.size()},
+                           {"kinks", kinks},
+                           {"state_loss_difference", state_loss},
+                           {"gradient_difference", worst->gradient_difference},
+                           {"parameter", worst->parameter},
+                           {"gradient_tolerance", gradient_tolerance},
+                           {"steps", report.steps},
+                           {"loss_difference", report.loss_difference},
+                           {"loss_step", report.loss_step},
+                           {"loss_tolerance", judge_losses ? nlohmann::json(loss_tolerance) : nlohmann::json()}});
   log::info("verify-parity",
             str(agree ? "they agree: " : "THEY DO NOT AGREE: ", "one step from the same state gives gradients within ",
                 worst->gradient_difference, " of each one's largest value (", worst->parameter, ", step ", worst->step,
@@ -83,13 +80,13 @@ bool judge(const train::ParityReport& report, const VerifyParityOptions& options
                 kinks == 0 ? "" : str(kinks, " of the states stood on a kink and were compared nearby; "),
                 "going on by themselves losses stay within ", report.loss_difference, " nats (step ", report.loss_step,
                 "; ", report.steps, " steps", judge_losses ? ")" : "; not judged, rounding grows in such runs)"));
-  return agree;
+  return verdict;
 }
 
 // One of the two runs, with what it consists of.
 struct Side {
-  Side(const StageRun& stage, const train::TrainingPlan& plan, comm::Communicator& comm)
-      : engine(stage, plan, comm, nullptr, &recorder), run{engine.trainer, stage.task, recorder} {}
+  Side(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm)
+      : engine(stage, plan, comm, nullptr, &recorder), run{engine.trainer, stage.task(), recorder} {}
 
   train::LossRecorder recorder;
   Engine engine;
@@ -97,9 +94,9 @@ struct Side {
 };
 
 // `alone` is null on ranks other than 0.
-ExitCode compare(const StageRun* alone, const StageRun& together, const VerifyParityOptions& options,
-                 comm::Communicator& comm) {
-  const train::TrainingPlan plan(together.optim.plan(together.task), together.task);
+ParityVerdict compare(const TrainingStage* alone, const TrainingStage& together, const VerifyParityOptions& options,
+                      comm::Communicator& comm) {
+  const train::TrainingPlan plan(together.optim.plan(together.task()), together.task());
   check_world(together, comm);
   log::info("verify-parity",
             str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.shards.count,
@@ -110,8 +107,10 @@ ExitCode compare(const StageRun* alone, const StageRun& together, const VerifyPa
   if (alone != nullptr) one.emplace(*alone, plan, solo);
   Side all(together, plan, comm);
   const train::ParityReport report = compare_with_one_rank(one ? &one->run : nullptr, all.run, plan, options.parity, comm);
-  const bool agree = alone != nullptr && judge(report, options, together.run, comm.size(), together.shards);
-  return comm.broadcast_flag(agree, 0) ? ExitCode::kDone : ExitCode::kComm;
+  ParityVerdict verdict;
+  if (alone != nullptr) verdict = judge(report, options, together.run, comm.size(), together.shards);
+  verdict.agree = comm.broadcast_flag(verdict.agree, 0);
+  return verdict;
 }
 
 }  // namespace
@@ -125,7 +124,7 @@ void VerifyParityOptions::declare(config::OptionSet& set) {
   command == "pretrain" ? lm.declare_pretrain(set) : lm.declare_finetune(set);
 }
 
-ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set) {
+ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet& set, comm::Communicator& comm) {
   run_of(options).log_every = {config::Length::Unit::kSteps, 1};
   run_of(options).checkpoint_every = {config::Length::Unit::kSteps, 0};
   optim_of(options).patience = 0;
@@ -139,20 +138,16 @@ ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set
                           name_in(kArithmetics, run_of(options).compute.precision),
                           " give --reproducible too, whose bits must be the same"));
   }
-  return on_ranks(run_of(options).compute, [&](comm::Communicator& comm) {
-    return with_stage(options, set, comm, [&](const StageRun& together, const FinishStage&) {
-      if (comm.size() == 1 && together.shards.count == 1) {
-        throw ConfigError(
-            "verify-parity compares several ranks with one: mpirun -n N ulmfit verify-parity ... (or, on one rank, several "
-            "passes with one: --train.max-streams-per-pass)");
-      }
-      if (comm.rank() != 0) return compare(nullptr, together, options, comm);
-      comm::SoloCommunicator solo(comm.device());
-      return with_stage(options_alone, set, solo, [&](const StageRun& alone, const FinishStage&) {
-        return compare(&alone, together, options, comm);
-      });
-    });
-  });
+  const auto together = prepare(options, set, comm);
+  if (comm.size() == 1 && together->shards.count == 1) {
+    throw ConfigError(
+        "verify-parity compares several ranks with one: mpirun -n N ulmfit verify-parity ... (or, on one rank, several "
+        "passes with one: --train.max-streams-per-pass)");
+  }
+  if (comm.rank() != 0) return compare(nullptr, *together, options, comm);
+  comm::SoloCommunicator solo(comm.device());
+  const auto alone = prepare(options_alone, set, solo);
+  return compare(alone.get(), *together, options, comm);
 }
 
 }  // namespace ulmfit::stages

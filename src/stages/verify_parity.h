@@ -1,8 +1,11 @@
 // Do N ranks train as one rank does, with this configuration, on these machines?
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/train_classifier.h"
 #include "stages/train_lm.h"
@@ -19,9 +22,13 @@ struct VerifyParityOptions {
   void declare(config::OptionSet& set);  // those of `command`, and parity.*
 };
 
-// Runs on all ranks of the launcher; rank 0 also runs the case alone. Writes no file. Prints a JSON line for each state
-// compared, and one with the verdict. kDone if they agree, else kComm. ConfigError if there is nothing to compare: one rank
-// that needs one pass.
-ExitCode verify_parity(VerifyParityOptions options, const config::OptionSet& set);
+struct ParityVerdict {
+  bool agree = false;                 // the same on all ranks
+  std::vector<nlohmann::json> lines;  // rank 0: one for each state compared, and one with the verdict
+};
+
+// The ranks of `comm` against rank 0 alone. Writes no file. ConfigError if there is nothing to compare: one rank that needs
+// one pass. Collective.
+ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet& set, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

@@ -61,8 +61,10 @@ int main(int argc, char** argv) {
   }
   options.deadline = std::chrono::seconds(60);
   try {
-    return static_cast<int>(ulmfit::comm::run_on_ranks(
-        options, [&](ulmfit::comm::Communicator& comm) { return ulmfit::test::run_tests(comm, expected); }));
+    const ulmfit::ExitCode code = ulmfit::comm::run_on_ranks(
+        options, [&](ulmfit::comm::Communicator& comm) { return ulmfit::test::run_tests(comm, expected); });
+    ulmfit::comm::leave_ranks();
+    return static_cast<int>(code);
   } catch (const ulmfit::Error& error) {
     ulmfit::log::error("test", error.what());
     return static_cast<int>(error.code());

@@ -32,8 +32,10 @@ int main(int argc, char** argv) {
   comm::LaunchOptions options;
   options.deadline = std::chrono::seconds(kind == "late" ? 1 : 600);
   try {
-    return static_cast<int>(
-        comm::run_on_ranks(options, [&](comm::Communicator& comm) { return body(comm, kind, std::atoi(argv[2])); }));
+    const ExitCode code =
+        comm::run_on_ranks(options, [&](comm::Communicator& comm) { return body(comm, kind, std::atoi(argv[2])); });
+    comm::leave_ranks();
+    return static_cast<int>(code);
   } catch (const Error& error) {
     log::error("mishap", error.what());
     return static_cast<int>(error.code());

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from tests.support.ulmfit import TestCase, labelled_rows, sentences, write_csv
+from tests.support.ulmfit import TestCase, kill_all, labelled_rows, sentences, wait_for, write_csv
 
 MODEL = "model.embedding = 24\nmodel.hidden = 32\nmodel.layers = 2\n"
 PIPELINE = f"""
@@ -86,6 +86,29 @@ class Pipeline(TestCase):
 
         self.check_predictions()
         self.check_backward_and_ensemble(result)
+
+    def test_on_two_ranks_every_stage_is_what_it_is_alone(self):
+        # The stages differ in what a process sets once for each: determinism, threads.
+        pipeline = PIPELINE.replace("[pretrain]", "[pretrain]\nreproducible = true").replace("epochs = 20", "epochs = 4")
+        (self.dir / "pipeline.cfg").write_text(pipeline)
+        alone = self.dir / "alone"
+        alone.mkdir()
+        for name in ("general", "more", "train.csv", "test.csv"):
+            (alone / name).symlink_to(self.dir / name)
+        for section in pipeline.strip().split("\n\n"):
+            lines = section.splitlines()
+            options = ["--" + line.replace(" = ", "=") for line in lines[1:]]
+            self.ulmfit(lines[0].strip("[]"), *options, ranks=2, cwd="alone")
+
+        run = self.start("run", "--config=pipeline.cfg", ranks=2)
+        wait_for(lambda: any((self.dir / "target-lm/checkpoints").glob("step-*/MANIFEST.json")))
+        kill_all(run)
+        printed = self.ulmfit("run", "--config=pipeline.cfg", ranks=2)
+        self.assertEqual(printed.stderr.count("nothing to do"), 1, "pretraining was finished, tuning was not")
+        self.assertIn("continuing from the checkpoint of step", printed.stderr)
+        self.assertEqual(len(printed.stdout.splitlines()), 5, "a line for each of the others, of one rank")
+        for stage in ("general-lm", "target-lm", "classifier"):
+            self.assert_same_weights(f"{stage}/stage/model.safetensors", f"alone/{stage}/stage/model.safetensors")
 
     def check_predictions(self):
         texts = ["the crimson one", "an azure thing", "emerald", "", "\ufeffodd \x00 \U0001f600 bytes"]

@@ -51,18 +51,24 @@ TEST(Launch, SrunWithPmixTakesTheStepsCount) {
 TEST(Launch, SrunWithoutPmiIsRefused) {
   EXPECT_THAT(
       [] {
-        facts_of({{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}});
+        require_launcher(facts_of({{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}}));
       },
       ThrowsMessage<CommError>(
           AllOf(HasSubstr("SLURM_STEP_NUM_TASKS is 2"), HasSubstr("srun --mpi=pmix"), HasSubstr("mpirun -n"))));
 }
 
 TEST(Launch, ABatchScriptThatForgotTheLauncherIsRefused) {
-  EXPECT_THAT([] { facts_of({{"SLURM_NTASKS", "4"}}); }, ThrowsMessage<CommError>(HasSubstr("SLURM_NTASKS is 4")));
+  EXPECT_THAT(
+      [] {
+        require_launcher(facts_of({{"SLURM_NTASKS", "4"}}));
+      },
+      ThrowsMessage<CommError>(HasSubstr("SLURM_NTASKS is 4")));
 }
 
 TEST(Launch, OneTaskUnderSlurmNeedsNoMpi) {
-  EXPECT_FALSE(facts_of({{"SLURM_NTASKS", "1"}, {"SLURM_STEP_NUM_TASKS", "1"}}).under_launcher);
+  const LaunchFacts facts = facts_of({{"SLURM_NTASKS", "1"}, {"SLURM_STEP_NUM_TASKS", "1"}});
+  EXPECT_FALSE(facts.under_launcher);
+  EXPECT_NO_THROW(require_launcher(facts));
 }
 
 TEST(Launch, NonsenseInTheEnvironmentIsNoCount) {

@@ -199,11 +199,13 @@ TEST(OptionSet, AnActionIsNoSetting) {
   EXPECT_FALSE(restart);
 }
 
-TEST(OptionSet, ChecksAloneWhenAsked) {
-  Options o;
-  auto set = o.declare();
-  EXPECT_THROW(set.parse({"--lr=0.1", kOnlyCheckOptions}), OptionsChecked);
-  EXPECT_THAT(failure({"--lr=x", kOnlyCheckOptions}), HasSubstr("expected a number"));
+TEST(OptionSet, MayHaveAnOptionOfItsOwnNamedConfig) {
+  std::string file;
+  OptionSet set("run");
+  set.add("config", file, "the pipeline file");
+  EXPECT_FALSE(set.parse({"--config", "no-such-file.cfg"}).help);
+  EXPECT_EQ(file, "no-such-file.cfg");
+  EXPECT_THAT(set.help(""), HasSubstr("Usage: ulmfit run [options]"));
 }
 
 TEST(OptionSet, RefusesWithTheReason) {

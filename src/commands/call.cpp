@@ -1,0 +1,126 @@
+#include "commands/call.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "base/output.h"
+#include "base/stop_signal.h"
+#include "comm/launch.h"
+#include "comm/solo_communicator.h"
+#include "stages/compute.h"
+#include "stages/run_identity.h"
+
+namespace ulmfit::commands {
+namespace {
+
+// Of ranks that do not train: one reads and writes files of any size, or waits for lines, while others stand at the next
+// meeting. A rank that dies ends the job all the same.
+constexpr std::chrono::hours kDeadline{24};
+
+void print(const Outcome& outcome) {
+  std::cerr << outcome.table << std::flush;
+  std::cout << outcome.result;
+  flush_output(std::cout);
+}
+
+bool any_rank_stopped(comm::Communicator& comm) {
+  at::Tensor stopped = at::scalar_tensor(static_cast<std::int64_t>(stop_requested()), at::kLong);
+  comm.all_reduce(stopped, comm::ReduceOp::kMax);
+  return stopped.item<std::int64_t>() != 0;
+}
+
+}  // namespace
+
+Call::Call(const Entry& entry, Arguments arguments)
+    : entry_(entry),
+      command_(entry.make()),
+      set_(entry.under.empty() ? std::string(entry.name) : str(entry.under, " ", entry.name)) {
+  command_->take_words(arguments);
+  command_->declare(set_);
+  wants_help_ = set_.parse(std::move(arguments)).help;
+}
+
+std::string Call::help() const { return set_.help(command_->introduction()); }
+
+Outcome Call::work(comm::Communicator& comm, const PipelineStep* step) {
+  if (step != nullptr) {
+    log::close_file();  // that of the stage before
+    if (any_rank_stopped(comm)) {
+      if (comm.rank() == 0) tell_job_script_of_stop(step->place);
+      return {.code = ExitCode::kStopped};
+    }
+    log::info("run", str("stage ", entry_.name));
+  }
+  try {
+    if (command_->on_all_ranks()) return command_->run(set_, comm);
+    Outcome outcome;
+    if (comm.rank() == 0) {
+      comm::SoloCommunicator alone(comm.device(), comm.processor());
+      outcome = command_->run(set_, alone);
+    }
+    at::Tensor code = at::scalar_tensor(static_cast<std::int64_t>(outcome.code), at::kLong);
+    comm.broadcast(code, 0);
+    outcome.code = static_cast<ExitCode>(code.item<std::int64_t>());
+    return outcome;
+  } catch (const stages::InputsChanged& e) {
+    if (step == nullptr) throw;
+    throw ConfigError(str(e.what(), step->to_restart));
+  }
+}
+
+ExitCode Call::run(const PipelineStep* step) {
+  const comm::LaunchFacts launch = comm::read_launch_environment();
+  std::optional<StopSignalScope> stop_after_a_step;
+  if (entry_.trains) stop_after_a_step.emplace(launch.under_launcher);
+  const auto body = [&](comm::Communicator& comm) {
+    const Outcome outcome = work(comm, step);
+    if (comm.rank() == 0) print(outcome);
+    return outcome.code;
+  };
+  if (const stages::ComputeOptions* wanted = command_->compute()) {
+    stages::ComputeOptions compute = *wanted;
+    if (!command_->on_all_ranks()) compute.deadline = std::chrono::duration<double>(kDeadline).count();
+    return stages::on_ranks(compute, body);
+  }
+  // One process needs no launcher for what it does alone, whatever the job around it is.
+  const bool launched = launch.under_launcher && launch.meant_ranks.value_or(2) > 1;
+  if (!launched && !command_->on_all_ranks()) {
+    comm::SoloCommunicator alone;
+    return body(alone);
+  }
+  return comm::run_on_ranks({at::kCPU, kDeadline}, body);
+}
+
+ExitCode call(const Entry& entry, const Arguments& arguments) {
+  if (entry.drive != nullptr) return entry.drive(arguments);
+  Call one(entry, arguments);
+  if (!one.wants_help()) return one.run();
+  std::cout << one.help();
+  return ExitCode::kDone;
+}
+
+const Entry& find(const std::vector<Entry>& entries, const std::string& name, std::string_view kind) {
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
+  if (found != entries.end()) return *found;
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.emplace_back(entry.name);
+  throw ConfigError(str("there is no ", kind, " '", name, "'; did you mean ", config::nearest(name, names), "?"));
+}
+
+std::string list(const std::vector<Entry>& entries) {
+  std::size_t width = 0;
+  for (const auto& entry : entries) width = std::max(width, entry.name.size());
+  std::string text;
+  for (const auto& entry : entries) {
+    text += str("  ", entry.name, std::string(width + 2 - entry.name.size(), ' '), entry.summary, '\n');
+  }
+  return text;
+}
+
+}  // namespace ulmfit::commands
