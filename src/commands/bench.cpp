@@ -112,7 +112,8 @@ ExitCode bench(const Arguments& arguments) {
     (arguments.empty() ? std::cerr : std::cout) << usage();
     return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
   }
-  return call(find(benchmarks(), arguments[0], "benchmark"), {arguments.begin() + 1, arguments.end()});
+  return call(require(benchmarks(), arguments[0], "benchmark", "ulmfit bench --help"),
+              {arguments.begin() + 1, arguments.end()});
 }
 
 }  // namespace ulmfit::commands

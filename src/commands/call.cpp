@@ -105,12 +105,18 @@ ExitCode call(const Entry& entry, const Arguments& arguments) {
   return ExitCode::kDone;
 }
 
-const Entry& find(const std::vector<Entry>& entries, const std::string& name, std::string_view kind) {
+const Entry* find(const std::vector<Entry>& entries, std::string_view name) {
   const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
-  if (found != entries.end()) return *found;
+  return found == entries.end() ? nullptr : &*found;
+}
+
+const Entry& require(const std::vector<Entry>& entries, const std::string& name, std::string_view kind,
+                     std::string_view help) {
+  if (const Entry* found = find(entries, name)) return *found;
   std::vector<std::string> names;
   for (const auto& entry : entries) names.emplace_back(entry.name);
-  throw ConfigError(str("there is no ", kind, " '", name, "'; did you mean ", config::nearest(name, names), "?"));
+  throw ConfigError(
+      str("there is no ", kind, " '", name, "'; did you mean ", config::nearest(name, names), "? (", help, " lists all)"));
 }
 
 std::string list(const std::vector<Entry>& entries) {

@@ -50,8 +50,12 @@ class Call {
 // Calls the command, or prints its help.
 ExitCode call(const Entry& entry, const Arguments& arguments);
 
-// The row with that name. Without one, ConfigError: there is no `kind` of that name, and which is the nearest.
-const Entry& find(const std::vector<Entry>& entries, const std::string& name, std::string_view kind);
+// The row with that name, or null.
+const Entry* find(const std::vector<Entry>& entries, std::string_view name);
+// The row with that name. Without one, ConfigError: there is no `kind` of that name, which is the nearest, and that
+// `help` lists all.
+const Entry& require(const std::vector<Entry>& entries, const std::string& name, std::string_view kind,
+                     std::string_view help);
 
 // "  name  summary" by row.
 std::string list(const std::vector<Entry>& entries);

@@ -2,8 +2,10 @@
 // row in commands.cpp. What is common to all (reading options, help, ranks, printing) is in call.h.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"

@@ -43,6 +43,14 @@ const std::vector<Entry>& all() {
   return entries;
 }
 
+std::vector<std::string> training_stages() {
+  std::vector<std::string> names;
+  for (const auto& entry : all()) {
+    if (entry.trains) names.emplace_back(entry.name);
+  }
+  return names;
+}
+
 namespace {
 
 std::string overview() {
@@ -63,8 +71,8 @@ int dispatch(const Arguments& arguments) {
   }
   const std::string& name = arguments[0];
   try {
-    const ExitCode code = call(find(all(), name, "command"), {arguments.begin() + 1, arguments.end()});
-    flush_output(std::cout);
+    const ExitCode code = call(require(all(), name, "command", "ulmfit --help"), {arguments.begin() + 1, arguments.end()});
+    if (code == ExitCode::kDone) flush_output(std::cout);
     comm::leave_ranks();
     return static_cast<int>(code);
   } catch (const std::exception&) {

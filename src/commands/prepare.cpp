@@ -100,17 +100,16 @@ class PrepareLabelled : public Command {
     set.add("train", train_, "labelled training file (CSV, TSV, JSONL, TREC; .gz, .xz and .zst as they are)");
     set.require("train");
     set.add("valid", valid_, "labelled validation file; without it a share of the training texts is held out");
-    set.add("test", test_, "labelled test_ file");
+    set.add("test", test_, "labelled test file");
     set.add("unlabelled", unlabelled_, "more text for the language model");
     set.add("output", output_, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
     set.require("output");
     set.add("format", options_.format, data_prep::kLabelledFormats, "of the labelled files; auto: by their ending");
     set.add("unlabelled-format", options_.unlabelled_format, data_prep::kCorpusFormats,
-            "of the unlabelled_ files; auto: by their ending");
+            "of the unlabelled files; auto: by their ending");
     set.add("text-column", options_.columns.text,
             "columns of the text, by name or number; several are joined with xxfld marks");
-    set.add("unlabelled-text-column", options_.unlabelled_text_columns,
-            "the same for the unlabelled_ files, if it differs");
+    set.add("unlabelled-text-column", options_.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
     set.add("label-column", options_.columns.label, "column of the label");
     set.add("group-column", options_.columns.group,
             "column of a group (author, source ...) that is never split between training and validation");
@@ -119,7 +118,7 @@ class PrepareLabelled : public Command {
     set.add("valid-share", options_.valid_share, "share of the training texts held out for validation; 0: none",
             {.min = 0, .max = 0.9});
     set.add("include-test-text", options_.include_test_text,
-            "let the language model read the test_ texts (without labels); the lineage records it");
+            "let the language model read the test texts (without labels); the lineage records it");
     set.add("seed", seed_, "of the texts held out", {.min = 0});
     set.add("threads", threads_, "0: all cores", {.min = 0, .max = 4096});
     text_.declare(set);

@@ -1,5 +1,4 @@
 // run --config PIPELINE: a section a stage, in order.
-#include <algorithm>
 #include <iostream>
 
 #include "base/log.h"
@@ -28,8 +27,8 @@ struct RunOptions {
 };
 
 const Entry& entry_of(const std::string& section, const std::string& file) {
-  const auto found = std::find_if(all().begin(), all().end(), [&](const Entry& e) { return e.name == section; });
-  if (found == all().end() || found->make == nullptr) {
+  const Entry* found = find(all(), section);
+  if (found == nullptr || found->make == nullptr) {
     throw ConfigError(str(file, ": section [", section, "] is no stage; expected names such as [pretrain]"));
   }
   return *found;

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
-#include "commands/call.h"
+#include "commands/commands.h"
 
 namespace ulmfit::commands {
 namespace {
-
-const std::vector<std::string> kStages{"pretrain", "finetune-lm", "train-classifier"};
 
 // ulmfit verify-parity [pretrain|finetune-lm|train-classifier] [options of that stage]
 class VerifyParity : public Command {
@@ -17,9 +15,10 @@ class VerifyParity : public Command {
     if (!arguments.empty() && !arguments[0].starts_with("--")) {
       options_.command = arguments[0];
       arguments.erase(arguments.begin());
-      if (std::find(kStages.begin(), kStages.end(), options_.command) == kStages.end()) {
+      const std::vector<std::string> names = training_stages();
+      if (std::find(names.begin(), names.end(), options_.command) == names.end()) {
         throw ConfigError(str("verify-parity knows no stage '", options_.command, "'; did you mean ",
-                              config::nearest(options_.command, kStages), "?"));
+                              config::nearest(options_.command, names), "?"));
       }
     }
     const bool names_output =

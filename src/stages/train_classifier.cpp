@@ -5,6 +5,7 @@
 #include <charconv>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "data/corpus_folder.h"
@@ -13,6 +14,7 @@
 #include "stages/run_identity.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
+#include "stages/stage_sources.h"
 #include "train/classifier_task.h"
 
 namespace ulmfit::stages {
@@ -43,10 +45,7 @@ void copy_encoder(const Stage& parent, model::AwdLstm& encoder) {
 }
 
 // Rows of the classifier's vocabulary must be the language model's: train-classifier does not transfer words.
-void check_parent(const Stage& parent, const text::Vocabulary& vocabulary, const TrainClassifierOptions& options) {
-  if (parent.info.kind != StageKind::kLanguageModel) {
-    throw CheckpointError(str("--from ", options.from, " is a classifier; train-classifier starts from a language model"));
-  }
+void check_vocabulary(const Stage& parent, const text::Vocabulary& vocabulary, const TrainClassifierOptions& options) {
   if (parent.vocabulary->fingerprint() != vocabulary.fingerprint()) {
     throw CheckpointError(str("the vocabulary of ", options.from, " (", parent.vocabulary->size(), " words, ",
                               parent.vocabulary->fingerprint(), ") is not that of ", options.data, " (", vocabulary.size(),
@@ -79,10 +78,7 @@ class ClassifierStage : public TrainingStage {
   void describe();
 
   const TrainClassifierOptions& options_;
-  data::CorpusInfo corpus_;
-  std::optional<text::Vocabulary> vocabulary_;
-  std::optional<data::ShardSet> train_;
-  std::optional<data::ShardSet> valid_;
+  std::optional<TrainingText> text_;
   std::optional<Stage> parent_;
   model::Shape shape_;
   bool backward_;
@@ -103,41 +99,39 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   task_options.dropout = options.dropout.resolved();
   open_corpus();
   if (options.from != "none") read_parent(comm.device());
-  shape_.vocabulary = vocabulary_->size();
+  shape_.vocabulary = text_->vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   encoder_.emplace(shape_, seed, comm.device());
   encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) copy_encoder(*parent_, *encoder_);
-  classifier_ = {corpus_.labels, head_widths(options, shape_.embedding, corpus_.labels.size()), options.task.bpt3c,
-                 text_columns(options.data)};
+  classifier_ = {text_->corpus.labels, head_widths(options, shape_.embedding, text_->corpus.labels.size()),
+                 options.task.bpt3c, text_columns(options.data)};
   head_ = std::make_unique<model::PoolingHead>(classifier_.head_widths, seed, comm.device());
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, /*max_tokens=*/0, seed};
   task_options.seed = seed;
-  task_options.labels = corpus_.labels;
-  task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, *train_, valid_ ? &*valid_ : nullptr, task_options,
-                                                  shards, comm);
+  task_options.labels = text_->corpus.labels;
+  task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
+                                                  task_options, shards, comm);
   describe();
   inputs = run_inputs(options.data, options.from);
 }
 
 void ClassifierStage::open_corpus() {
   const std::string& data = options_.data;
-  corpus_ = data::open_corpus(data);
-  if (corpus_.kind != "labelled") {
+  data::CorpusInfo corpus = data::open_corpus(data);
+  if (corpus.kind != "labelled") {
     throw DataError(str(data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
   }
-  vocabulary_ = text::Vocabulary::load(fs::path(data) / "vocab.txt");
-  train_ = data::open_split(data, corpus_, "train");
-  if (train_->document_count() < 2) {
-    throw DataError(str(data, " has ", train_->document_count(), " training text; batch norm needs two"));
+  text_ = open_training_text(data, std::move(corpus));
+  if (text_->train.document_count() < 2) {
+    throw DataError(str(data, " has ", text_->train.document_count(), " training text; batch norm needs two"));
   }
-  if (corpus_.splits.contains("valid")) valid_ = data::open_split(data, corpus_, "valid");
 }
 
 void ClassifierStage::read_parent(at::Device device) {
-  parent_ = read_stage(options_.from, device);
-  check_parent(*parent_, *vocabulary_, options_);
-  check_same_text(*parent_, corpus_, options_.data);
+  parent_ = read_language_model(title, options_.from, device);
+  check_vocabulary(*parent_, text_->vocabulary, options_);
+  check_same_text(*parent_, text_->corpus, options_.data);
   shape_ = parent_->info.shape;
   backward_ = parent_->info.backward;
 }
@@ -145,13 +139,14 @@ void ClassifierStage::read_parent(at::Device device) {
 void ClassifierStage::describe() {
   const std::int64_t batch_size = options_.task.batches.batch_size;
   // Of texts as long as the mean: a batch of long ones needs more.
-  const std::int64_t length = std::min(train_->token_count() / train_->document_count(), classifier_.bpt3c.length);
+  const std::int64_t length =
+      std::min(text_->train.token_count() / text_->train.document_count(), classifier_.bpt3c.length);
   bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / shards.total), 1);
   facts = {
-      {"data", str(options_.data, ": ", train_->document_count(), " texts, ", train_->token_count(), " tokens, ",
-                   corpus_.labels.size(), " classes")},
+      {"data", str(options_.data, ": ", text_->train.document_count(), " texts, ", text_->train.token_count(), " tokens, ",
+                   text_->corpus.labels.size(), " classes")},
       {"model", str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "",
-                    ", ", vocabulary_->size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
+                    ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_.bpt3c.window, " tokens, gradients over ",
                       classifier_.bpt3c.length)}};
 }
@@ -163,18 +158,14 @@ void ClassifierStage::write(const StageResult& result) const {
   info.backward = backward_;
   info.classifier = classifier_;
   info.figures = result.evaluation.values;
-  if (parent_) {
-    info.lineage = parent_->info.lineage;
-    info.lineage.back().fingerprint = parent_->model_fingerprint;
-  }
-  info.lineage.push_back({kCommand,
-                          "",
-                          {{"data_fingerprint", train_->fingerprint()},
-                           {"data", data::corpus_provenance(options_.data)},
-                           {"texts", train_->document_count()},
-                           {"steps", result.steps},
-                           {"seed", static_cast<std::uint64_t>(run.seed)},
-                           {"figures", result.evaluation.values}}});
+  info.lineage = lineage_of(parent_, {kCommand,
+                                      "",
+                                      {{"data_fingerprint", text_->train.fingerprint()},
+                                       {"data", data::corpus_provenance(options_.data)},
+                                       {"texts", text_->train.document_count()},
+                                       {"steps", result.steps},
+                                       {"seed", static_cast<std::uint64_t>(run.seed)},
+                                       {"figures", result.evaluation.values}}});
   write_stage(result.run_folder / "stage", info, *encoder_, head_.get(), options_.data, settings.to_config());
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
 #include "data/corpus_folder.h"
@@ -13,6 +14,7 @@
 #include "stages/run_identity.h"
 #include "stages/stage_folder.h"
 #include "stages/stage_run.h"
+#include "stages/stage_sources.h"
 #include "train/lm_task.h"
 
 namespace ulmfit::stages {
@@ -53,10 +55,7 @@ class LmStage : public TrainingStage {
   void describe();
 
   const TrainLmOptions& options_;
-  std::optional<text::Vocabulary> vocabulary_;
-  std::optional<data::ShardSet> train_;
-  std::optional<data::ShardSet> valid_;
-  data::CorpusInfo corpus_;
+  std::optional<TrainingText> text_;
   std::optional<Stage> parent_;
   std::int64_t known_to_parent_ = 0;  // words
   model::Shape shape_;
@@ -76,40 +75,36 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
   task_options.dropout = options.dropout.resolved();
   open_corpus();
   if (options.from != "none") read_parent(comm.device());
-  shape_.vocabulary = vocabulary_->size();
+  shape_.vocabulary = text_->vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   model_.emplace(shape_, seed, comm.device());
   model_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) {
-    known_to_parent_ = transfer(*parent_, *vocabulary_, *model_);
-    log::info(command, str(known_to_parent_, " of ", vocabulary_->size(), " words are known to ", options.from,
+    known_to_parent_ = transfer(*parent_, text_->vocabulary, *model_);
+    log::info(command, str(known_to_parent_, " of ", text_->vocabulary.size(), " words are known to ", options.from,
                            "; the others start as the mean"));
   }
   task_options.streams.backward = backward_;
   task_options.streams.seed = seed;
   task_options.seed = seed;
-  task_ = std::make_unique<train::LmTask>(*model_, *train_, valid_ ? &*valid_ : nullptr, task_options, shards, comm);
+  task_ = std::make_unique<train::LmTask>(*model_, text_->train, text_->valid ? &*text_->valid : nullptr, task_options,
+                                          shards, comm);
   describe();
   inputs = run_inputs(options.corpus, options.from);
 }
 
 void LmStage::open_corpus() {
-  corpus_ = data::open_corpus(options_.corpus);
-  if (corpus_.kind != "lm") {
+  data::CorpusInfo corpus = data::open_corpus(options_.corpus);
+  if (corpus.kind != "lm") {
     throw DataError(
-        str(options_.corpus, " is a ", corpus_.kind, " set; ", title, " needs the lm folder of a prepared corpus"));
+        str(options_.corpus, " is a ", corpus.kind, " set; ", title, " needs the lm folder of a prepared corpus"));
   }
-  vocabulary_ = text::Vocabulary::load(fs::path(options_.corpus) / "vocab.txt");
-  train_ = data::open_split(options_.corpus, corpus_, "train");
-  if (corpus_.splits.contains("valid")) valid_ = data::open_split(options_.corpus, corpus_, "valid");
+  text_ = open_training_text(options_.corpus, std::move(corpus));
 }
 
 void LmStage::read_parent(at::Device device) {
-  parent_ = read_stage(options_.from, device);
-  if (parent_->info.kind != StageKind::kLanguageModel) {
-    throw CheckpointError(str("--from ", options_.from, " is a classifier; finetune-lm starts from a language model"));
-  }
-  check_same_text(*parent_, corpus_, options_.corpus);
+  parent_ = read_language_model(title, options_.from, device);
+  check_same_text(*parent_, text_->corpus, options_.corpus);
   shape_ = parent_->info.shape;
   backward_ = parent_->info.backward;
 }
@@ -117,12 +112,12 @@ void LmStage::read_parent(at::Device device) {
 void LmStage::describe() {
   const data::LmStreamOptions& streams = options_.task.streams;
   bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / shards.total), 1);
-  facts = {{"corpus", str(options_.corpus, ": ", train_->token_count(), " tokens, ", train_->document_count(),
-                          " documents, ", vocabulary_->size(), " words")},
+  facts = {{"corpus", str(options_.corpus, ": ", text_->train.token_count(), " tokens, ", text_->train.document_count(),
+                          " documents, ", text_->vocabulary.size(), " words")},
            {"model",
             str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "")},
-           {"streams", str(streams.streams, " of ", (train_->token_count() - 1) / streams.streams, " tokens, windows of ",
-                           streams.variable_bptt ? "about " : "", streams.bptt)}};
+           {"streams", str(streams.streams, " of ", (text_->train.token_count() - 1) / streams.streams,
+                           " tokens, windows of ", streams.variable_bptt ? "about " : "", streams.bptt)}};
 }
 
 void LmStage::write(const StageResult& result) const {
@@ -130,19 +125,15 @@ void LmStage::write(const StageResult& result) const {
   info.shape = shape_;
   info.backward = backward_;
   info.figures = result.evaluation.values;
-  if (parent_) {
-    info.lineage = parent_->info.lineage;
-    info.lineage.back().fingerprint = parent_->model_fingerprint;
-  }
-  nlohmann::json own = {{"corpus_fingerprint", train_->fingerprint()},
+  nlohmann::json own = {{"corpus_fingerprint", text_->train.fingerprint()},
                         {"corpus", data::corpus_provenance(options_.corpus)},
-                        {"tokens", train_->token_count()},
+                        {"tokens", text_->train.token_count()},
                         {"steps", result.steps},
                         {"tokens_seen", result.items},
                         {"seed", static_cast<std::uint64_t>(run.seed)},
                         {"figures", result.evaluation.values}};
   if (parent_) own["words_known_to_parent"] = known_to_parent_;
-  info.lineage.push_back({title, "", own});
+  info.lineage = lineage_of(parent_, {title, "", own});
   write_stage(result.run_folder / "stage", info, *model_, nullptr, options_.corpus, settings.to_config());
 }
 

@@ -1,5 +1,6 @@
 """Bad input: a clear message, the exit code of the table in the README, nothing written or lost."""
 import os
+import re
 import unittest
 
 from tests.support.ulmfit import TestCase, labelled_rows, sentences, write_csv
@@ -22,6 +23,19 @@ class BadInput(TestCase):
         self.assertIn(message, result.stderr)
         if output:
             self.assertFalse((self.dir / output).exists(), f"{output} was left behind")
+
+    def test_every_command_explains_itself(self):
+        names = [[name] for name in re.findall(r"^  (\S+) ", self.ulmfit("--help").stdout, re.MULTILINE)]
+        names += [["bench", name] for name in re.findall(r"^  (\S+) ", self.ulmfit("bench", "--help").stdout, re.MULTILINE)]
+        self.assertGreater(len(names), 15)
+        for name in names:
+            text = self.ulmfit(*name, "--help").stdout
+            self.assertTrue(text.startswith(f"Usage: ulmfit {' '.join(name)}"), name)
+            self.assertNotRegex(text, r"\w_(?!\w)", "the name of a variable")
+
+    def test_an_unknown_command_names_the_nearest_and_the_list(self):
+        self.assertIn("there is no command 'pretrian'; did you mean pretrain? (ulmfit --help lists all)",
+                      self.ulmfit("pretrian", expect=2).stderr)
 
     def test_usage(self):
         self.assertRegex(self.ulmfit("--version").stdout, r"^ulmfit \d+\.\d+\.\d+ \(libtorch \d")

@@ -1,0 +1,36 @@
+#include "stages/stage_sources.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace ulmfit::stages {
+
+TrainingText open_training_text(const fs::path& folder, data::CorpusInfo corpus) {
+  text::Vocabulary vocabulary = text::Vocabulary::load(folder / "vocab.txt");
+  data::ShardSet train = data::open_split(folder, corpus, "train");
+  std::optional<data::ShardSet> valid;
+  if (corpus.splits.contains("valid")) valid = data::open_split(folder, corpus, "valid");
+  return {std::move(corpus), std::move(vocabulary), std::move(train), std::move(valid)};
+}
+
+Stage read_language_model(const std::string& command, const std::string& from, at::Device device) {
+  Stage stage = read_stage(from, device);
+  if (stage.info.kind != StageKind::kLanguageModel) {
+    throw CheckpointError(str("--from ", from, " is a classifier; ", command, " starts from a language model"));
+  }
+  return stage;
+}
+
+std::vector<Ancestor> lineage_of(const std::optional<Stage>& parent, Ancestor own) {
+  std::vector<Ancestor> lineage;
+  if (parent) {
+    lineage = parent->info.lineage;
+    lineage.back().fingerprint = parent->model_fingerprint;
+  }
+  lineage.push_back(std::move(own));
+  return lineage;
+}
+
+}  // namespace ulmfit::stages

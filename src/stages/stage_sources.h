@@ -1,0 +1,32 @@
+// What the training stages are made of, whatever they train: prepared text, and the language model that they start from.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/corpus_folder.h"
+#include "stages/stage_folder.h"
+#include "text/vocabulary.h"
+
+namespace ulmfit::stages {
+
+// A prepared folder, opened.
+struct TrainingText {
+  data::CorpusInfo corpus;
+  text::Vocabulary vocabulary;
+  data::ShardSet train;
+  std::optional<data::ShardSet> valid;  // none: the folder has no such split
+};
+
+// `corpus` is what data::open_corpus(folder) gave. Throws DataError.
+TrainingText open_training_text(const std::filesystem::path& folder, data::CorpusInfo corpus);
+
+// The stage in `from`, which `command` starts from. CheckpointError unless it is a language model.
+Stage read_language_model(const std::string& command, const std::string& from, at::Device device);
+
+// That of a stage, `own`, which started from `parent` (none: from scratch).
+std::vector<Ancestor> lineage_of(const std::optional<Stage>& parent, Ancestor own);
+
+}  // namespace ulmfit::stages
