@@ -85,7 +85,6 @@ LstmState LstmState::narrow(std::int64_t first, std::int64_t count) const {
 AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : shape_(shape) {
   std::uint32_t number = 0;
   embedding_ = uniform({shape.vocabulary, shape.embedding}, 0.1, seed, number++, device);
-  head_weight_ = embedding_.detach().requires_grad_(true);
   for (std::int64_t l = 0; l < shape.layers; ++l) {
     const std::int64_t width = shape.output_width(l);
     const double bound = 1 / std::sqrt(static_cast<double>(width));
@@ -96,7 +95,6 @@ AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : sh
     layer.bias_hh = uniform({4 * width}, bound, seed, number++, device);
     layers_.push_back(std::move(layer));
   }
-  decoder_bias_ = at::zeros({shape.vocabulary}, at::TensorOptions(device)).requires_grad_(true);
 }
 
 LstmState AwdLstm::zero_state(std::int64_t columns) const {
@@ -166,23 +164,15 @@ optim::LayerGroup AwdLstm::rnn_group(std::size_t l) const {
            {name + ".bias_hh", layer.bias_hh, true}}};
 }
 
-std::vector<optim::LayerGroup> AwdLstm::encoder_groups() const {
+std::vector<optim::LayerGroup> AwdLstm::groups() const {
   std::vector<optim::LayerGroup> groups{{"embedding", {{"embedding.weight", embedding_, true}}}};
   for (std::size_t l = 0; l < layers_.size(); ++l) groups.push_back(rnn_group(l));
   return groups;
 }
 
-std::vector<optim::LayerGroup> AwdLstm::lm_groups() const {
-  std::vector<optim::LayerGroup> groups;
-  for (std::size_t l = 0; l < layers_.size(); ++l) groups.push_back(rnn_group(l));
-  groups.push_back({"embedding+decoder", {{"embedding.weight", embedding_, true}, {"decoder.bias", decoder_bias_, false}}});
-  return groups;
-}
-
 std::vector<optim::NamedParameter> AwdLstm::parameters() const {
   std::vector<optim::NamedParameter> all;
-  for (const auto& group : encoder_groups()) all.insert(all.end(), group.parameters.begin(), group.parameters.end());
-  all.push_back({"decoder.bias", decoder_bias_, false});
+  for (const auto& group : groups()) all.insert(all.end(), group.parameters.begin(), group.parameters.end());
   return all;
 }
 

@@ -1,6 +1,7 @@
-// AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM layers, five
-// dropouts, a softmax head tied to the embedding. Shapes: T time, B columns (streams or documents), E embedding, H hidden,
-// V vocabulary. Gates are in the order input, forget, cell, output, with two biases, as cuDNN and PyTorch have them.
+// The encoder of an AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM
+// layers, and all of its five dropouts but the output's, which is the head's. Shapes: T time, B columns (streams or
+// documents), E embedding, H hidden, V vocabulary. Gates are in the order input, forget, cell, output, with two biases, as
+// cuDNN and PyTorch have them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -42,7 +43,7 @@ struct EncoderOutput {
 
 class AwdLstm {
  public:
-  // Weights drawn as fastai and PyTorch do: embedding uniform in +-0.1, LSTM uniform in +-1/sqrt(H), decoder bias 0.
+  // Weights drawn as fastai and PyTorch do: embedding uniform in +-0.1, LSTM uniform in +-1/sqrt(H).
   AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device);
 
   const Shape& shape() const { return shape_; }
@@ -62,25 +63,18 @@ class AwdLstm {
   EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
                         const DropoutRates& rates, const MaskKey* key) const;
 
-  const at::Tensor& embedding() const { return embedding_; }  // [V, E], also the head's matrix
-  // The same memory as a second leaf, for the head to train: its part of the gradient is complete long before the other.
-  const at::Tensor& head_weight() const { return head_weight_; }
-  const at::Tensor& decoder_bias() const { return decoder_bias_; }  // [V]
+  const at::Tensor& embedding() const { return embedding_; }  // [V, E]
 
-  // Every parameter by its name in model.safetensors, the decoder bias last.
+  // Its parameters as layer groups, shallow to deep: embedding, rnn0, rnn1, ... How a whole model is grouped: model/head.h.
+  std::vector<optim::LayerGroup> groups() const;
+  // The same, in that order, by their names in model.safetensors.
   std::vector<optim::NamedParameter> parameters() const;
-  // Layer groups from shallow to deep. Language model: rnn0, rnn1, ..., embedding + decoder.
-  std::vector<optim::LayerGroup> lm_groups() const;
-  // Encoder part of a classifier: embedding, rnn0, rnn1, ...
-  std::vector<optim::LayerGroup> encoder_groups() const;
 
  private:
   optim::LayerGroup rnn_group(std::size_t layer) const;
 
   Shape shape_;
   at::Tensor embedding_;
-  at::Tensor head_weight_;
-  at::Tensor decoder_bias_;
   std::vector<LstmWeights> layers_;
   Precision precision_ = Precision::kFloat32;
 };

@@ -1,6 +1,7 @@
 #include "model/pooling_head.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <utility>
@@ -14,25 +15,38 @@ namespace {
 
 constexpr double kMomentum = 0.1;
 constexpr double kEpsilon = 1e-5;
-constexpr std::uint32_t kFirstParameter = 1000;  // of the initial draws: apart from the encoder's
+constexpr std::uint32_t kFirstWeight = 1000;  // of the initial draws: apart from the encoder's
+constexpr std::uint32_t kFirstBias = 2000;
+
+// PyTorch's default for weight and bias of a linear layer of `in` inputs.
+at::Tensor linear_parameter(at::IntArrayRef sizes, std::int64_t in, std::uint64_t seed, std::uint32_t number,
+                            at::Device device) {
+  const double bound = 1 / std::sqrt(static_cast<double>(in));
+  at::Tensor tensor = at::empty(sizes, at::kFloat);
+  const RandomKey key{seed, Purpose::kInit, 0, number};
+  auto* data = tensor.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < tensor.numel(); ++i) {
+    data[i] = static_cast<float>((2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1) * bound);
+  }
+  return tensor.to(device).requires_grad_(true);
+}
 
 }  // namespace
 
-PoolingHead::PoolingHead(std::vector<std::int64_t> widths, std::uint64_t seed, at::Device device)
-    : widths_(std::move(widths)) {
-  for (std::size_t k = 0; k + 1 < widths_.size(); ++k) {
-    const std::int64_t in = widths_[k];
-    const std::int64_t out = widths_[k + 1];
-    const double bound = 1 / std::sqrt(static_cast<double>(in));  // PyTorch's default for a linear layer
-    at::Tensor weight = at::empty({out, in}, at::kFloat);
-    const RandomKey key{seed, Purpose::kInit, 0, kFirstParameter + static_cast<std::uint32_t>(k)};
-    auto* data = weight.mutable_data_ptr<float>();
-    for (std::int64_t i = 0; i < weight.numel(); ++i) {
-      data[i] = static_cast<float>((2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1) * bound);
-    }
-    const at::TensorOptions options(device);
-    blocks_.push_back({at::ones({in}, options).requires_grad_(true), at::zeros({in}, options).requires_grad_(true),
-                       at::zeros({in}, options), at::ones({in}, options), weight.to(device).requires_grad_(true)});
+PoolingHead::PoolingHead(PoolingHeadOptions options, std::uint64_t seed, at::Device device) : options_(std::move(options)) {
+  const at::TensorOptions like(device);
+  for (std::size_t k = 0; k + 1 < options_.widths.size(); ++k) {
+    const std::int64_t in = options_.widths[k];
+    const std::int64_t out = options_.widths[k + 1];
+    const auto number = static_cast<std::uint32_t>(k);
+    Block block;
+    block.bn_weight = at::ones({in}, like).requires_grad_(true);
+    block.bn_bias = at::zeros({in}, like).requires_grad_(true);
+    block.running_mean = at::zeros({in}, like);
+    block.running_var = at::ones({in}, like);
+    block.weight = linear_parameter({out, in}, in, seed, kFirstWeight + number, device);
+    if (options_.bias) block.bias = linear_parameter({out}, in, seed, kFirstBias + number, device);
+    blocks_.push_back(std::move(block));
   }
 }
 
@@ -52,23 +66,25 @@ at::Tensor PoolingHead::forward(const at::Tensor& features, const std::vector<do
                        moving || !training ? block.running_var : at::Tensor(), training, kMomentum, kEpsilon,
                        /*cudnn_enabled=*/false);
     if (training && drops.at(k) > 0) {
-      x = x * locked_mask(*key, Purpose::kHeadDropout, static_cast<std::uint32_t>(k), drops[k], widths_[k], x.device());
+      x = x *
+          locked_mask(*key, Purpose::kHeadDropout, static_cast<std::uint32_t>(k), drops[k], options_.widths[k], x.device());
     }
-    x = at::linear(x, block.weight);
+    x = at::linear(x, block.weight, block.bias);
     if (k + 1 < blocks_.size()) x = at::relu(x);
   }
   return x;
 }
 
-optim::LayerGroup PoolingHead::group() const {
-  optim::LayerGroup group{"head", {}};
+std::vector<optim::NamedParameter> PoolingHead::parameters() const {
+  std::vector<optim::NamedParameter> all;
   for (std::size_t k = 0; k < blocks_.size(); ++k) {
     const std::string name = "head." + std::to_string(k);
-    group.parameters.push_back({name + ".bn.weight", blocks_[k].bn_weight, false});
-    group.parameters.push_back({name + ".bn.bias", blocks_[k].bn_bias, false});
-    group.parameters.push_back({name + ".linear.weight", blocks_[k].weight, true});
+    all.push_back({name + ".bn.weight", blocks_[k].bn_weight, false});
+    all.push_back({name + ".bn.bias", blocks_[k].bn_bias, false});
+    all.push_back({name + ".linear.weight", blocks_[k].weight, true});
+    if (options_.bias) all.push_back({name + ".linear.bias", blocks_[k].bias, false});
   }
-  return group;
+  return all;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> PoolingHead::buffers() const {
@@ -79,6 +95,19 @@ std::vector<std::pair<std::string, at::Tensor>> PoolingHead::buffers() const {
     all.emplace_back(name + ".bn.running_var", blocks_[k].running_var);
   }
   return all;
+}
+
+std::vector<optim::LayerGroup> PoolingHead::groups(const AwdLstm& encoder) const {
+  std::vector<optim::LayerGroup> groups = encoder.groups();
+  groups.push_back({"head", parameters()});
+  return groups;
+}
+
+double PoolingHead::probe(const AwdLstm& encoder, const std::vector<std::int64_t>& tokens) {
+  const at::NoGradGuard no_grad;
+  const std::vector<const std::vector<std::int64_t>*> documents{&tokens};
+  const at::Tensor pooled = features(encoder, documents, encoder.batch_weights(0, nullptr), {}, nullptr);
+  return at::log_softmax(forward(pooled, {}, nullptr), 1)[0][0].item<double>();
 }
 
 }  // namespace ulmfit::model

@@ -9,6 +9,7 @@
 #include "base/stopwatch.h"
 #include "base/temp_folder.h"
 #include "model/awd_lstm.h"
+#include "model/softmax_head.h"
 #include "optim/optimizer.h"
 #include "perf/figures.h"
 #include "perf/training_run.h"
@@ -23,11 +24,12 @@ namespace {
 constexpr double kAllowedMs = 100;     // a step may stall for that long,
 constexpr double kAllowedRatio = 1.5;  // or for so many warm copies of the state
 
-train::Snapshot snapshot_of(const model::AwdLstm& model, const optim::Optimizer& optimizer, std::int64_t streams) {
+train::Snapshot snapshot_of(const model::AwdLstm& encoder, const model::SoftmaxHead& head,
+                            const optim::Optimizer& optimizer, std::int64_t streams) {
   train::Snapshot snapshot;
-  for (const auto& p : model.parameters()) snapshot.model.emplace_back(p.name, p.tensor.detach());
+  snapshot.model = model::tensors_of(encoder, head);
   snapshot.training = optimizer.state().moments;
-  const model::LstmState state = model.zero_state(streams);
+  const model::LstmState state = encoder.zero_state(streams);
   for (std::size_t l = 0; l < state.h.size(); ++l) {
     snapshot.training.emplace_back(str("lstm.h.", l), state.h[l]);
     snapshot.training.emplace_back(str("lstm.c.", l), state.c[l]);
@@ -76,9 +78,10 @@ Measured bench_checkpoint(const BenchCheckpointOptions& options, comm::Communica
   at::NoGradGuard no_grad;
   model::Shape shape = options.shape;
   shape.vocabulary = options.vocabulary;
-  const model::AwdLstm model(shape, 1, comm.device());
-  const optim::Optimizer optimizer(model.lm_groups(), {});
-  train::Snapshot snapshot = snapshot_of(model, optimizer, options.streams);
+  const model::AwdLstm encoder(shape, 1, comm.device());
+  const model::SoftmaxHead head(encoder);
+  const optim::Optimizer optimizer(head.groups(encoder), {});
+  train::Snapshot snapshot = snapshot_of(encoder, head, optimizer, options.streams);
   const TempFolder folder(options.folder);
   train::CheckpointStore store(folder.path(), {.newest = 1});
   WarmCopy copy(snapshot);

@@ -22,9 +22,9 @@ struct Classifier {
 };
 
 Classifier make_classifier(const model::Shape& shape, std::int64_t classes, std::uint64_t seed, at::Device device,
-                           const stages::RunOptions& run) {
+                           const model::Bpt3cOptions& bpt3c, const stages::RunOptions& run) {
   Classifier made{model::AwdLstm(shape, seed, device),
-                  model::PoolingHead({3 * shape.embedding, kHeadWidth, classes}, seed, device)};
+                  model::PoolingHead({{3 * shape.embedding, kHeadWidth, classes}, bpt3c}, seed, device)};
   made.encoder.set_precision(stages::use_precision(run.compute.precision, device));
   return made;
 }
@@ -73,12 +73,11 @@ Measured bench_classifier(const BenchClassifierOptions& options, comm::Communica
   const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
   const Documents documents(options.documents, seed);
   const model::Shape shape = shape_of(options.shape, documents);
-  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
+  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.bpt3c, options.run);
   train::ClassifierTaskOptions task_options = stages::classifier_task();
   task_options.batches.batch_size = options.batch_size;
   task_options.batches.seed = seed;
   task_options.dropout = options.dropout.resolved();
-  task_options.bpt3c = options.bpt3c;
   task_options.seed = seed;
   train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards, comm);
   BlockOptions blocks = options.blocks;
@@ -90,7 +89,7 @@ Measured bench_classifier(const BenchClassifierOptions& options, comm::Communica
   nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
   Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
   const double flop =
-      (documents.mean_tokens() + 2 * documents.mean_tokens(task_options.bpt3c)) * encoder_training_flop(shape) / 3;
+      (documents.mean_tokens() + 2 * documents.mean_tokens(options.bpt3c)) * encoder_training_flop(shape) / 3;
   describe_training(figures, "docs_per_s", flop, peak, comm, line, table);
   return {line, table.text()};
 }
@@ -109,7 +108,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
   const Documents documents(options.documents, seed);
   const model::Shape shape = shape_of(options.shape, documents);
-  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.run);
+  Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.bpt3c, options.run);
   data::DocumentBatchOptions batches;
   batches.batch_size = options.batch_size;
   double peak = product_peak(comm.device(), product_type(classifier.encoder.precision()));
@@ -117,8 +116,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
     comm.barrier();
     const Stopwatch watch;
-    train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, options.bpt3c, shards,
-                                 comm);
+    train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, shards, comm);
     if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
   }
   peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));

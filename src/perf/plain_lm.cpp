@@ -86,14 +86,15 @@ PlainLm::PlainLm(const model::AwdLstm& start, const model::DropoutRates& rates, 
   for (const auto& p : start.parameters()) {
     impl_->parameters.push_back(p.tensor.detach().clone().requires_grad_(true));
   }
-  auto next = impl_->parameters.begin();
+  auto next = impl_->parameters.cbegin();
   impl_->embedding = *next++;
   for (std::int64_t l = 0; l < start.shape().layers; ++l) {
     const at::Tensor zero = at::zeros({1, streams, start.shape().output_width(l)}, at::TensorOptions(start.device()));
     impl_->layers.push_back({next[0], next[1], next[2], next[3], zero, zero});
     next += 4;
   }
-  impl_->bias = *next;
+  impl_->bias = at::zeros({start.shape().vocabulary}, at::TensorOptions(start.device())).requires_grad_(true);
+  impl_->parameters.push_back(impl_->bias);
   const optim::OptimizerOptions& adam = optim.optimizer;
   impl_->optimizer = std::make_unique<torch::optim::AdamW>(
       impl_->parameters,

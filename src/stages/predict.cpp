@@ -10,7 +10,8 @@
 #include "base/read_line.h"
 #include "data_prep/json_fields.h"
 #include "data_prep/table_reader.h"
-#include "model/document_pooling.h"
+#include "model/pooling_head.h"
+#include "stages/classifier_info.h"
 #include "stages/compute.h"
 #include "stages/evaluate.h"
 #include "stages/stage_folder.h"
@@ -115,9 +116,9 @@ at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::ve
     std::vector<const std::vector<std::int64_t>*> documents;
     for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
     for (const auto& document : ids) documents.push_back(&document);
-    const at::Tensor features =
-        model::pool_documents(*model.encoder, documents, weights, model.info.classifier->bpt3c, {}, nullptr);
-    const at::Tensor p = at::softmax(model.head->forward(features, {}, nullptr), 1).cpu();
+    auto& head = head_as<model::PoolingHead>(model);
+    const at::Tensor features = head.features(*model.encoder, documents, weights, {}, nullptr);
+    const at::Tensor p = at::softmax(head.forward(features, {}, nullptr), 1).cpu();
     sum = sum.defined() ? sum + p : p;
   }
   return sum / static_cast<double>(models.size());
@@ -151,9 +152,11 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
   for (const auto& path : options.models) {
     Stage stage = read_stage(path, device);
     stage.encoder->set_precision(use_precision(options.compute.precision, device));
-    if (!stage.info.classifier) throw CheckpointError(str(path, " is a language model; predict needs a classifier"));
-    const ClassifierInfo& info = *stage.info.classifier;
-    const ClassifierInfo& first = models.empty() ? info : *models.front().stage.info.classifier;
+    if (stage.info.head_as<ClassifierInfo>() == nullptr) {
+      throw CheckpointError(str(path, " is a ", stage.info.head->kind().what, "; predict needs a classifier"));
+    }
+    const auto& info = *stage.info.head_as<ClassifierInfo>();
+    const auto& first = models.empty() ? info : *models.front().stage.info.head_as<ClassifierInfo>();
     if (info.labels != first.labels) {
       throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
     }
@@ -187,7 +190,7 @@ void PredictOptions::declare(config::OptionSet& set) {
 void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
   at::NoGradGuard no_grad;
   const std::vector<Classifier> models = read_classifiers(options, device);
-  const ClassifierInfo& first = *models.front().stage.info.classifier;
+  const auto& first = *models.front().stage.info.head_as<ClassifierInfo>();
   const std::vector<std::string> fields = text_fields(options, first.text_columns);
   for (Request request; next_request(in, options, fields, request);) {
     // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.

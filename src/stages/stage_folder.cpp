@@ -12,7 +12,6 @@
 #include "base/json.h"
 #include "base/manifest.h"
 #include "interop/safetensors.h"
-#include "model/linear_cross_entropy.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -22,7 +21,6 @@ using nlohmann::json;
 constexpr double kProbeTolerance = 1e-3;
 constexpr std::int64_t kProbeTokens = 48;
 
-// The result of a fixed input: mean nats of the language model, or the first class's log-probability of a classifier.
 // Full float32 while alive: a stage is checked alike whatever it was trained in.
 class FullPrecision {
  public:
@@ -42,43 +40,17 @@ class FullPrecision {
   bool cublas_ = at::globalContext().allowTF32CuBLAS();
 };
 
-double probe(model::AwdLstm encoder, model::PoolingHead* head, const std::optional<ClassifierInfo>& classifier) {
-  at::NoGradGuard no_grad;
+double probe(model::AwdLstm encoder, model::Head& head) {
   const FullPrecision full;
   encoder.set_precision(model::Precision::kFloat32);
   std::vector<std::int64_t> tokens;
   for (std::int64_t i = 0; i <= kProbeTokens; ++i) tokens.push_back((i * 7919 + 11) % encoder.shape().vocabulary);
-  const auto weights = encoder.batch_weights(0, nullptr);
-  if (head != nullptr) {
-    const std::vector<const std::vector<std::int64_t>*> documents{&tokens};
-    const at::Tensor features = model::pool_documents(encoder, documents, weights, classifier->bpt3c, {}, nullptr);
-    return at::log_softmax(head->forward(features, {}, nullptr), 1)[0][0].item<double>();
-  }
-  const at::Tensor ids = at::tensor(tokens, at::kLong).to(encoder.device());
-  const auto out =
-      encoder.forward(ids.narrow(0, 0, kProbeTokens).unsqueeze(1), encoder.zero_state(1), weights, {}, nullptr);
-  return model::linear_cross_entropy(out.top.squeeze(1), encoder.embedding(), encoder.decoder_bias(),
-                                     ids.narrow(0, 1, kProbeTokens), 1.0)
-             .nats /
-         static_cast<double>(kProbeTokens);
-}
-
-interop::NamedTensors tensors_of(const model::AwdLstm& encoder, const model::PoolingHead* head) {
-  interop::NamedTensors tensors;
-  for (const auto& p : encoder.parameters()) tensors.emplace_back(p.name, p.tensor.detach());
-  if (head == nullptr) return tensors;
-  for (const auto& p : head->group().parameters) tensors.emplace_back(p.name, p.tensor.detach());
-  for (const auto& [name, tensor] : head->buffers()) tensors.emplace_back(name, tensor);
-  return tensors;
+  return head.probe(encoder, tokens);
 }
 
 // Before memory for a model of that shape is taken.
 void check_size(const StageInfo& info, const fs::path& folder) {
-  std::int64_t needed = info.shape.encoder_parameters();
-  if (info.classifier) {
-    const auto& widths = info.classifier->head_widths;
-    for (std::size_t i = 1; i < widths.size(); ++i) needed += widths[i - 1] * widths[i];
-  }
+  const std::int64_t needed = info.shape.encoder_parameters() + info.head->weights();
   const auto bytes = fs::file_size(folder / "model.safetensors");
   if (bytes / sizeof(float) >= static_cast<std::uint64_t>(needed)) return;
   throw CheckpointError(str("cannot read stage ", folder.string(), ": model.safetensors has ", bytes,
@@ -130,12 +102,11 @@ Stage read_stage(const fs::path& path, at::Device device) {
         std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(parse_json(read_file(folder / "text.json"))));
     check_size(stage.info, folder);
     stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
-    if (stage.info.classifier)
-      stage.head = std::make_unique<model::PoolingHead>(stage.info.classifier->head_widths, 0, device);
-    load_weights(tensors_of(*stage.encoder, stage.head.get()), folder / "model.safetensors");
+    stage.head = stage.info.head->make(*stage.encoder);
+    load_weights(model::tensors_of(*stage.encoder, *stage.head), folder / "model.safetensors");
     stage.model_fingerprint = file_fingerprint(folder / "model.safetensors");
     const double expected = j.at("probe").get<double>();
-    const double found = probe(*stage.encoder, stage.head.get(), stage.info.classifier);
+    const double found = probe(*stage.encoder, *stage.head);
     if (!(std::abs(found - expected) <= kProbeTolerance * std::max(std::abs(expected), 1e-2))) {
       throw CheckpointError(str("stage ", folder.string(),
                                 " does not compute what it did when it was written: its probe gives ", found, ", expected ",
@@ -154,12 +125,12 @@ void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const f
                       " or the same --tokenizer and --rules"));
 }
 
-void write_stage(const fs::path& folder, const StageInfo& info, const model::AwdLstm& encoder, model::PoolingHead* head,
+void write_stage(const fs::path& folder, const StageInfo& info, const model::AwdLstm& encoder, model::Head& head,
                  const fs::path& corpus, const std::string& config_text) {
   const fs::path temporary = folder.parent_path() / ".writing-stage";
   fs::remove_all(temporary);
   make_directories(temporary);
-  interop::NamedTensors tensors = tensors_of(encoder, head);
+  interop::NamedTensors tensors = model::tensors_of(encoder, head);
   for (auto& [tensor_name, tensor] : tensors) tensor = tensor.cpu().contiguous();
   OutputFile weights(temporary / "model.safetensors");
   interop::write_safetensors(weights, tensors, {{"format", "ulmfit"}});
@@ -167,7 +138,7 @@ void write_stage(const fs::path& folder, const StageInfo& info, const model::Awd
   weights.close();
   for (const char* file : {"vocab.txt", "text.json"}) write_file_atomic(temporary / file, read_file(corpus / file));
   json description = to_json(info);
-  description["probe"] = probe(encoder, head, info.classifier);
+  description["probe"] = probe(encoder, head);
   write_file_atomic(temporary / "stage.json", description.dump(1) + "\n");
   write_file_atomic(temporary / "CARD.md", reports::stage_card(card_info(info, config_text)));
   write_manifest(temporary);

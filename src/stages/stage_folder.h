@@ -11,7 +11,7 @@
 
 #include "data/corpus_folder.h"
 #include "model/awd_lstm.h"
-#include "model/pooling_head.h"
+#include "model/head.h"
 #include "stages/stage_info.h"
 #include "text/text_pipeline.h"
 #include "text/vocabulary.h"
@@ -25,9 +25,15 @@ struct Stage {
   std::shared_ptr<const text::Vocabulary> vocabulary;
   std::shared_ptr<const text::TextPipeline> text;
   std::unique_ptr<model::AwdLstm> encoder;
-  std::unique_ptr<model::PoolingHead> head;  // classifiers only
+  std::unique_ptr<model::Head> head;
   std::string model_fingerprint;
 };
+
+// Its head as what it is. std::bad_cast, if it is another.
+template <class H>
+H& head_as(const Stage& stage) {
+  return dynamic_cast<H&>(*stage.head);
+}
 
 // The stage folder that PATH stands for: itself, or the one named `stage` in a run folder. Throws CheckpointError if no
 // finished stage is there.
@@ -45,6 +51,6 @@ void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const s
 
 // Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.
 void write_stage(const std::filesystem::path& folder, const StageInfo& info, const model::AwdLstm& encoder,
-                 model::PoolingHead* head, const std::filesystem::path& corpus, const std::string& config_text);
+                 model::Head& head, const std::filesystem::path& corpus, const std::string& config_text);
 
 }  // namespace ulmfit::stages

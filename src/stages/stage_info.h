@@ -4,28 +4,18 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "model/document_pooling.h"
 #include "model/shape.h"
 #include "reports/stage_card.h"
+#include "stages/head_info.h"
 
 namespace ulmfit::stages {
 
 inline constexpr std::int64_t kStageVersion = 1;
-
-enum class StageKind { kLanguageModel, kClassifier };
-
-struct ClassifierInfo {
-  std::vector<std::string> labels;        // class names in id order
-  std::vector<std::int64_t> head_widths;  // 3 * embedding, hidden ..., classes
-  model::Bpt3cOptions bpt3c;
-  std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
-};
 
 // One step of the way from text to this stage, oldest first.
 struct Ancestor {
@@ -35,16 +25,18 @@ struct Ancestor {
 };
 
 struct StageInfo {
-  StageKind kind = StageKind::kLanguageModel;
   model::Shape shape;
   bool backward = false;
-  std::optional<ClassifierInfo> classifier;
+  std::shared_ptr<const HeadInfo> head;
   std::vector<Ancestor> lineage;
   std::map<std::string, double> figures;  // validation results
-};
 
-// "lm" or "classifier"
-std::string_view name(StageKind kind);
+  // The head's info, if it is of that type; else null.
+  template <class Info>
+  const Info* head_as() const {
+    return dynamic_cast<const Info*>(head.get());
+  }
+};
 
 // stage.json without the probe.
 nlohmann::json to_json(const StageInfo& info);

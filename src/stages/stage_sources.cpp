@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "stages/language_model_info.h"
 
 namespace ulmfit::stages {
 
@@ -17,8 +18,8 @@ TrainingText open_training_text(const fs::path& folder, data::CorpusInfo corpus)
 
 Stage read_language_model(const std::string& command, const std::string& from, at::Device device) {
   Stage stage = read_stage(from, device);
-  if (stage.info.kind != StageKind::kLanguageModel) {
-    throw CheckpointError(str("--from ", from, " is a classifier; ", command, " starts from a language model"));
+  if (const HeadKind& kind = stage.info.head->kind(); kind.name != LanguageModelInfo::kName) {
+    throw CheckpointError(str("--from ", from, " is a ", kind.what, "; ", command, " starts from a language model"));
   }
   return stage;
 }

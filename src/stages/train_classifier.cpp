@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "data/corpus_folder.h"
+#include "stages/classifier_info.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
 #include "stages/run_identity.h"
@@ -82,7 +83,7 @@ class ClassifierStage : public TrainingStage {
   std::optional<Stage> parent_;
   model::Shape shape_;
   bool backward_;
-  ClassifierInfo classifier_;
+  std::shared_ptr<ClassifierInfo> classifier_ = std::make_shared<ClassifierInfo>();
   std::optional<model::AwdLstm> encoder_;
   std::unique_ptr<model::PoolingHead> head_;
   std::unique_ptr<train::ClassifierTask> task_;
@@ -104,9 +105,10 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   encoder_.emplace(shape_, seed, comm.device());
   encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) copy_encoder(*parent_, *encoder_);
-  classifier_ = {text_->corpus.labels, head_widths(options, shape_.embedding, text_->corpus.labels.size()),
-                 options.task.bpt3c, text_columns(options.data)};
-  head_ = std::make_unique<model::PoolingHead>(classifier_.head_widths, seed, comm.device());
+  classifier_->labels = text_->corpus.labels;
+  classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c};
+  classifier_->text_columns = text_columns(options.data);
+  head_ = std::make_unique<model::PoolingHead>(classifier_->head, seed, comm.device());
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, /*max_tokens=*/0, seed};
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
@@ -140,23 +142,22 @@ void ClassifierStage::describe() {
   const std::int64_t batch_size = options_.task.batches.batch_size;
   // Of texts as long as the mean: a batch of long ones needs more.
   const std::int64_t length =
-      std::min(text_->train.token_count() / text_->train.document_count(), classifier_.bpt3c.length);
+      std::min(text_->train.token_count() / text_->train.document_count(), classifier_->head.bpt3c.length);
   bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / shards.total), 1);
   facts = {
       {"data", str(options_.data, ": ", text_->train.document_count(), " texts, ", text_->train.token_count(), " tokens, ",
                    text_->corpus.labels.size(), " classes")},
       {"model", str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "",
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
-      {"batches", str(batch_size, " texts, windows of ", classifier_.bpt3c.window, " tokens, gradients over ",
-                      classifier_.bpt3c.length)}};
+      {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
+                      classifier_->head.bpt3c.length)}};
 }
 
 void ClassifierStage::write(const StageResult& result) const {
   StageInfo info;
-  info.kind = StageKind::kClassifier;
   info.shape = shape_;
   info.backward = backward_;
-  info.classifier = classifier_;
+  info.head = classifier_;
   info.figures = result.evaluation.values;
   info.lineage = lineage_of(parent_, {kCommand,
                                       "",
@@ -166,7 +167,7 @@ void ClassifierStage::write(const StageResult& result) const {
                                        {"steps", result.steps},
                                        {"seed", static_cast<std::uint64_t>(run.seed)},
                                        {"figures", result.evaluation.values}}});
-  write_stage(result.run_folder / "stage", info, *encoder_, head_.get(), options_.data, settings.to_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.data, settings.to_config());
 }
 
 }  // namespace
@@ -197,7 +198,7 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   stages::declare(set, shape);
   run.declare(set);
   dropout.declare(set);
-  stages::declare(set, task.bpt3c);
+  stages::declare(set, bpt3c);
   optim.declare(set);
   set.add("optim.ar", task.ar, "activation regularisation alpha; 0: none", {.min = 0});
   set.add("optim.tar", task.tar, "temporal activation regularisation beta; 0: none", {.min = 0});

@@ -18,6 +18,7 @@ struct TrainClassifierOptions {
   model::Shape shape;  // with --from none
   DropoutOptions dropout = classifier_dropout();
   OptimOptions optim = classifier_optim();
+  model::Bpt3cOptions bpt3c;
   train::ClassifierTaskOptions task = classifier_task();  // its dropout, direction, seed and labels come from the others
   std::string data;
   std::string from;

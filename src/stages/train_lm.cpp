@@ -8,8 +8,10 @@
 
 #include "base/log.h"
 #include "data/corpus_folder.h"
+#include "model/softmax_head.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
+#include "stages/language_model_info.h"
 #include "stages/run_folder.h"
 #include "stages/run_identity.h"
 #include "stages/stage_folder.h"
@@ -20,8 +22,9 @@
 namespace ulmfit::stages {
 namespace {
 
-// Copies the parent's weights into `target`, words matched by their text.
-std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, model::AwdLstm& target) {
+// Copies the parent's weights, words matched by their text; returns how many are known to it.
+std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, const model::AwdLstm& encoder,
+                      const model::SoftmaxHead& head) {
   at::NoGradGuard no_grad;
   std::vector<std::int64_t> source;
   std::int64_t known = 0;
@@ -30,12 +33,12 @@ std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, m
     known += found;
     source.push_back(found ? parent.vocabulary->id(token) : -1);
   }
-  const auto from = parent.encoder->parameters();
-  const auto to = target.parameters();
+  const auto from = model::tensors_of(*parent.encoder, *parent.head);
+  const auto to = model::tensors_of(encoder, head);
   for (std::size_t i = 0; i < to.size(); ++i) {
-    const bool by_word = to[i].name == "embedding.weight" || to[i].name == "decoder.bias";
-    at::Tensor into = to[i].tensor;
-    into.copy_(by_word ? model::transfer_rows(from[i].tensor, source) : from[i].tensor);
+    auto [name, into] = to[i];
+    const bool by_word = name == "embedding.weight" || name == "decoder.bias";
+    into.copy_(by_word ? model::transfer_rows(from[i].second, source) : from[i].second);
   }
   return known;
 }
@@ -60,7 +63,8 @@ class LmStage : public TrainingStage {
   std::int64_t known_to_parent_ = 0;  // words
   model::Shape shape_;
   bool backward_;
-  std::optional<model::AwdLstm> model_;
+  std::optional<model::AwdLstm> encoder_;
+  std::unique_ptr<model::SoftmaxHead> head_;
   std::unique_ptr<train::LmTask> task_;
 };
 
@@ -77,18 +81,19 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
   if (options.from != "none") read_parent(comm.device());
   shape_.vocabulary = text_->vocabulary.size();
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
-  model_.emplace(shape_, seed, comm.device());
-  model_->set_precision(use_precision(options.run.compute.precision, comm.device()));
+  encoder_.emplace(shape_, seed, comm.device());
+  head_ = std::make_unique<model::SoftmaxHead>(*encoder_);
+  encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) {
-    known_to_parent_ = transfer(*parent_, text_->vocabulary, *model_);
+    known_to_parent_ = transfer(*parent_, text_->vocabulary, *encoder_, *head_);
     log::info(command, str(known_to_parent_, " of ", text_->vocabulary.size(), " words are known to ", options.from,
                            "; the others start as the mean"));
   }
   task_options.streams.backward = backward_;
   task_options.streams.seed = seed;
   task_options.seed = seed;
-  task_ = std::make_unique<train::LmTask>(*model_, text_->train, text_->valid ? &*text_->valid : nullptr, task_options,
-                                          shards, comm);
+  task_ = std::make_unique<train::LmTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
+                                          task_options, shards, comm);
   describe();
   inputs = run_inputs(options.corpus, options.from);
 }
@@ -122,6 +127,7 @@ void LmStage::describe() {
 
 void LmStage::write(const StageResult& result) const {
   StageInfo info;
+  info.head = std::make_shared<LanguageModelInfo>();
   info.shape = shape_;
   info.backward = backward_;
   info.figures = result.evaluation.values;
@@ -134,7 +140,7 @@ void LmStage::write(const StageResult& result) const {
                         {"figures", result.evaluation.values}};
   if (parent_) own["words_known_to_parent"] = known_to_parent_;
   info.lineage = lineage_of(parent_, {title, "", own});
-  write_stage(result.run_folder / "stage", info, *model_, nullptr, options_.corpus, settings.to_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.corpus, settings.to_config());
 }
 
 }  // namespace

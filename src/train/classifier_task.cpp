@@ -1,11 +1,11 @@
 #include "train/classifier_task.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -36,11 +36,44 @@ at::Tensor gather_by_slot(const std::vector<at::Tensor>& mine, std::int64_t n, s
   return all.transpose(0, 1).reshape({height * plan.total, width}).narrow(0, 0, n).contiguous();
 }
 
+class DocumentSource : public BatchSource<DocumentShards> {
+ public:
+  DocumentSource(const data::ShardSet& train, const data::DocumentBatchOptions& options, const model::Bpt3cOptions& bpt3c,
+                 const ShardPlan& plan)
+      : train_(train), batches_(train, options), bpt3c_(bpt3c), plan_(plan) {}
+
+  std::int64_t batches_in_epoch(std::int64_t /*epoch*/) override { return batches_.batches_per_epoch(); }
+  DocumentShards read(std::int64_t epoch, std::int64_t index) override {
+    if (epoch != ordered_) order_ = batches_.order(ordered_ = epoch);
+    const auto& documents = order_[static_cast<std::size_t>(index)];
+    DocumentShards batch;
+    batch.global_documents = static_cast<std::int64_t>(documents.size());
+    for (const std::int64_t d : documents) {
+      batch.global_tokens += model::reached_tokens(train_.document_start(d + 1) - train_.document_start(d), bpt3c_);
+    }
+    for (std::int64_t k = 0; k < plan_.count; ++k) {
+      batch.shards.push_back(
+          batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
+    }
+    return batch;
+  }
+
+ private:
+  const data::ShardSet& train_;
+  data::DocumentBatches batches_;
+  model::Bpt3cOptions bpt3c_;
+  ShardPlan plan_;
+  std::int64_t ordered_ = -1;  // epoch of
+  std::vector<std::vector<std::int64_t>> order_;
+};
+
+constexpr std::size_t kBatchesAhead = 4;
+
 }  // namespace
 
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
-                                 const data::DocumentBatchOptions& batch_options, const model::Bpt3cOptions& bpt3c,
-                                 const ShardPlan& plan, comm::Communicator& comm) {
+                                 const data::DocumentBatchOptions& batch_options, const ShardPlan& plan,
+                                 comm::Communicator& comm) {
   at::NoGradGuard no_grad;
   data::DocumentBatchOptions options = batch_options;
   options.shuffle = false;
@@ -48,15 +81,14 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
   const auto order = batches.order(0);
   const auto weights = encoder.batch_weights(0, nullptr);
   const std::int64_t width = 3 * encoder.shape().embedding;
-  at::Tensor probabilities = at::empty({shards.document_count(), head.widths().back()}, at::kFloat);
+  at::Tensor probabilities = at::empty({shards.document_count(), head.classes()}, at::kFloat);
   for (std::size_t b = 0; b < order.size(); ++b) {
     std::vector<at::Tensor> mine(static_cast<std::size_t>(plan.count));
     for (std::int64_t k = 0; k < plan.count; ++k) {
       const auto documents =
           batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(plan.first + k), static_cast<int>(plan.total));
       if (documents.empty()) continue;
-      mine[static_cast<std::size_t>(k)] =
-          model::pool_documents(encoder, token_lists(documents), weights, bpt3c, {}, nullptr);
+      mine[static_cast<std::size_t>(k)] = head.features(encoder, token_lists(documents), weights, {}, nullptr);
     }
     const auto n = static_cast<std::int64_t>(order[b].size());
     const at::Tensor features = gather_by_slot(mine, n, width, plan, comm, at::TensorOptions(encoder.device()));
@@ -69,66 +101,30 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
 ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
                                const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan,
                                comm::Communicator& comm)
-    : encoder_(encoder),
+    : BatchTask(encoder, head, plan, comm,
+                std::make_unique<DocumentSource>(train, options.batches, head.options().bpt3c, plan), kBatchesAhead),
       head_(head),
       options_(std::move(options)),
-      plan_(plan),
-      comm_(comm),
       train_(train),
       valid_(valid),
-      batches_(train, options_.batches),
-      steps_per_epoch_(batches_.batches_per_epoch()),
-      groups_(encoder.encoder_groups()) {
-  groups_.push_back(head.group());
-}
-
-ClassifierTask::~ClassifierTask() = default;
+      steps_per_epoch_(data::DocumentBatches(train, options_.batches).batches_per_epoch()) {}
 
 std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
   std::vector<comm::ReducedParameter> reduced;
-  for (const auto& group : encoder_.encoder_groups()) {
-    for (const auto& p : group.parameters) reduced.push_back({p.name, p.tensor});
-  }
+  for (const auto& p : encoder_.parameters()) reduced.push_back({p.name, p.tensor});
   return reduced;
-}
-
-std::int64_t ClassifierTask::steps_in_epoch(std::int64_t) const { return steps_per_epoch_; }
-
-void ClassifierTask::seek(const Position& position) {
-  prefetch_.reset();  // its thread reads the same shards: it must have ended before the next one starts
-  prefetch_ = std::make_unique<data::Prefetch<ShardBatch>>(
-      [this, epoch = position.epoch, index = position.index,
-       order = batches_.order(position.epoch)]() mutable -> std::optional<ShardBatch> {
-        if (index == steps_per_epoch_) {
-          index = 0;
-          order = batches_.order(++epoch);
-        }
-        const auto& documents = order[static_cast<std::size_t>(index)];
-        ShardBatch batch{{0, epoch, index}, static_cast<std::int64_t>(documents.size()), 0, {}};
-        for (const std::int64_t d : documents) {
-          batch.global_tokens +=
-              model::reached_tokens(train_.document_start(d + 1) - train_.document_start(d), options_.bpt3c);
-        }
-        for (std::int64_t k = 0; k < plan_.count; ++k) {
-          batch.shards.push_back(
-              batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
-        }
-        ++index;
-        return batch;
-      },
-      4);
 }
 
 at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const Position& position,
                                   model::ActivationSums* sums) const {
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
   for (const auto& document : documents) key.streams.push_back(static_cast<std::uint32_t>(document.slot));
-  return model::pool_documents(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
-                               options_.bpt3c, options_.dropout, &key, sums);
+  return head_.features(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
+                        options_.dropout, &key, sums);
 }
 
 // What a shard adds to the loss of the global batch, beside the head's.
-at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const ShardBatch& batch) const {
+at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const DocumentShards& batch) const {
   const auto width = static_cast<double>(encoder_.shape().embedding);
   at::Tensor loss = sums.squares * (options_.ar / (static_cast<double>(batch.global_tokens) * width));
   const std::int64_t changes = batch.global_tokens - batch.global_documents;
@@ -144,7 +140,7 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
   const at::Tensor leaf = features.detach().requires_grad_(true);
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
   for (std::int64_t s = 0; s < n; ++s) key.streams.push_back(static_cast<std::uint32_t>(s));
-  std::vector<double> drops(head_.widths().size() - 1, options_.head_dropout);
+  std::vector<double> drops(head_.blocks(), options_.head_dropout);
   drops.front() = options_.dropout.output;
   const at::Tensor loss = at::cross_entropy_loss(head_.forward(leaf, drops, &key), labels);
   *nats = loss.item<double>() * static_cast<double>(n);
@@ -152,74 +148,65 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
   return leaf.grad();
 }
 
-StepSums ClassifierTask::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
-  const std::optional<ShardBatch> batch = [&] {
-    RECORD_USER_SCOPE("ulmfit: data");
-    return prefetch_->next();
-  }();
-  TORCH_CHECK(batch && batch->position.epoch == position.epoch && batch->position.index == position.index,
-              "the data path lost its place");
-  const std::int64_t n = batch->global_documents;
-  const bool encoder_trains = std::any_of(groups_.begin(), groups_.end() - 1, [](const auto& group) {
-    return group.parameters.front().tensor.requires_grad();
-  });
+// The features of the whole batch on every rank, and what the loss says of them.
+void ClassifierTask::prepare_step(const DocumentShards& batch, const Position& position, comm::GradReducer& reducer,
+                                  StepSums& sums) {
+  const std::vector<optim::NamedParameter> encoder = encoder_.parameters();
+  step_ = {};
+  step_.encoder_trains =
+      std::any_of(encoder.begin(), encoder.end(), [](const auto& p) { return p.tensor.requires_grad(); });
   // With one shard the graph of the features is kept; with several a first pass without graph collects them and each shard
   // is computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree
   // the second way serves every number of ranks: the kernels of inference and of training differ in their last bits.
-  const bool keep_graph = encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
-  const bool penalized = options_.ar > 0 || options_.tar > 0;
-  model::ActivationSums sums;
-  std::vector<at::Tensor> features(batch->shards.size());
-  std::vector<std::int64_t> labels(static_cast<std::size_t>(n), 0);
-  for (std::size_t k = 0; k < features.size(); ++k) {
-    const at::AutoGradMode mode(keep_graph);
-    if (!batch->shards[k].empty()) features[k] = pooled(batch->shards[k], position, penalized ? &sums : nullptr);
-  }
-  const auto options = at::TensorOptions(encoder_.device());
+  step_.keeps_graph = step_.encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
   std::vector<at::Tensor> values;
   std::vector<at::Tensor> label_columns;
-  for (std::size_t k = 0; k < features.size(); ++k) {
-    values.push_back(features[k].defined() ? features[k].detach() : at::Tensor());
+  for (const auto& documents : batch.shards) {
+    at::Tensor features;
+    if (!documents.empty()) {
+      const at::AutoGradMode mode(step_.keeps_graph);
+      features = pooled(documents, position, penalized() ? &step_.sums : nullptr);
+    }
+    values.push_back(features.defined() ? features.detach() : at::Tensor());
+    step_.features.push_back(std::move(features));
     std::vector<std::int64_t> column;
-    for (const auto& document : batch->shards[k]) column.push_back(document.label);
+    for (const auto& document : documents) column.push_back(document.label);
     label_columns.push_back(at::tensor(column, at::kLong).unsqueeze(1).to(encoder_.device()));
   }
-  const std::int64_t width = 3 * encoder_.shape().embedding;
-  const at::Tensor all = gather_by_slot(values, n, width, plan_, comm_, options);
-  const at::Tensor all_labels = gather_by_slot(label_columns, n, 1, plan_, comm_, options.dtype(at::kLong)).squeeze(1);
+  const std::int64_t n = batch.global_documents;
+  const auto options = at::TensorOptions(encoder_.device());
+  const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, plan_, comm_, options);
+  const at::Tensor labels = gather_by_slot(label_columns, n, 1, plan_, comm_, options.dtype(at::kLong)).squeeze(1);
   statistics_before_.clear();
   for (const auto& [name, buffer] : head_.buffers()) statistics_before_.push_back(buffer.clone());
   double nats = 0;
-  const at::Tensor gradient = head_gradient(all, all_labels, position, &nats);
-
-  for (std::size_t k = 0; k < features.size(); ++k) {
-    reducer.begin_shard();
-    if (k + 1 == features.size()) reducer.expect_backward();
-    if (encoder_trains && !batch->shards[k].empty()) {
-      std::vector<std::int64_t> slots;
-      for (const auto& document : batch->shards[k]) slots.push_back(document.slot);
-      const at::Tensor mine = gradient.index_select(0, at::tensor(slots, at::kLong).to(encoder_.device()));
-      if (!keep_graph) {
-        sums = {};
-        features[k] = pooled(batch->shards[k], position, penalized ? &sums : nullptr);
-      }
-      if (features[k].requires_grad()) {
-        torch::autograd::variable_list roots{features[k]};
-        torch::autograd::variable_list gradients{mine};
-        if (penalized) {
-          roots.push_back(penalty(sums, *batch));
-          gradients.push_back(at::ones_like(roots.back()));
-        }
-        torch::autograd::backward(roots, gradients);
-      }
-      features[k].reset();
-      sums = {};
-    }
-    reducer.end_shard();
-  }
+  step_.gradient = head_gradient(all, labels, position, &nats);
   // The head saw the whole batch on every rank; one reports it. Equal parts would not add up to whole documents.
-  if (comm_.rank() != 0) return {};
-  return {nats, static_cast<double>(n), static_cast<double>(n)};
+  if (comm_.rank() == 0) sums = {nats, static_cast<double>(n), static_cast<double>(n)};
+}
+
+void ClassifierTask::backward_shard(const DocumentShards& batch, const Position& position, std::int64_t shard,
+                                    StepSums& /*sums*/) {
+  const auto& documents = batch.shards[static_cast<std::size_t>(shard)];
+  at::Tensor features = std::move(step_.features[static_cast<std::size_t>(shard)]);
+  model::ActivationSums sums = std::move(step_.sums);
+  step_.sums = {};
+  if (!step_.encoder_trains || documents.empty()) return;
+  std::vector<std::int64_t> slots;
+  for (const auto& document : documents) slots.push_back(document.slot);
+  const at::Tensor gradient = step_.gradient.index_select(0, at::tensor(slots, at::kLong).to(encoder_.device()));
+  if (!step_.keeps_graph) {
+    sums = {};
+    features = pooled(documents, position, penalized() ? &sums : nullptr);
+  }
+  if (!features.requires_grad()) return;
+  torch::autograd::variable_list roots{features};
+  torch::autograd::variable_list gradients{gradient};
+  if (penalized()) {
+    roots.push_back(penalty(sums, batch));
+    gradients.push_back(at::ones_like(roots.back()));
+  }
+  torch::autograd::backward(roots, gradients);
 }
 
 void ClassifierTask::discard_step() {
@@ -250,8 +237,7 @@ reports::Classification tabulate(const at::Tensor& probabilities, const data::Sh
 Evaluation ClassifierTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
-  data::DocumentBatchOptions options = options_.batches;
-  const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options, options_.bpt3c, plan_, comm_);
+  const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options_.batches, plan_, comm_);
   result.classification = tabulate(probabilities, *valid_, options_.labels, "valid");
   double nats = 0;
   const auto* p = probabilities.const_data_ptr<float>();
@@ -267,16 +253,5 @@ Evaluation ClassifierTask::validate() {
                    {"documents", n}};
   return result;
 }
-
-interop::NamedTensors ClassifierTask::model_tensors() const {
-  interop::NamedTensors tensors;
-  for (const auto& group : groups_) {
-    for (const auto& p : group.parameters) tensors.emplace_back(p.name, p.tensor.detach());
-  }
-  for (const auto& [name, tensor] : head_.buffers()) tensors.emplace_back(name, tensor);
-  return tensors;
-}
-
-double ClassifierTask::data_wait_seconds() const { return prefetch_ ? prefetch_->waited_seconds() : 0; }
 
 }  // namespace ulmfit::train

@@ -3,17 +3,15 @@
 // encoder's gradient is summed over ranks.
 #pragma once
 
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/document_batches.h"
-#include "data/prefetch.h"
 #include "data/shard_reader.h"
 #include "model/awd_lstm.h"
 #include "model/document_pooling.h"
 #include "model/pooling_head.h"
+#include "train/batch_task.h"
 #include "train/task.h"
 
 namespace ulmfit::train {
@@ -22,7 +20,6 @@ struct ClassifierTaskOptions {
   data::DocumentBatchOptions batches;
   model::DropoutRates dropout;  // `output` is the first dropout of the head
   double head_dropout = 0.1;    // of the head's other blocks
-  model::Bpt3cOptions bpt3c;
   double ar = 0;   // activation regularisation, on the undropped output of the top layer as in fastai's text learner,
   double tar = 0;  // and temporal: means over the tokens that gradients reach, of all documents of the global batch
   std::uint64_t seed = 1;
@@ -32,58 +29,62 @@ struct ClassifierTaskOptions {
 // Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks.
 // Collective. Each document is computed once, by one rank.
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
-                                 const data::DocumentBatchOptions& batches, const model::Bpt3cOptions& bpt3c,
-                                 const ShardPlan& plan, comm::Communicator& comm);
+                                 const data::DocumentBatchOptions& batches, const ShardPlan& plan,
+                                 comm::Communicator& comm);
 
 // The most probable class of each document beside the given one. `probabilities` as above; throws DataError for a document
 // whose label is none of `labels`.
 reports::Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
                                  const std::vector<std::string>& labels, const std::string& split);
 
-class ClassifierTask : public Task {
+// This rank's shards of a global batch.
+struct DocumentShards {
+  std::int64_t global_documents = 0;
+  std::int64_t global_tokens = 0;  // that gradients reach
+  std::vector<std::vector<data::Document>> shards;
+};
+
+class ClassifierTask : public BatchTask<DocumentShards> {
  public:
+  // All but the options must outlive the task.
   ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
                  const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
-  ~ClassifierTask() override;
 
-  const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
   std::string rate_unit() const override { return "docs_per_s"; }
-  std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  std::int64_t steps_in_epoch(std::int64_t) const override { return steps_per_epoch_; }
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
-  void seek(const Position& position) override;
-  StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
   void discard_step() override;
   Evaluation validate() override;
-  interop::NamedTensors model_tensors() const override;
   interop::NamedTensors carried_tensors() override { return {}; }
   void load_carried(const interop::NamedTensors&) override {}
-  double data_wait_seconds() const override;
 
  private:
-  struct ShardBatch {
-    Position position;
-    std::int64_t global_documents = 0;
-    std::int64_t global_tokens = 0;                   // that gradients reach
-    std::vector<std::vector<data::Document>> shards;  // of this rank
+  // What prepare_step leaves for the shards.
+  struct Step {
+    bool encoder_trains = false;
+    bool keeps_graph = false;
+    std::vector<at::Tensor> features;  // by shard, [documents, 3 E]; undefined for an empty one
+    model::ActivationSums sums;        // of the only shard, if its graph is kept
+    at::Tensor gradient;               // of the whole batch's features, by slot
   };
+
+  void prepare_step(const DocumentShards& batch, const Position& position, comm::GradReducer& reducer,
+                    StepSums& sums) override;
+  void backward_shard(const DocumentShards& batch, const Position& position, std::int64_t shard, StepSums& sums) override;
+  bool penalized() const { return options_.ar > 0 || options_.tar > 0; }
   at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position,
                     model::ActivationSums* sums) const;
-  at::Tensor penalty(const model::ActivationSums& sums, const ShardBatch& batch) const;
+  at::Tensor penalty(const model::ActivationSums& sums, const DocumentShards& batch) const;
   at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
 
-  model::AwdLstm& encoder_;
   model::PoolingHead& head_;
   ClassifierTaskOptions options_;
-  ShardPlan plan_;
-  comm::Communicator& comm_;
   const data::ShardSet& train_;
   const data::ShardSet* valid_;
-  data::DocumentBatches batches_;
   std::int64_t steps_per_epoch_;
-  std::vector<optim::LayerGroup> groups_;
+  Step step_;                                  // under way
   std::vector<at::Tensor> statistics_before_;  // the head's buffers before the latest step
-  std::unique_ptr<data::Prefetch<ShardBatch>> prefetch_;
 };
 
 }  // namespace ulmfit::train

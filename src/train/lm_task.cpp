@@ -1,15 +1,15 @@
 #include "train/lm_task.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "base/error.h"
 #include "model/dropout.h"
-#include "model/linear_cross_entropy.h"
 
 namespace ulmfit::train {
 namespace {
@@ -25,13 +25,47 @@ at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std:
 // the result beyond the communicator's deadline; so the deadline is for this many windows, and a dead rank is noticed.
 constexpr std::int64_t kWindowsBetweenMeetings = 8;
 
+std::int64_t columns_of_shard(const LmTaskOptions& options, const ShardPlan& plan) {
+  if (options.streams.streams % plan.total != 0) {
+    throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", plan.total,
+                          " equal shards; choose --train.streams as a multiple of ", plan.total));
+  }
+  return options.streams.streams / plan.total;
+}
+
+// This rank's streams of each window.
+class WindowSource : public BatchSource<data::LmBatch> {
+ public:
+  WindowSource(const data::ShardSet& train, const data::LmStreamOptions& options, std::int64_t first, std::int64_t count)
+      : streams_(train, options), first_(first), count_(count) {}
+
+  std::int64_t batches_in_epoch(std::int64_t epoch) override {
+    return static_cast<std::int64_t>(streams_.windows(epoch).size());
+  }
+  data::LmBatch read(std::int64_t epoch, std::int64_t index) override {
+    return streams_.batch(epoch, index, first_, count_);
+  }
+
+ private:
+  data::LmStreams streams_;
+  std::int64_t first_, count_;
+};
+
+std::unique_ptr<WindowSource> window_source(const data::ShardSet& train, const LmTaskOptions& options,
+                                            const ShardPlan& plan) {
+  const std::int64_t columns = columns_of_shard(options, plan);
+  return std::make_unique<WindowSource>(train, options.streams, plan.first * columns, plan.count * columns);
+}
+
+constexpr std::size_t kWindowsAhead = 2;
+
 // The first of `total` equal parts' bounds; parts differ by at most one when it does not divide.
 std::int64_t part_begin(std::int64_t n, std::int64_t part, std::int64_t total) { return n * part / total; }
 
 }  // namespace
 
-LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, data::LmStreamOptions options,
-                    const ShardPlan& plan, comm::Communicator& comm) {
+LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& head, const data::ShardSet& shards,
+                    data::LmStreamOptions options, const ShardPlan& plan, comm::Communicator& comm) {
   at::NoGradGuard no_grad;
   // A short text in many streams would start from an empty memory in each of them: at least four windows a stream.
   const std::int64_t fitting = std::max<std::int64_t>(shards.token_count() / (4 * options.bptt), 1);
@@ -40,21 +74,20 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
   options.shuffle = false;
   data::LmStreams streams(shards, options);
   const auto windows = static_cast<std::int64_t>(streams.windows(0).size());
-  const auto weights = model.batch_weights(0, nullptr);
+  const auto weights = encoder.batch_weights(0, nullptr);
   at::Tensor nats = at::zeros({plan.count}, at::kDouble);
   for (std::int64_t k = 0; k < plan.count; ++k) {
     const std::int64_t first = part_begin(options.streams, plan.first + k, plan.total);
     const std::int64_t count = part_begin(options.streams, plan.first + k + 1, plan.total) - first;
-    model::LstmState state = model.zero_state(count);
+    model::LstmState state = encoder.zero_state(count);
     double sum = 0;
     const auto add = [&](const data::LmBatch& batch) {
-      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, model.device());
-      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, model.device());
-      model::EncoderOutput out = model.forward(x, state, weights, {}, nullptr);
+      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, encoder.device());
+      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, encoder.device());
+      model::EncoderOutput out = encoder.forward(x, state, weights, {}, nullptr);
       state = std::move(out.next);
-      sum += model::linear_cross_entropy(out.top.reshape({batch.T * batch.B, -1}), model.embedding(), model.decoder_bias(),
-                                         y.reshape({-1}), 1.0, model.precision())
-                 .nats;
+      const at::Tensor top = out.top.reshape({batch.T * batch.B, -1});
+      sum += head.loss(top, y.reshape({-1}), 1.0, encoder.precision()).nats;
     };
     for (std::int64_t w = 0; w < windows; ++w) {
       if (w % kWindowsBetweenMeetings == 0) comm.barrier();
@@ -75,104 +108,67 @@ LmScore evaluate_lm(const model::AwdLstm& model, const data::ShardSet& shards, d
   return score;
 }
 
-LmTask::LmTask(model::AwdLstm& model, const data::ShardSet& train, const data::ShardSet* valid, LmTaskOptions options,
-               ShardPlan plan, comm::Communicator& comm)
-    : model_(model),
+LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
+               LmTaskOptions options, ShardPlan plan, comm::Communicator& comm)
+    : BatchTask(encoder, head, plan, comm, window_source(train, options, plan), kWindowsAhead),
+      head_(head),
       options_(options),
-      plan_(plan),
-      comm_(comm),
       valid_(valid),
-      streams_(train, options.streams),
-      lengths_(train, options.streams),
-      groups_(model.lm_groups()) {
-  if (options.streams.streams % plan.total != 0) {
-    throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", plan.total,
-                          " equal shards; choose --train.streams as a multiple of ", plan.total));
-  }
-  shard_columns_ = options.streams.streams / plan.total;
-  columns_ = shard_columns_ * plan.count;
-  for (std::int64_t k = 0; k < plan.count; ++k) states_.push_back(model.zero_state(shard_columns_));
+      windows_(train, options.streams),
+      shard_columns_(columns_of_shard(options, plan)) {
+  for (std::int64_t k = 0; k < plan.count; ++k) states_.push_back(encoder.zero_state(shard_columns_));
 }
-
-LmTask::~LmTask() = default;
 
 std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
   std::vector<comm::ReducedParameter> reduced;
-  for (const auto& p : model_.parameters()) {
-    reduced.push_back({p.name, p.tensor, p.tensor.is_same(model_.embedding()) ? model_.head_weight() : at::Tensor()});
+  for (const auto& p : encoder_.parameters()) {
+    reduced.push_back({p.name, p.tensor, p.tensor.is_same(encoder_.embedding()) ? head_.weight() : at::Tensor()});
   }
+  for (const auto& p : head_.parameters()) reduced.push_back({p.name, p.tensor});
   return reduced;
 }
 
 std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
-  return static_cast<std::int64_t>(lengths_.windows(epoch).size());
+  return static_cast<std::int64_t>(windows_.windows(epoch).size());
 }
 
-std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * lengths_.stream_length(); }
+std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * windows_.stream_length(); }
 
 double LmTask::lr_scale(const Position& position) const {
   if (!options_.scale_lr_by_bptt) return 1;
-  const auto window = lengths_.windows(position.epoch).at(static_cast<std::size_t>(position.index));
+  const auto window = windows_.windows(position.epoch).at(static_cast<std::size_t>(position.index));
   return static_cast<double>(window.length) / static_cast<double>(options_.streams.bptt);
 }
 
-void LmTask::seek(const Position& position) {
-  const std::int64_t first = plan_.first * shard_columns_;
-  prefetch_.reset();  // its thread reads the same shards: it must have ended before the next one starts
-  prefetch_ = std::make_unique<data::Prefetch<data::LmBatch>>(
-      [this, first, epoch = position.epoch, window = position.index,
-       windows = steps_in_epoch(position.epoch)]() mutable -> std::optional<data::LmBatch> {
-        if (window == windows) {
-          window = 0;
-          windows = static_cast<std::int64_t>(streams_.windows(++epoch).size());
-        }
-        return streams_.batch(epoch, window++, first, columns_);
-      },
-      2);
-}
-
-StepSums LmTask::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
-  const std::optional<data::LmBatch> batch = [&] {
-    RECORD_USER_SCOPE("ulmfit: data");
-    return prefetch_->next();
-  }();
-  TORCH_CHECK(batch && batch->epoch == position.epoch && batch->window == position.index, "the data path lost its place");
-  reducer.expect_lookup(columns_of(batch->x, batch->T, batch->B, 0, batch->B, at::kCPU).reshape({-1}));
-  StepSums sums;
-  if (batch->epoch_start) {
-    for (auto& state : states_) state = model_.zero_state(shard_columns_);
+void LmTask::prepare_step(const data::LmBatch& batch, const Position& /*position*/, comm::GradReducer& reducer,
+                          StepSums& /*sums*/) {
+  reducer.expect_lookup(columns_of(batch.x, batch.T, batch.B, 0, batch.B, at::kCPU).reshape({-1}));
+  if (batch.epoch_start) {
+    for (auto& state : states_) state = encoder_.zero_state(shard_columns_);
   }
   states_before_ = states_;
-  for (std::int64_t k = 0; k < plan_.count; ++k) {
-    reducer.begin_shard();
-    if (k + 1 == plan_.count) reducer.expect_backward();
-    backward_shard(*batch, position, k, sums);
-    reducer.end_shard();
-  }
-  return sums;
 }
 
 void LmTask::backward_shard(const data::LmBatch& batch, const Position& position, std::int64_t shard, StepSums& sums) {
   const std::int64_t B = shard_columns_;
-  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, shard * B, B, model_.device());
-  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, shard * B, B, model_.device()).reshape({-1});
+  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, shard * B, B, encoder_.device());
+  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, shard * B, B, encoder_.device()).reshape({-1});
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step),
                      std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
   std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((plan_.first + shard) * B));
 
   auto& state = states_[static_cast<std::size_t>(shard)];
   const auto& rates = options_.dropout;
-  model::EncoderOutput out = model_.forward(x, state, model_.batch_weights(rates.weight, &key), rates, &key);
+  model::EncoderOutput out = encoder_.forward(x, state, encoder_.batch_weights(rates.weight, &key), rates, &key);
   at::Tensor dropped = out.top;
   if (rates.output > 0) {
-    dropped = dropped * model::locked_mask(key, Purpose::kOutputDropout, 0, rates.output, out.top.size(2), model_.device());
+    dropped =
+        dropped * model::locked_mask(key, Purpose::kOutputDropout, 0, rates.output, out.top.size(2), encoder_.device());
   }
   // Every term is divided by its global count here, once: sums over shards and ranks are then the mean of the whole batch.
   const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
-  const model::CrossEntropy ce =
-      model::linear_cross_entropy(dropped.reshape({batch.T * B, -1}), model_.head_weight(), model_.decoder_bias(), y,
-                                  1 / global_tokens, model_.precision());
+  const model::CrossEntropy ce = head_.loss(dropped.reshape({batch.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
   if (options_.tar > 0 && batch.T > 1) {
@@ -190,16 +186,10 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
 Evaluation LmTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
-  const LmScore score = evaluate_lm(model_, *valid_, options_.streams, plan_, comm_);
+  const LmScore score = evaluate_lm(encoder_, head_, *valid_, options_.streams, plan_, comm_);
   result.score = score.nats / score.targets;
   result.values = {{"loss", result.score}, {"perplexity", std::exp(result.score)}, {"tokens", score.targets}};
   return result;
-}
-
-interop::NamedTensors LmTask::model_tensors() const {
-  interop::NamedTensors tensors;
-  for (const auto& p : model_.parameters()) tensors.emplace_back(p.name, p.tensor.detach());
-  return tensors;
 }
 
 interop::NamedTensors LmTask::carried_tensors() {
@@ -227,13 +217,11 @@ void LmTask::load_carried(const interop::NamedTensors& tensors) {
               str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
         }
         const at::Tensor rows =
-            tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(model_.device());
+            tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(encoder_.device());
         (cell ? state.c[l] : state.h[l]) = rows;
       }
     }
   }
 }
-
-double LmTask::data_wait_seconds() const { return prefetch_ ? prefetch_->waited_seconds() : 0; }
 
 }  // namespace ulmfit::train

@@ -47,6 +47,8 @@ class OldFolders(TestCase):
 
     def assert_close_weights(self, run, other):
         found, expected = (read_safetensors(self.dir / name / "stage/model.safetensors") for name in (run, other))
+        if "head.0.linear.weight" in expected:
+            expected.pop("decoder.bias")  # older programs gave a classifier the bias of a language model, which nothing reads
         self.assertEqual(found.keys(), expected.keys())
         for name, values in expected.items():
             self.assertEqual(len(found[name]), len(values), name)

@@ -67,19 +67,19 @@ class GpuStep : public test::DeviceTest {
   Gradients language_model(at::Device device) const {
     comm::SoloCommunicator comm(device);
     model::AwdLstm model({400, 24, 40, 3}, 1, device);
+    model::SoftmaxHead head(model);
     LmTaskOptions options;
     options.streams.streams = 8;
     options.streams.bptt = 12;
-    LmTask task(model, corpus_, nullptr, options, {2, 0, 2}, comm);
+    LmTask task(model, head, corpus_, nullptr, options, {2, 0, 2}, comm);
     return first_step(task, comm);
   }
   Gradients classifier(at::Device device) const {
     comm::SoloCommunicator comm(device);
     model::AwdLstm encoder({400, 24, 40, 3}, 1, device);
-    model::PoolingHead head({72, 10, 3}, 1, device);
+    model::PoolingHead head({{72, 10, 3}, {.window = 16}}, 1, device);
     ClassifierTaskOptions options;
     options.batches.batch_size = 6;
-    options.bpt3c.window = 16;
     ClassifierTask task(encoder, head, corpus_, nullptr, options, {1, 0, 1}, comm);
     return first_step(task, comm);
   }
@@ -103,18 +103,21 @@ TEST_F(GpuStep, HasTheSameBitsAgainInReproducibleMode) {
 TEST_F(GpuStep, OfTheOptimizerIsThatOfTheCpu) {
   const auto after_five_steps = [](at::Device device) {
     model::AwdLstm model({50, 8, 12, 2}, 1, device);
-    optim::Optimizer optimizer(model.lm_groups(), {});
+    const model::SoftmaxHead head(model);
+    optim::Optimizer optimizer(head.groups(model), {});
     for (int step = 0; step < 5; ++step) {
       std::int64_t number = step;
-      for (const auto& p : model.parameters()) {
-        at::Tensor(p.tensor).mutable_grad() = test::closed_form(number += 5, p.tensor.sizes(), 0.3).to(device);
+      for (const auto& group : optimizer.groups()) {
+        for (const auto& p : group.parameters) {
+          at::Tensor(p.tensor).mutable_grad() = test::closed_form(number += 5, p.tensor.sizes(), 0.3).to(device);
+        }
       }
       const auto gradients = optim::gradients(optimizer.groups());
       optim::clip_(gradients, optim::global_norm(gradients), 0.25);
       optimizer.step({0.01, 0.02, 0.03}, 0.8);
     }
     std::vector<at::Tensor> weights;
-    for (const auto& p : model.parameters()) weights.push_back(p.tensor.detach().cpu());
+    for (const auto& [name, tensor] : model::tensors_of(model, head)) weights.push_back(tensor.cpu());
     return weights;
   };
   const auto found = after_five_steps(device_);

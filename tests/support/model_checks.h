@@ -15,6 +15,7 @@
 
 #include "model/awd_lstm.h"
 #include "model/pooling_head.h"
+#include "model/softmax_head.h"
 #include "optim/param_groups.h"
 
 namespace ulmfit::test {
@@ -91,10 +92,18 @@ inline model::AwdLstm tiny_model() {
   at::NoGradGuard no_grad;
   std::int64_t number = 0;
   for (const auto& p : tiny.parameters()) {
-    const double scale = p.name == "embedding.weight" ? 1.5 : p.name == "decoder.bias" ? 0.3 : 1.2;
-    at::Tensor(p.tensor).copy_(closed_form(number++, p.tensor.sizes(), scale));
+    at::Tensor(p.tensor).copy_(closed_form(number++, p.tensor.sizes(), p.name == "embedding.weight" ? 1.5 : 1.2));
   }
   return tiny;
+}
+
+// Its language-model head.
+inline model::SoftmaxHead tiny_softmax_head(const model::AwdLstm& tiny) {
+  model::SoftmaxHead head(tiny);
+  at::NoGradGuard no_grad;
+  const auto number = static_cast<std::int64_t>(tiny.parameters().size());
+  at::Tensor(head.bias()).copy_(closed_form(number, head.bias().sizes(), 0.3));
+  return head;
 }
 
 // The head's parameters as the scripts in tests/reference have them.
@@ -102,7 +111,7 @@ inline void set_closed_form(const model::PoolingHead& head) {
   at::NoGradGuard no_grad;
   const std::array<double, 3> scales{0.25, 0.5, 0.6};  // batch norm's weight and bias, linear weight
   std::size_t i = 0;
-  for (const auto& p : head.group().parameters) {
+  for (const auto& p : head.parameters()) {
     const auto number = static_cast<std::int64_t>(300 + 10 * (i % 3) + i / 3);
     at::Tensor(p.tensor).copy_(closed_form(number, p.tensor.sizes(), scales[i % 3]) + (i % 3 == 0 ? 1 : 0));
     ++i;

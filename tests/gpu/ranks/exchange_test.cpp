@@ -89,11 +89,12 @@ class Overlapping : public Communicator {
 // The first step of a language model with all dropouts, its batch in `shards`.
 std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet& corpus, const train::ShardPlan& shards) {
   model::AwdLstm model({400, 24, 40, 3}, 1, comm.device());
+  model::SoftmaxHead head(model);
   train::LmTaskOptions options;
   options.streams.streams = 8;
   options.streams.bptt = 12;
   options.streams.variable_bptt = false;
-  train::LmTask task(model, corpus, nullptr, options, shards, comm);
+  train::LmTask task(model, head, corpus, nullptr, options, shards, comm);
   GradReducer reducer(comm, task.reduced_parameters(), /*bucket_bytes=*/4096);
   task.seek({});
   task.accumulate_gradients({}, reducer);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "model/softmax_head.h"
 #include "tests/support/model_checks.h"
 
 namespace ulmfit::model {
@@ -74,7 +75,7 @@ TEST_F(AwdLstmTest, ForwardIsAPlainLstmInLoops) {
   const EncoderOutput out = model.forward(x, state, model.batch_weights(0, nullptr), {}, nullptr);
 
   at::Tensor activations = at::embedding(model.embedding(), x).to(at::kDouble);
-  const auto groups = model.encoder_groups();
+  const auto groups = model.groups();
   for (std::size_t l = 0; l < 3; ++l) {
     std::vector<at::Tensor> weights;
     for (const auto& p : groups[l + 1].parameters) weights.push_back(p.tensor.detach().to(at::kDouble));
@@ -151,8 +152,7 @@ TEST_F(AwdLstmTest, NothingIsDroppedInEvaluation) {
   const DropoutRates high{0.9, 0.9, 0.9, 0.9, 0.9};
   const at::Tensor x = tiny_tokens(5, 3);
   const auto raw = model.batch_weights(0.9, nullptr);
-  for (std::size_t l = 0; l < 3; ++l)
-    EXPECT_TRUE(raw[l].weight_hh.is_same(model.encoder_groups()[l + 1].parameters[1].tensor));
+  for (std::size_t l = 0; l < 3; ++l) EXPECT_TRUE(raw[l].weight_hh.is_same(model.groups()[l + 1].parameters[1].tensor));
   EXPECT_TRUE(same_bits(model.forward(x, model.zero_state(3), raw, high, nullptr).top,
                         model.forward(x, model.zero_state(3), raw, {0, 0, 0, 0, 0}, nullptr).top));
   const MaskKey key{1, 1, {0, 1, 2}};
@@ -171,9 +171,7 @@ TEST(AwdLstm, InBfloat16IsTheFloatModelToItsRounding) {
         model.forward(tiny_tokens(9, 3), model.zero_state(3), model.batch_weights(rates.weight, &key), rates, &key);
     out.top.square().mean().backward();
     std::vector<at::Tensor> found{out.top.detach(), out.next.h[0].detach(), out.next.c[2].detach()};
-    for (const auto& p : model.parameters()) {
-      if (p.name != "decoder.bias") found.push_back(p.tensor.grad());
-    }
+    for (const auto& p : model.parameters()) found.push_back(p.tensor.grad());
     return found;
   };
   for (const std::int64_t hidden : {8, 9}) {  // 9: not for the block kernels, which multiply pairs
@@ -216,7 +214,7 @@ TEST_F(AwdLstmTest, WeightDropReachesTheRawWeightsThroughItsMask) {
   };
   torch::autograd::backward({loss()}, {});
   for (std::size_t l = 0; l < 3; ++l) {
-    const at::Tensor raw = model.encoder_groups()[l + 1].parameters[1].tensor;
+    const at::Tensor raw = model.groups()[l + 1].parameters[1].tensor;
     const at::Tensor dropped = model.batch_weights(0.5, &key)[l].weight_hh.detach().eq(0);
     EXPECT_EQ(raw.grad().masked_select(dropped).count_nonzero().item<std::int64_t>(), 0);
     const at::Tensor differences =
@@ -242,7 +240,7 @@ std::vector<std::string> names(const optim::LayerGroup& group) {
 
 TEST_F(AwdLstmTest, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
   const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 2}, 1, at::kCPU);
-  const auto groups = model.lm_groups();
+  const auto groups = SoftmaxHead(model).groups(model);
   ASSERT_EQ(groups.size(), 3U);
   EXPECT_EQ(groups[0].name, "rnn0");
   EXPECT_EQ(groups[1].name, "rnn1");
@@ -256,11 +254,11 @@ TEST_F(AwdLstmTest, GroupsOfTheLanguageModelEndWithTheTiedEmbedding) {
 
 TEST_F(AwdLstmTest, GroupsOfTheEncoderBeginWithTheEmbedding) {
   const AwdLstm model({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 3}, 1, at::kCPU);
-  const auto groups = model.encoder_groups();
+  const auto groups = model.groups();
   ASSERT_EQ(groups.size(), 4U);
   EXPECT_THAT(names(groups[0]), ElementsAre("embedding.weight"));
   EXPECT_EQ(groups[3].name, "rnn2");
-  // Each parameter is in the list once, and the groups are that list without the decoder's bias.
+  // Each parameter is in the list once, in the order of the groups.
   std::set<std::string> all;
   std::int64_t count = 0;
   for (const auto& p : model.parameters()) {
@@ -268,8 +266,21 @@ TEST_F(AwdLstmTest, GroupsOfTheEncoderBeginWithTheEmbedding) {
     EXPECT_TRUE(p.tensor.requires_grad() && p.tensor.is_leaf());
     count += p.tensor.numel();
   }
-  EXPECT_EQ(all.size(), 14U);
-  EXPECT_EQ(count - 20, model.shape().encoder_parameters());
+  EXPECT_EQ(all.size(), 13U);
+  EXPECT_EQ(count, model.shape().encoder_parameters());
+}
+
+TEST(SoftmaxHead, IsTheEmbeddingAsAnotherLeafAndABiasOfZeros) {
+  const AwdLstm encoder({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 2}, 1, at::kCPU);
+  const SoftmaxHead head(encoder);
+  EXPECT_EQ(head.weight().data_ptr(), encoder.embedding().data_ptr());
+  EXPECT_FALSE(head.weight().is_same(encoder.embedding()));
+  EXPECT_TRUE(head.weight().is_leaf() && head.weight().requires_grad());
+  EXPECT_EQ(head.bias().sizes(), at::IntArrayRef({20}));
+  EXPECT_EQ(head.bias().count_nonzero().item<std::int64_t>(), 0);
+  const auto tensors = tensors_of(encoder, head);
+  EXPECT_EQ(tensors.size(), encoder.parameters().size() + 1) << "the matrix is the encoder's: once in a file";
+  EXPECT_EQ(tensors.back().first, "decoder.bias");
 }
 
 TEST_F(AwdLstmTest, ShapesOfThePaperAndOfFastai) {
@@ -289,10 +300,6 @@ TEST_F(AwdLstmTest, WeightsAreDrawnUniformlyAndBySeed) {
   const auto parameters = a.parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, tensor, decay] = parameters[i];
-    if (name == "decoder.bias") {
-      EXPECT_EQ(tensor.count_nonzero().item<std::int64_t>(), 0);
-      continue;
-    }
     const double width = name.starts_with("rnn.2") ? 20 : 30;
     const double bound = name == "embedding.weight" ? 0.1 : 1 / std::sqrt(width);
     const auto n = static_cast<double>(tensor.numel());

@@ -29,10 +29,10 @@ MaskKey slots(std::int64_t n, std::uint64_t step = 1) {
 
 // Weights in closed form, so that scale and shift of the batch norm are not 1 and 0.
 PoolingHead some_head(const std::vector<std::int64_t>& widths) {
-  PoolingHead head(widths, 1, at::kCPU);
+  PoolingHead head({widths}, 1, at::kCPU);
   at::NoGradGuard no_grad;
   std::int64_t number = 1;
-  for (const auto& p : head.group().parameters) {
+  for (const auto& p : head.parameters()) {
     const double shift = p.name.ends_with("bn.weight") ? 1 : 0;
     at::Tensor(p.tensor).copy_(closed_form(number++, p.tensor.sizes(), 0.5) + shift);
   }
@@ -40,7 +40,7 @@ PoolingHead some_head(const std::vector<std::int64_t>& widths) {
 }
 
 at::Tensor parameter(const PoolingHead& head, std::size_t i) {
-  return head.group().parameters[i].tensor.detach().to(at::kDouble);
+  return head.parameters()[i].tensor.detach().to(at::kDouble);
 }
 
 TEST(PoolingHead, TrainingNormalisesByTheBatch) {
@@ -132,7 +132,7 @@ TEST(PoolingHead, GradientsAreFiniteDifferences) {
     EXPECT_LT(relative_difference(tensor.grad(), differences), 5e-3) << name;
   };
   check(x, "features");
-  for (const auto& p : head.group().parameters) check(p.tensor, p.name);
+  for (const auto& p : head.parameters()) check(p.tensor, p.name);
 }
 
 // The variance of one document would poison the running statistics with 0 / 0.
@@ -149,12 +149,10 @@ TEST(PoolingHead, ABatchOfOneDocumentIsRefusedInTraining) {
 }
 
 TEST(PoolingHead, NamesDecayAndBuffers) {
-  const PoolingHead head({12, 5, 3}, 1, at::kCPU);
+  const PoolingHead head({{12, 5, 3}}, 1, at::kCPU);
   std::vector<std::string> decayed;
   std::vector<std::string> others;
-  const auto group = head.group();
-  EXPECT_EQ(group.name, "head");
-  for (const auto& p : group.parameters) (p.decay ? decayed : others).push_back(p.name);
+  for (const auto& p : head.parameters()) (p.decay ? decayed : others).push_back(p.name);
   EXPECT_THAT(decayed, ElementsAre("head.0.linear.weight", "head.1.linear.weight"));
   EXPECT_THAT(others, ElementsAre("head.0.bn.weight", "head.0.bn.bias", "head.1.bn.weight", "head.1.bn.bias"));
   std::vector<std::string> buffers;
@@ -166,14 +164,46 @@ TEST(PoolingHead, NamesDecayAndBuffers) {
                                    "head.1.bn.running_var"));
 }
 
+TEST(PoolingHead, IsTheLastGroupOfTheWholeModel) {
+  const AwdLstm encoder({.vocabulary = 20, .embedding = 4, .hidden = 5, .layers = 2}, 1, at::kCPU);
+  const PoolingHead head({{12, 5, 3}}, 1, at::kCPU);
+  const auto groups = head.groups(encoder);
+  ASSERT_EQ(groups.size(), 4U);
+  EXPECT_EQ(groups.front().name, "embedding");
+  EXPECT_EQ(groups.back().name, "head");
+  EXPECT_EQ(groups.back().parameters.size(), head.parameters().size());
+}
+
+// As in models of fastai v1.
+TEST(PoolingHead, LinearLayersCanHaveABias) {
+  PoolingHead without({{4, 5, 3}, {}, false}, 1, at::kCPU);
+  PoolingHead with({{4, 5, 3}, {}, true}, 1, at::kCPU);
+  std::vector<std::string> biases;
+  at::NoGradGuard no_grad;
+  for (const auto& p : with.parameters()) {
+    if (!p.name.ends_with("linear.bias")) continue;
+    EXPECT_FALSE(p.decay);
+    EXPECT_GT(p.tensor.abs().max().item<double>(), 0);
+    EXPECT_LE(p.tensor.abs().max().item<double>(), 1 / std::sqrt(4.0));
+    at::Tensor(p.tensor).zero_();
+    biases.push_back(p.name);
+  }
+  EXPECT_THAT(biases, ElementsAre("head.0.linear.bias", "head.1.linear.bias"));
+  const at::Tensor x = closed_form(3, {6, 4}, 1.0);
+  EXPECT_TRUE(same_bits(with.forward(x, {}, nullptr), without.forward(x, {}, nullptr))) << "the other weights are the same";
+  at::Tensor(with.parameters().back().tensor).copy_(at::tensor({1.0F, -2.0F, 3.0F}));
+  EXPECT_TRUE(at::allclose(with.forward(x, {}, nullptr) - without.forward(x, {}, nullptr),
+                           at::tensor({1.0F, -2.0F, 3.0F}).expand({6, 3})));
+}
+
 TEST(PoolingHead, WeightsAreDrawnWithinPyTorchsBoundAndBySeed) {
-  const PoolingHead a({300, 50, 2}, 1, at::kCPU);
-  const at::Tensor weight = a.group().parameters[2].tensor.detach();
+  const PoolingHead a({{300, 50, 2}}, 1, at::kCPU);
+  const at::Tensor weight = a.parameters()[2].tensor.detach();
   const double bound = 1 / std::sqrt(300.0);
   EXPECT_LE(weight.abs().max().item<double>(), bound + 1e-7);
   EXPECT_NEAR(weight.square().mean().item<double>(), bound * bound / 3, 0.02 * bound * bound / 3);
-  EXPECT_TRUE(same_bits(weight, PoolingHead({300, 50, 2}, 1, at::kCPU).group().parameters[2].tensor));
-  EXPECT_FALSE(same_bits(weight, PoolingHead({300, 50, 2}, 2, at::kCPU).group().parameters[2].tensor));
+  EXPECT_TRUE(same_bits(weight, PoolingHead({{300, 50, 2}}, 1, at::kCPU).parameters()[2].tensor));
+  EXPECT_FALSE(same_bits(weight, PoolingHead({{300, 50, 2}}, 2, at::kCPU).parameters()[2].tensor));
 }
 
 }  // namespace

@@ -79,7 +79,12 @@ TEST_F(ReferenceTest, LanguageModel) {
     SCOPED_TRACE(dropped ? "with dropout" : "without dropout");
     const auto& expected = all_.at(dropped ? "lm_dropped" : "lm");
     const AwdLstm model = test::tiny_model();
-    test::zero_gradients(model.parameters());
+    const SoftmaxHead head = test::tiny_softmax_head(model);
+    std::vector<optim::NamedParameter> parameters = model.parameters();
+    for (const auto& p : head.parameters()) parameters.push_back(p);
+    test::zero_gradients(parameters);
+    // The matrix in both its roles, one gradient.
+    at::Tensor(head.weight()).mutable_grad() = model.embedding().grad();
     const MaskKey key = key_of({5, 2, 70000});
     const MaskKey* masks = dropped ? &key : nullptr;
     LstmState state = model.zero_state(kB);
@@ -91,8 +96,8 @@ TEST_F(ReferenceTest, LanguageModel) {
         model.forward(test::tiny_tokens(kT, kB), state, model.batch_weights(kRates.weight, masks), kRates, masks);
     at::Tensor top = out.top;
     if (dropped) top = top * locked_mask(key, Purpose::kOutputDropout, 0, kRates.output, kE, at::kCPU);
-    const CrossEntropy ce = linear_cross_entropy(top.reshape({kT * kB, kE}), model.embedding(), model.decoder_bias(),
-                                                 test::tiny_tokens(kT, kB, 5).reshape({-1}), 1.0 / (kT * kB));
+    const CrossEntropy ce = head.loss(top.reshape({kT * kB, kE}), test::tiny_tokens(kT, kB, 5).reshape({-1}),
+                                      1.0 / (kT * kB), Precision::kFloat32);
     const at::Tensor ar = 2 * top.square().mean();
     const at::Tensor tar = (out.top.narrow(0, 1, kT - 1) - out.top.narrow(0, 0, kT - 1)).square().mean();
     torch::autograd::backward({ce.loss + ar + tar}, {});
@@ -105,7 +110,7 @@ TEST_F(ReferenceTest, LanguageModel) {
       expect_same(out.next.h[l], expected.at("h")[l], "h");
       expect_same(out.next.c[l], expected.at("c")[l], "c");
     }
-    expect_gradients(model.parameters(), expected.at("gradients"));
+    expect_gradients(parameters, expected.at("gradients"));
   }
 }
 
@@ -124,10 +129,10 @@ TEST_F(ReferenceTest, Classifier) {
     SCOPED_TRACE(dropped ? "with dropout" : "without dropout");
     const auto& expected = all_.at(dropped ? "classifier_dropped" : "classifier");
     const AwdLstm model = test::tiny_model();
-    PoolingHead head({3 * kE, 5, 3}, 1, at::kCPU);
+    PoolingHead head({{3 * kE, 5, 3}}, 1, at::kCPU);
     test::set_closed_form(head);
     std::vector<optim::NamedParameter> parameters = model.parameters();
-    for (const auto& p : head.group().parameters) parameters.push_back(p);
+    for (const auto& p : head.parameters()) parameters.push_back(p);
     test::zero_gradients(parameters);
 
     const MaskKey key = key_of({9, 0, 4, 1, 30, 12, 7, 2});
@@ -161,7 +166,7 @@ TEST(ClassifierPenalties, AreFastais) {
     SCOPED_TRACE(length);
     const auto& expected = all.at(std::to_string(length));
     const AwdLstm model = test::tiny_model();
-    PoolingHead head({3 * kE, 5, 3}, 1, at::kCPU);
+    PoolingHead head({{3 * kE, 5, 3}}, 1, at::kCPU);
     test::set_closed_form(head);
     test::zero_gradients(model.parameters());
     std::vector<std::vector<std::int64_t>> documents;

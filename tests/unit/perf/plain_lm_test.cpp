@@ -47,6 +47,7 @@ TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
   const data::ShardSet shards(corpus.folder(), "train");
   comm::SoloCommunicator comm;
   model::AwdLstm model({157, 24, 32, 3}, 5, at::kCPU);
+  model::SoftmaxHead head(model);
   train::LmTaskOptions options;
   options.streams = {.streams = 4, .bptt = 10, .variable_bptt = false, .shuffle = true, .backward = false, .seed = 1};
   options.dropout = {0, 0, 0, 0, 0};
@@ -66,7 +67,7 @@ TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
     expected.push_back(
         plain.train_step(at::tensor(batch.x, at::kLong).view({-1, 4}), at::tensor(batch.y, at::kLong).view({-1, 4})));
   };
-  train::LmTask task(model, shards, nullptr, options, {1, 0, 1}, comm);
+  train::LmTask task(model, head, shards, nullptr, options, {1, 0, 1}, comm);
   const TrainingFigures figures = measure_training(task, {}, {1, 0, 1}, blocks, comm, plain_step);
   ASSERT_EQ(expected.size(), 10U);
   ASSERT_EQ(figures.losses.size(), 9U);

@@ -11,6 +11,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/manifest.h"
+#include "model/softmax_head.h"
+#include "stages/classifier_info.h"
+#include "stages/language_model_info.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::stages {
@@ -27,7 +30,7 @@ class StageFolder : public ::testing::Test {
     vocabulary_.save(corpus_ / "vocab.txt");
     write_file_atomic(corpus_ / "text.json", text::TextPipeline({}).to_json().dump());
     at::NoGradGuard no_grad;
-    at::Tensor bias = encoder_.decoder_bias();
+    at::Tensor bias = softmax_.bias();
     bias.copy_(at::linspace(-1, 1, bias.numel()));
     // One training batch moves the running statistics, so that they are not what a new head has.
     const model::MaskKey key{1, 0, {0, 1, 2}};
@@ -36,6 +39,7 @@ class StageFolder : public ::testing::Test {
 
   StageInfo lm() const {
     StageInfo info;
+    info.head = std::make_shared<LanguageModelInfo>();
     info.shape = kShape;
     info.backward = true;
     info.figures = {{"loss", 4.5}, {"perplexity", 90.017}};
@@ -44,14 +48,17 @@ class StageFolder : public ::testing::Test {
   }
   StageInfo classifier() const {
     StageInfo info = lm();
-    info.kind = StageKind::kClassifier;
-    info.classifier =
-        ClassifierInfo{{"no", "yes", "maybe, \"later\""}, {18, 5, 3}, {9, 30, false, false}, {"title", "body"}};
+    const auto head = std::make_shared<ClassifierInfo>();
+    head->labels = {"no", "yes", "maybe, \"later\""};
+    head->head = head_.options();
+    head->text_columns = {"title", "body"};
+    info.head = head;
     return info;
   }
   void write(const StageInfo& info) {
-    const bool has_head = info.kind == StageKind::kClassifier;
-    write_stage(stage_, info, encoder_, has_head ? &head_ : nullptr, corpus_, "[train]\nseed = 3\n");
+    const bool classifies = info.head_as<ClassifierInfo>() != nullptr;
+    write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, corpus_,
+                "[train]\nseed = 3\n");
   }
   Stage read() const { return read_stage(stage_, at::kCPU); }
   std::string refusal() const {
@@ -76,7 +83,8 @@ class StageFolder : public ::testing::Test {
   fs::path stage_ = dir_ / "run/stage";
   text::Vocabulary vocabulary_ = text::Vocabulary::build({}, {});
   model::AwdLstm encoder_{kShape, 3, at::kCPU};
-  model::PoolingHead head_{{18, 5, 3}, 3, at::kCPU};
+  model::SoftmaxHead softmax_{encoder_};
+  model::PoolingHead head_{{{18, 5, 3}, {9, 30, false, false}, true}, 3, at::kCPU};
 };
 
 TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
@@ -86,13 +94,12 @@ TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
     EXPECT_EQ(to_json(stage.info), to_json(lm()));
     EXPECT_EQ(stage.vocabulary->fingerprint(), vocabulary_.fingerprint());
     EXPECT_EQ(stage.text->fingerprint(), text::TextPipeline({}).fingerprint());
-    EXPECT_EQ(stage.head, nullptr);
     EXPECT_FALSE(stage.model_fingerprint.empty());
-    const auto before = encoder_.parameters();
-    const auto after = stage.encoder->parameters();
+    const auto before = model::tensors_of(encoder_, softmax_);
+    const auto after = model::tensors_of(*stage.encoder, head_as<model::SoftmaxHead>(stage));
     ASSERT_EQ(after.size(), before.size());
     for (std::size_t i = 0; i < before.size(); ++i) {
-      EXPECT_TRUE(at::equal(before[i].tensor, after[i].tensor)) << before[i].name;
+      EXPECT_TRUE(at::equal(before[i].second, after[i].second)) << before[i].first;
     }
   }
 }
@@ -101,8 +108,8 @@ TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
   write(classifier());
   const Stage stage = read();
   EXPECT_EQ(to_json(stage.info), to_json(classifier()));
-  const auto before = head_.group().parameters;
-  const auto after = stage.head->group().parameters;
+  const auto before = head_.parameters();
+  const auto after = stage.head->parameters();
   ASSERT_EQ(after.size(), before.size());
   for (std::size_t i = 0; i < before.size(); ++i) {
     EXPECT_TRUE(at::equal(before[i].tensor, after[i].tensor)) << before[i].name;
@@ -115,19 +122,20 @@ TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
 TEST_F(StageFolder, ColumnsOfAnOlderStageAreThoseOfItsData) {
   write(classifier());
   edit([](json& j) { j["classifier"].erase("text_columns"); });
-  EXPECT_EQ(read().info.classifier->text_columns, std::vector<std::string>{"text"}) << "its lineage does not tell";
+  EXPECT_EQ(read().info.head_as<ClassifierInfo>()->text_columns, std::vector<std::string>{"text"})
+      << "its lineage does not tell";
   edit([](json& j) {
     j["lineage"].push_back({{"command", "train-classifier"}, {"fingerprint", ""}});
     j["lineage"].back()["facts"]["data"]["request"]["text_columns"] = {"headline", "body"};
   });
-  EXPECT_EQ(read().info.classifier->text_columns, (std::vector<std::string>{"headline", "body"}));
+  EXPECT_EQ(read().info.head_as<ClassifierInfo>()->text_columns, (std::vector<std::string>{"headline", "body"}));
 }
 
 TEST_F(StageFolder, AnOlderStageIsReplacedWhole) {
   write(classifier());
   make_directories(dir_ / "run/.writing-stage/left-by-a-kill");
   write(lm());
-  EXPECT_EQ(read().info.kind, StageKind::kLanguageModel);
+  EXPECT_EQ(read().info.head->kind().name, "lm");
   EXPECT_FALSE(fs::exists(dir_ / "run/.writing-stage"));
   EXPECT_FALSE(fs::exists(stage_ / "left-by-a-kill"));
 }
@@ -230,6 +238,7 @@ TEST_F(StageFolder, EveryFieldOfAHostileDescriptionIsRefused) {
 
 TEST(StageInfo, OfBothKindsHasACard) {
   StageInfo info;
+  info.head = std::make_shared<LanguageModelInfo>();
   info.shape = {16, 6, 8, 2};
   info.lineage = {{"pretrain", "00ff", {{"steps", 7000}}}, {"finetune-lm", "", {{"seed", 3}}}};
   EXPECT_THAT(
@@ -237,8 +246,11 @@ TEST(StageInfo, OfBothKindsHasACard) {
       AllOf(HasSubstr("# AWD-LSTM language model\n"), HasSubstr("Vocabulary: 16 words. Embedding 6, hidden 8, 2 layers; "),
             HasSubstr("| weights | 00ff |"), HasSubstr("### 2. finetune-lm (this stage)"),
             HasSubstr("the usefulness of generated text"), HasSubstr("seed = 3")));
-  info.kind = StageKind::kClassifier;
-  info.classifier = ClassifierInfo{{"a", "b"}, {18, 2}, {}, {"text"}};
+  const auto head = std::make_shared<ClassifierInfo>();
+  head->labels = {"a", "b"};
+  head->head.widths = {18, 2};
+  head->text_columns = {"text"};
+  info.head = head;
   info.figures = {{"error", 0.25}};
   EXPECT_THAT(reports::stage_card(card_info(info, "")),
               AllOf(HasSubstr("# AWD-LSTM text classifier\n"), HasSubstr("2 classes: a, b."), HasSubstr("| error | 0.25 |"),

@@ -58,12 +58,13 @@ TEST(GradientExchange, LanguageModelWithTiedHead) {
   const test::TempDir folder;
   const data::ShardSet corpus = test::counting_corpus(folder.path(), {90, 110});
   model::AwdLstm model({200, 6, 8, 2}, 1, at::kCPU);
+  model::SoftmaxHead head(model);
   LmTaskOptions options;
   options.streams.streams = 4;
   options.streams.bptt = 10;
-  // The head's part of the tied matrix has a sum of its own.
-  expect_whole_sums(model.parameters().size() + 1, [&](comm::Communicator& comm) {
-    return LmTask(model, corpus, nullptr, options, {2, 0, 2}, comm);
+  // The head has its bias, and its part of the tied matrix a sum of its own.
+  expect_whole_sums(model.parameters().size() + 2, [&](comm::Communicator& comm) {
+    return LmTask(model, head, corpus, nullptr, options, {2, 0, 2}, comm);
   });
 }
 
@@ -71,10 +72,9 @@ TEST(GradientExchange, EncoderOfAClassifier) {
   const test::TempDir folder;
   const data::ShardSet corpus = test::counting_corpus(folder.path(), {30, 12, 25, 17, 9, 40}, data::kShardTokens, true);
   model::AwdLstm encoder({133, 6, 8, 2}, 1, at::kCPU);
-  model::PoolingHead head({18, 3}, 1, at::kCPU);
+  model::PoolingHead head({{18, 3}, {.window = 7}}, 1, at::kCPU);
   ClassifierTaskOptions options;
   options.batches.batch_size = 6;
-  options.bpt3c.window = 7;
   const std::size_t parameters = 1 + 2 * 4;
   expect_whole_sums(parameters, [&](comm::Communicator& comm) {
     return ClassifierTask(encoder, head, corpus, nullptr, options, {2, 0, 2}, comm);

@@ -25,8 +25,7 @@ class LmTaskTest : public ::testing::Test {
     const at::Tensor ids = at::arange(first, first + count + 1, at::kLong);  // token i of the corpus is i
     const auto out = model_.forward(ids.narrow(0, 0, count).unsqueeze(1), model_.zero_state(1),
                                     model_.batch_weights(0, nullptr), {}, nullptr);
-    return model::plain_linear_cross_entropy(out.top.squeeze(1), model_.embedding(), model_.decoder_bias(),
-                                             ids.narrow(0, 1, count), 1.0)
+    return model::plain_linear_cross_entropy(out.top.squeeze(1), head_.weight(), head_.bias(), ids.narrow(0, 1, count), 1.0)
         .item<double>();
   }
   LmTaskOptions options() const {
@@ -42,6 +41,7 @@ class LmTaskTest : public ::testing::Test {
   data::ShardSet shards_ = test::counting_corpus(dir_.path(), {50, 1, 80, 26});
   comm::SoloCommunicator comm_;
   model::AwdLstm model_{{kTokens, 6, 8, 2}, 5, at::kCPU};
+  model::SoftmaxHead head_{model_};
 };
 
 TEST_F(LmTaskTest, EvaluationCountsEveryTargetOnce) {
@@ -54,7 +54,7 @@ TEST_F(LmTaskTest, EvaluationCountsEveryTargetOnce) {
     for (std::int64_t g = 0; g + 1 < streams; ++g) expected += nats(g * length, length);
     expected += nats((streams - 1) * length, kTokens - 1 - (streams - 1) * length);  // to the last token
     for (const std::int64_t parts : {1, 2, 3}) {                                     // also more parts than streams
-      const LmScore score = evaluate_lm(model_, shards_, o, {parts, 0, parts}, comm_);
+      const LmScore score = evaluate_lm(model_, head_, shards_, o, {parts, 0, parts}, comm_);
       EXPECT_EQ(score.targets, kTokens - 1);
       EXPECT_NEAR(score.nats, expected, 1e-5 * expected) << streams << " streams in " << parts << " parts";
     }
@@ -74,14 +74,14 @@ TEST_F(LmTaskTest, RanksWithAndWithoutStreamsMeetAlikeDuringAnEvaluation) {
   std::vector<int> meetings;
   for (const std::int64_t rank : {0, 1, 2}) {  // of three; the last has the stream
     MeetingsCounted comm;
-    evaluate_lm(model_, shards_, o, {3, rank, 1}, comm);
+    evaluate_lm(model_, head_, shards_, o, {3, rank, 1}, comm);
     meetings.push_back(comm.meetings);
   }
   EXPECT_EQ(meetings, std::vector<int>(3, 10)) << "78 windows, at most 8 without a meeting";
 }
 
 TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
-  LmTask task(model_, shards_, nullptr, options(), {1, 0, 1}, comm_);
+  LmTask task(model_, head_, shards_, nullptr, options(), {1, 0, 1}, comm_);
   comm::GradReducer r(comm_, task.reduced_parameters());
   EXPECT_EQ(task.tokens_in_epoch(), 4 * 39);
   EXPECT_EQ(task.steps_in_epoch(0), 4);  // 39 tokens a stream in windows of 10
@@ -107,7 +107,7 @@ TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
   o.tar = 1;
   std::vector<at::Tensor> whole;
   for (const std::int64_t passes : {1, 2, 4}) {
-    LmTask task(model_, shards_, nullptr, o, {passes, 0, passes}, comm_);
+    LmTask task(model_, head_, shards_, nullptr, o, {passes, 0, passes}, comm_);
     comm::GradReducer r(comm_, task.reduced_parameters());
     r.zero();
     task.seek({0, 0, 0});
@@ -119,11 +119,11 @@ TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
       EXPECT_TRUE(at::allclose(gradient, whole[i], 1e-4, 1e-7)) << parameters[i].name << " in " << passes << " passes";
     }
   }
-  EXPECT_THROW(LmTask(model_, shards_, nullptr, o, {3, 0, 3}, comm_), ConfigError);
+  EXPECT_THROW(LmTask(model_, head_, shards_, nullptr, o, {3, 0, 3}, comm_), ConfigError);
 }
 
 TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
-  LmTask task(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  LmTask task(model_, head_, shards_, nullptr, options(), {2, 0, 2}, comm_);
   comm::GradReducer r(comm_, task.reduced_parameters());
   const auto step = [&](LmTask& of, std::int64_t s) {
     r.zero();
@@ -136,11 +136,11 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
   ASSERT_EQ(carried.size(), 4U);  // h and c of two layers
   const double next = step(task, 1);
 
-  LmTask resumed(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  LmTask resumed(model_, head_, shards_, nullptr, options(), {2, 0, 2}, comm_);
   resumed.load_carried(carried);
   resumed.seek({1, 0, 1});
   EXPECT_EQ(step(resumed, 1), next);
-  LmTask forgetful(model_, shards_, nullptr, options(), {2, 0, 2}, comm_);
+  LmTask forgetful(model_, head_, shards_, nullptr, options(), {2, 0, 2}, comm_);
   forgetful.seek({1, 0, 1});
   EXPECT_NE(step(forgetful, 1), next);
 
@@ -149,7 +149,7 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
 }
 
 TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
-  LmTask task(model_, shards_, &shards_, options(), {1, 0, 1}, comm_);
+  LmTask task(model_, head_, shards_, &shards_, options(), {1, 0, 1}, comm_);
   comm::GradReducer r(comm_, task.reduced_parameters());
   r.zero();
   task.seek({0, 0, 0});

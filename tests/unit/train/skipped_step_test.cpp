@@ -84,7 +84,8 @@ TEST(SkippedStep, LeavesNoTraceInALanguageModel) {
     SCOPED_TRACE(step);
     const auto run = [&](Harm harm) {
       model::AwdLstm model({157, 6, 8, 2}, 5, at::kCPU);
-      HarmedTask<LmTask> task(model, shards, nullptr, options, ShardPlan{2, 0, 2}, comm);
+      model::SoftmaxHead head(model);
+      HarmedTask<LmTask> task(model, head, shards, nullptr, options, ShardPlan{2, 0, 2}, comm);
       task.step = step;
       task.harm = harm;
       return trained(task, 4, comm);
@@ -100,13 +101,12 @@ TEST(SkippedStep, LeavesNoTraceInAClassifier) {
   comm::SoloCommunicator comm;
   ClassifierTaskOptions options;
   options.batches.batch_size = 4;
-  options.bpt3c = {8, 16, true, true};
   options.labels = {"a", "b", "c"};
   for (const std::int64_t passes : {1, 2}) {
     SCOPED_TRACE(passes);
     const auto run = [&](Harm harm) {
       model::AwdLstm encoder({123, 6, 8, 2}, 5, at::kCPU);
-      model::PoolingHead head({18, 5, 3}, 5, at::kCPU);
+      model::PoolingHead head({{18, 5, 3}, {8, 16, true, true}}, 5, at::kCPU);
       HarmedTask<ClassifierTask> task(encoder, head, shards, nullptr, options, ShardPlan{passes, 0, passes}, comm);
       task.step = 4;
       task.harm = harm;

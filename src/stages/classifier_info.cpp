@@ -1,0 +1,87 @@
+#include "stages/classifier_info.h"
+
+#include <algorithm>
+#include <set>
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kMostTokens = std::int64_t{1} << 40;
+
+std::vector<std::string> read_labels(const StageFields& fields, const json& classifier) {
+  auto labels = classifier.at("labels").get<std::vector<std::string>>();
+  fields.require(labels.size() >= 2, "it has ", labels.size(), " labels, two are needed");
+  fields.require(std::set<std::string>(labels.begin(), labels.end()).size() == labels.size(),
+                 "two of its labels are alike");
+  fields.require(std::none_of(labels.begin(), labels.end(), [](const std::string& label) { return label.empty(); }),
+                 "one of its labels is empty");
+  return labels;
+}
+
+std::vector<std::int64_t> read_widths(const StageFields& fields, const json& classifier, std::int64_t input,
+                                      std::size_t classes) {
+  std::vector<std::int64_t> widths;
+  for (const json& width : classifier.at("head_widths")) {
+    widths.push_back(fields.whole(json{{"width of the head", width}}, "width of the head", 1, 3 * kMostWidth));
+  }
+  fields.require(widths.size() >= 2 && widths.front() == input && widths.back() == static_cast<std::int64_t>(classes),
+                 "the head's widths ", classifier.at("head_widths").dump(), " do not lead from ", input, " features to ",
+                 classes, " labels");
+  return widths;
+}
+
+// Stages of older programs have them only among the facts of the data that they were trained on.
+std::vector<std::string> read_text_columns(const StageFields& fields, const json& classifier) {
+  using Columns = std::vector<std::string>;
+  if (classifier.contains("text_columns")) return classifier.at("text_columns").get<Columns>();
+  const json::json_pointer in_facts("/facts/data/request/text_columns");
+  const json& lineage = fields.root().at("lineage");
+  const bool known = !lineage.empty() && lineage.back().contains(in_facts);
+  return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
+}
+
+}  // namespace
+
+void ClassifierInfo::write(json& stage) const {
+  stage["classifier"] = {{"labels", labels},
+                         {"head_widths", head.widths},
+                         {"head_bias", head.bias},
+                         {"window", head.bpt3c.window},
+                         {"length", head.bpt3c.length},
+                         {"detach", head.bpt3c.detach},
+                         {"pool_all", head.bpt3c.pool_all},
+                         {"text_columns", text_columns}};
+}
+
+std::int64_t ClassifierInfo::weights() const {
+  std::int64_t count = 0;
+  for (std::size_t i = 1; i < head.widths.size(); ++i) count += head.widths[i - 1] * head.widths[i];
+  return count;
+}
+
+std::unique_ptr<model::Head> ClassifierInfo::make(const model::AwdLstm& encoder) const {
+  return std::make_unique<model::PoolingHead>(head, 0, encoder.device());
+}
+
+void ClassifierInfo::complete(reports::CardInfo& card) const {
+  card.title = "AWD-LSTM text classifier";
+  card.labels = labels;
+  card.also_not_measured = "calibration of the probabilities";
+}
+
+std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape) {
+  const json& c = fields.root().at("classifier");
+  auto info = std::make_shared<ClassifierInfo>();
+  info->labels = read_labels(fields, c);
+  info->head.widths = read_widths(fields, c, 3 * shape.embedding, info->labels.size());
+  info->head.bias = c.value("head_bias", false);  // older programs knew no other
+  info->head.bpt3c = {fields.whole(c, "window", 1, kMostTokens), fields.whole(c, "length", 1, kMostTokens),
+                      c.at("detach").get<bool>(), c.at("pool_all").get<bool>()};
+  info->text_columns = read_text_columns(fields, c);
+  fields.require(!info->text_columns.empty(), "it has no text column");
+  return info;
+}
+
+}  // namespace ulmfit::stages

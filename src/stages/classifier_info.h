@@ -1,0 +1,30 @@
+// A stage that is a classifier of texts: model::PoolingHead, the names of the classes, and what makes up a text.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/pooling_head.h"
+#include "stages/head_info.h"
+
+namespace ulmfit::stages {
+
+struct ClassifierInfo : HeadInfo {
+  static constexpr std::string_view kName = "classifier";
+
+  std::vector<std::string> labels;  // class names in id order
+  model::PoolingHeadOptions head;
+  std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
+
+  const HeadKind& kind() const override { return head_kind(kName); }
+  void write(nlohmann::json& stage) const override;
+  std::int64_t weights() const override;
+  std::unique_ptr<model::Head> make(const model::AwdLstm& encoder) const override;
+  void complete(reports::CardInfo& card) const override;
+};
+
+std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape);
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,116 @@
+// Error rate, confusion matrix and baselines of classifiers.
+#include <ATen/ATen.h>
+
+#include <cstdio>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "reports/baselines.h"
+#include "reports/classification_metrics.h"
+#include "reports/html_report.h"
+#include "stages/classifier_info.h"
+#include "stages/evaluate_kinds.h"
+#include "train/classifier_task.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+std::string table_text(const reports::Classification& c, const reports::ClassificationFigures& figures) {
+  std::ostringstream out;
+  char row[160];
+  std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
+  out << '\n' << row;
+  for (std::size_t k = 0; k < c.labels.size(); ++k) {
+    const auto& f = figures.classes[k];
+    std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1,
+                  static_cast<long long>(f.support));
+    out << row;
+  }
+  out << "\nconfusion (row: given, column: predicted)\n";
+  for (std::size_t r = 0; r < c.labels.size(); ++r) {
+    std::snprintf(row, sizeof row, "%-24s", c.labels[r].c_str());
+    out << row;
+    for (const auto n : c.confusion[r]) {
+      std::snprintf(row, sizeof row, " %6lld", static_cast<long long>(n));
+      out << row;
+    }
+    out << '\n';
+  }
+  std::snprintf(row, sizeof row,
+                "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
+                100 * figures.error, 100 * figures.accuracy_interval.low, 100 * figures.accuracy_interval.high,
+                figures.macro_f1, static_cast<long long>(figures.texts));
+  return out.str() + row;
+}
+
+json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test) {
+  const data::ShardSet train = data::open_split(options.data, corpus, "train");
+  const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
+  json results = json::array();
+  for (const auto& b : {reports::majority_baseline(train, test), reports::naive_bayes_baseline(train, valid, test)}) {
+    const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
+    results.push_back(
+        {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
+    log::info("evaluate", str("baseline ", b.name, ": error ", 100 * b.error, " %"));
+  }
+  return results;
+}
+
+}  // namespace
+
+Evaluated evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
+                               const data::CorpusInfo& corpus, comm::Communicator& comm) {
+  if (corpus.kind != "labelled") {
+    throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
+  }
+  const std::vector<std::string>& labels = models.front().info.head_as<ClassifierInfo>()->labels;
+  for (std::size_t i = 1; i < models.size(); ++i) {
+    if (models[i].info.head_as<ClassifierInfo>()->labels == labels) continue;
+    throw CheckpointError(
+        str(options.models[i], " and ", options.models[0], " have different classes and cannot be averaged"));
+  }
+  if (corpus.labels != labels) {
+    throw DataError(str("the classes of ", options.data, " are not those of ", models.front().folder.string()));
+  }
+  at::Tensor probabilities;
+  for (auto& model : models) {
+    const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0, 0};
+    const train::ShardPlan plan{comm.size(), comm.rank(), 1};
+    const at::Tensor p =
+        train::predict_probabilities(*model.encoder, head_as<model::PoolingHead>(model), shards, batches, plan, comm);
+    probabilities = probabilities.defined() ? probabilities + p : p;
+  }
+  probabilities = probabilities / static_cast<double>(models.size());
+  const reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
+  const reports::ClassificationFigures figures = reports::classification_figures(c.confusion);
+  Evaluated result;
+  result.figures = {{"models", options.models},
+                    {"split", options.split},
+                    {"texts", figures.texts},
+                    {"error", figures.error},
+                    {"accuracy", figures.accuracy},
+                    {"error_low", 1 - figures.accuracy_interval.high},
+                    {"error_high", 1 - figures.accuracy_interval.low},
+                    {"macro_f1", figures.macro_f1},
+                    {"labels", c.labels},
+                    {"confusion", c.confusion}};
+  if (options.baselines) result.figures["baselines"] = baselines(options, corpus, shards);
+  if (comm.rank() != 0) return result;
+  result.table = table_text(c, figures);
+  if (!options.report.empty()) {
+    make_directories(options.report);
+    std::string config;
+    for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
+    reports::write_html_report(
+        options.report,
+        {"evaluate: " + options.data, "evaluate", {{"data", options.data}, {"split", options.split}}, c, config});
+    log::info("evaluate", str("report: ", (fs::path(options.report) / "report.html").string()));
+  }
+  return result;
+}
+
+}  // namespace ulmfit::stages

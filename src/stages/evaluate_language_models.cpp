@@ -1,0 +1,34 @@
+// Perplexity of language models.
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "model/softmax_head.h"
+#include "stages/evaluate_kinds.h"
+#include "train/lm_task.h"
+
+namespace ulmfit::stages {
+
+Evaluated evaluate_language_models(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
+                                   const data::CorpusInfo& /*corpus*/, comm::Communicator& comm) {
+  nlohmann::json results = nlohmann::json::array();
+  for (auto& model : models) {
+    data::LmStreamOptions streams;
+    streams.streams = options.batch_size;
+    streams.backward = model.info.backward;
+    const train::ShardPlan plan{comm.size(), comm.rank(), 1};
+    const train::LmScore score =
+        train::evaluate_lm(*model.encoder, head_as<model::SoftmaxHead>(model), shards, streams, plan, comm);
+    const double loss = score.nats / score.targets;
+    results.push_back({{"model", model.folder.string()},
+                       {"split", options.split},
+                       {"tokens", score.targets},
+                       {"loss", loss},
+                       {"perplexity", std::exp(loss)}});
+    log::info("evaluate", str(model.folder.string(), ": perplexity ", std::exp(loss), " (", loss, " nats a token, ",
+                              score.targets, " tokens)"));
+  }
+  return {results, ""};
+}
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,112 @@
+// The protocol of a step, for tasks whose global batches are read ahead on a thread and computed shard by shard: seek,
+// take the next batch, prepare, one backward pass a shard. A task adds what a batch is (its BatchSource) and two hooks.
+#pragma once
+
+#include <ATen/record_function.h>
+#include <c10/util/Exception.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "data/prefetch.h"
+#include "model/awd_lstm.h"
+#include "model/head.h"
+#include "train/task.h"
+
+namespace ulmfit::train {
+
+// What a rank reads of the global batches: a pure function of epoch and index. Used by one thread, that of the prefetch,
+// so it must not call MPI or tensor operators.
+template <class Batch>
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  virtual std::int64_t batches_in_epoch(std::int64_t epoch) = 0;
+  virtual Batch read(std::int64_t epoch, std::int64_t index) = 0;
+};
+
+template <class Batch>
+class BatchTask : public Task {
+ public:
+  const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
+  interop::NamedTensors model_tensors() const override { return model::tensors_of(encoder_, head_); }
+  void seek(const Position& position) override;
+  StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
+  double data_wait_seconds() const override { return prefetch_ ? prefetch_->waited_seconds() : 0; }
+
+ protected:
+  // At most `depth` batches wait. Encoder, head and communicator must outlive the task.
+  BatchTask(model::AwdLstm& encoder, model::Head& head, ShardPlan plan, comm::Communicator& comm,
+            std::unique_ptr<BatchSource<Batch>> source, std::size_t depth)
+      : encoder_(encoder),
+        plan_(plan),
+        comm_(comm),
+        head_(head),
+        groups_(head.groups(encoder)),
+        source_(std::move(source)),
+        depth_(depth) {}
+
+  // Before the step's first shard. Collective, if the task's ranks exchange anything but gradients.
+  virtual void prepare_step(const Batch& batch, const Position& position, comm::GradReducer& reducer, StepSums& sums) = 0;
+  // Forward and backward of this rank's shard `shard`, 0 <= shard < plan_.count. Not collective.
+  virtual void backward_shard(const Batch& batch, const Position& position, std::int64_t shard, StepSums& sums) = 0;
+
+  model::AwdLstm& encoder_;
+  const ShardPlan plan_;
+  comm::Communicator& comm_;
+
+ private:
+  struct Placed {
+    std::int64_t epoch = 0;
+    std::int64_t index = 0;
+    Batch batch;
+  };
+
+  model::Head& head_;
+  const std::vector<optim::LayerGroup> groups_;
+  const std::unique_ptr<BatchSource<Batch>> source_;
+  const std::size_t depth_;
+  std::unique_ptr<data::Prefetch<Placed>> prefetch_;  // ends before the source that its thread reads
+};
+
+template <class Batch>
+void BatchTask<Batch>::seek(const Position& position) {
+  prefetch_.reset();  // its thread uses the source: it must have ended before the next one starts
+  prefetch_ = std::make_unique<data::Prefetch<Placed>>(
+      [source = source_.get(), epoch = position.epoch, index = position.index]() mutable -> std::optional<Placed> {
+        if (index == source->batches_in_epoch(epoch)) {
+          index = 0;
+          ++epoch;
+        }
+        Placed next{epoch, index, source->read(epoch, index)};
+        ++index;
+        return next;
+      },
+      depth_);
+}
+
+template <class Batch>
+StepSums BatchTask<Batch>::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
+  const std::optional<Placed> next = [&] {
+    RECORD_USER_SCOPE("ulmfit: data");
+    return prefetch_->next();
+  }();
+  TORCH_CHECK(next && next->epoch == position.epoch && next->index == position.index, "the data path lost its place");
+  StepSums sums;
+  prepare_step(next->batch, position, reducer, sums);
+  for (std::int64_t shard = 0; shard < plan_.count; ++shard) {
+    reducer.begin_shard();
+    if (shard + 1 == plan_.count) reducer.expect_backward();
+    backward_shard(next->batch, position, shard, sums);
+    reducer.end_shard();
+  }
+  return sums;
+}
+
+}  // namespace ulmfit::train
