@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/stop_signal.h"
+#include "base/stopwatch.h"
 #include "optim/gradient_norm.h"
 #include "train/finite.h"
 #include "train/state_hash.h"
@@ -18,10 +20,6 @@ namespace ulmfit::train {
 namespace {
 
 constexpr int kCheckpointVersion = 1;
-constexpr double kSecondsBetweenReturns = 30;  // of freed memory; the page faults after one cost some tenths of a second
-
-// `bad` validations in a row end a run; patience 0: never.
-bool out_of_patience(std::int64_t bad, std::int64_t patience) { return patience > 0 && bad >= patience; }
 
 }  // namespace
 
@@ -34,7 +32,9 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
       comm_(comm),
       store_(store),
       observer_(observer),
-      options_(options) {
+      options_(options),
+      early_stopping_(options.patience),
+      divergence_guard_(options.max_skipped) {
   for (const auto& group : task.groups()) {
     for (const auto& p : group.parameters) {
       const auto& reduced = reducer.parameters();
@@ -46,15 +46,14 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
 
 StopReason Trainer::run(std::int64_t until) {
   const std::int64_t end = std::min(until, plan_.total_steps());
-  watch_ = Stopwatch();
-  report_watch_ = Stopwatch();
+  clock_.start();
   compare_ranks();
-  if (counters_.step < end && !stop_early_) {
+  if (counters_.step < end && !early_stopping_.stops()) {
     const Snapshot like = snapshot();
     if (store_ != nullptr) store_->prepare(like);
     task_.seek(plan_.position(counters_.step));
   }
-  while (counters_.step < end && !stop_agreed_ && !stop_early_) {
+  while (counters_.step < end && !stop_agreed_ && !early_stopping_.stops()) {
     const std::int64_t step = counters_.step;
     train_step();
     const bool epoch_over = plan_.ends_epoch(step);
@@ -63,14 +62,11 @@ StopReason Trainer::run(std::int64_t until) {
     if (saves || counters_.step % kStepsBetweenComparisons == 0) compare_ranks();
     if (epoch_over) validate();
     if (saves) save();
-    if (memory_watch_.seconds() >= kSecondsBetweenReturns) {
-      return_freed_memory();
-      memory_watch_ = Stopwatch();
-    }
+    memory_trimmer_.after_step();
   }
   if (store_ != nullptr) store_->finish();
   if (stop_agreed_ && counters_.step < plan_.total_steps()) return StopReason::kSignalled;
-  return stop_early_ ? StopReason::kEarlyStopped : StopReason::kFinished;
+  return early_stopping_.stops() ? StopReason::kEarlyStopped : StopReason::kFinished;
 }
 
 void Trainer::train_step() {
@@ -83,21 +79,13 @@ void Trainer::train_step() {
   const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
   // Every rank has the same sums, so that all come to the same decision.
   const double norm = optim::global_norm(gradients);
-  if (std::isfinite(norm) && std::isfinite(sums.nats)) {
+  if (divergence_guard_.admits(step, norm, sums.nats)) {
     if (options_.clip > 0) optim::clip_(gradients, norm, options_.clip);
     optimizer_.step(rates_.lr_by_group, rates_.beta1);
-    counters_.skipped_in_a_row = 0;
     counters_.report_nats += sums.nats;
     counters_.report_targets += sums.targets;
   } else {
     task_.discard_step();
-    ++counters_.skipped;
-    if (++counters_.skipped_in_a_row >= options_.max_skipped) {
-      throw DivergedError(str("training diverged: gradients were not finite in ", options_.max_skipped,
-                              " steps in a row (step ", step, ", gradient norm ", norm, ", loss sum ", sums.nats,
-                              "); lower --optim.lr, and run again with --restart or from the last checkpoint"));
-    }
-    log::warn("train", str("step ", step, ": gradients are not finite (norm ", norm, "); step skipped on all ranks"));
   }
   ++counters_.step;
   counters_.items += sums.items;
@@ -142,8 +130,7 @@ StepSums Trainer::agree(const StepSums& mine) {
 }
 
 void Trainer::report(double norm) {
-  const double seconds = report_watch_.lap() - validation_seconds_;
-  validation_seconds_ = 0;
+  const double seconds = clock_.lap();
   const double wait = task_.data_wait_seconds();
   const double in_comm = communication_seconds();
   if (observer_ != nullptr) {
@@ -162,7 +149,7 @@ void Trainer::report(double norm) {
     r.data_wait_share = (wait - report_wait_start_) / seconds;
     r.comm_share = (in_comm - report_comm_start_) / seconds;
     r.memory_bytes = resident_bytes();
-    r.skipped_steps = counters_.skipped;
+    r.skipped_steps = divergence_guard_.skipped();
     r.elapsed_seconds = elapsed_seconds();
     observer_->on_step_report(r);
   }
@@ -186,7 +173,7 @@ void Trainer::compare_ranks() {
 }
 
 void Trainer::validate() {
-  const ScopedTimer timer(validation_seconds_);  // not training time
+  const ScopedTimer pause = clock_.pause();
   const double in_comm = communication_seconds();
   last_evaluation_ = task_.validate();
   report_comm_start_ += communication_seconds() - in_comm;
@@ -196,12 +183,8 @@ void Trainer::validate() {
     observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values,
                               last_evaluation_.classification});
   }
-  if (counters_.best_step < 0 || last_evaluation_.score < counters_.best_score) {
-    counters_.best_score = last_evaluation_.score;
-    counters_.best_step = counters_.step;
-    counters_.bad_validations = 0;
-  } else if (out_of_patience(++counters_.bad_validations, options_.patience)) {
-    stop_early_ = true;
+  early_stopping_.add(last_evaluation_.score, counters_.step);
+  if (early_stopping_.stops()) {
     log::info("train",
               str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
   }
@@ -217,7 +200,7 @@ void Trainer::save() {
 Snapshot Trainer::snapshot() {
   Snapshot taken;
   taken.step = counters_.step;
-  taken.best_step = counters_.best_step;
+  taken.best_step = best_step();
   taken.model = task_.model_tensors();
   const optim::OptimizerState state = optimizer_.state();
   taken.training = state.moments;
@@ -277,43 +260,32 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
 }
 
 bool early_stopped(const Snapshot& snapshot, std::int64_t patience) {
-  const nlohmann::json::json_pointer bad("/counters/bad_validations");
-  return snapshot.state.contains(bad) && out_of_patience(snapshot.state.at(bad).get<std::int64_t>(), patience);
+  if (!snapshot.state.contains("counters")) return false;
+  EarlyStopping at_the_time(patience);
+  at_the_time.load(snapshot.state.at("counters"));
+  return at_the_time.stops();
 }
 
 nlohmann::json Trainer::counters_to_json() const {
-  const Counters& c = counters_;
-  return {{"step", c.step},
-          {"items", c.items},
-          {"skipped", c.skipped},
-          {"skipped_in_a_row", c.skipped_in_a_row},
-          {"best_score", c.best_score},
-          {"best_step", c.best_step},
-          {"bad_validations", c.bad_validations},
-          {"report_nats", c.report_nats},
-          {"report_targets", c.report_targets},
-          {"elapsed", elapsed_seconds()}};
+  nlohmann::json json = {{"step", counters_.step},
+                         {"items", counters_.items},
+                         {"report_nats", counters_.report_nats},
+                         {"report_targets", counters_.report_targets},
+                         {"elapsed", elapsed_seconds()}};
+  divergence_guard_.save(json);
+  early_stopping_.save(json);
+  return json;
 }
 
+// A run that early stopping had ended when this checkpoint was written stays ended.
 void Trainer::counters_from_json(const nlohmann::json& json) {
-  Counters& c = counters_;
-  json.at("step").get_to(c.step);
-  json.at("items").get_to(c.items);
-  json.at("skipped").get_to(c.skipped);
-  json.at("skipped_in_a_row").get_to(c.skipped_in_a_row);
-  json.at("best_step").get_to(c.best_step);
-  // Older programs saved a NaN of the first validation, which JSON writes as null: no best at all.
-  if (json.at("best_score").is_null()) {
-    c.best_step = -1;
-  } else {
-    json.at("best_score").get_to(c.best_score);
-  }
-  json.at("bad_validations").get_to(c.bad_validations);
-  json.at("report_nats").get_to(c.report_nats);
-  json.at("report_targets").get_to(c.report_targets);
-  json.at("elapsed").get_to(c.elapsed);
-  // A run that early stopping had ended when this checkpoint was written stays ended.
-  stop_early_ = out_of_patience(c.bad_validations, options_.patience);
+  json.at("step").get_to(counters_.step);
+  json.at("items").get_to(counters_.items);
+  json.at("report_nats").get_to(counters_.report_nats);
+  json.at("report_targets").get_to(counters_.report_targets);
+  clock_.set_earlier(json.at("elapsed").get<double>());
+  divergence_guard_.load(json);
+  early_stopping_.load(json);
 }
 
 }  // namespace ulmfit::train

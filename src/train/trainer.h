@@ -12,13 +12,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/stopwatch.h"
 #include "comm/communicator.h"
 #include "comm/grad_reducer.h"
 #include "optim/optimizer.h"
 #include "reports/metrics.h"
 #include "train/checkpoint_store.h"
+#include "train/divergence_guard.h"
+#include "train/early_stopping.h"
+#include "train/memory_trimmer.h"
 #include "train/task.h"
+#include "train/training_clock.h"
 #include "train/training_plan.h"
 
 namespace ulmfit::train {
@@ -72,25 +75,19 @@ class Trainer {
   void skip_to(std::int64_t step) { counters_.step = step; }
 
   std::int64_t step() const { return counters_.step; }
-  std::int64_t best_step() const { return counters_.best_step; }
-  double best_score() const { return counters_.best_score; }
+  std::int64_t best_step() const { return early_stopping_.best_step(); }
+  double best_score() const { return early_stopping_.best_score(); }
   const Evaluation& last_evaluation() const { return last_evaluation_; }
-  double elapsed_seconds() const { return counters_.elapsed + watch_.seconds(); }  // training time, over all restarts
+  double elapsed_seconds() const { return clock_.elapsed_seconds(); }  // training time, over all restarts
   double items() const { return counters_.items; }
 
  private:
   // Saved in state.json, every one of them: see counters_to_json.
   struct Counters {
-    std::int64_t step = 0;  // steps done
-    double items = 0;       // targets seen
-    std::int64_t skipped = 0;
-    std::int64_t skipped_in_a_row = 0;
-    double best_score = 0;
-    std::int64_t best_step = -1;
-    std::int64_t bad_validations = 0;  // in a row
-    double report_nats = 0;            // since the last report
+    std::int64_t step = 0;   // steps done
+    double items = 0;        // targets seen
+    double report_nats = 0;  // since the last report
     double report_targets = 0;
-    double elapsed = 0;  // seconds, before this start
   };
 
   void train_step();
@@ -121,11 +118,10 @@ class Trainer {
   StepRates rates_;  // of the latest step
   Evaluation last_evaluation_;
   bool stop_agreed_ = false;
-  bool stop_early_ = false;
-  Stopwatch watch_;                // since run() began
-  Stopwatch report_watch_;         // since the last report
-  Stopwatch memory_watch_;         // since freed memory was last returned
-  double validation_seconds_ = 0;  // of those
+  EarlyStopping early_stopping_;
+  DivergenceGuard divergence_guard_;
+  TrainingClock clock_;  // a lap is from report to report
+  MemoryTrimmer memory_trimmer_;
   double report_items_ = 0;
   double report_wait_start_ = 0;
   double comm_seconds_ = 0;
