@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "base/activity.h"
 #include "base/machine.h"
 #include "base/stopwatch.h"
 
@@ -16,10 +17,15 @@ at::Tensor bytes_view(std::string& bytes) {
 
 }  // namespace
 
+std::string describe(const Communicator& comm, std::string_view operation) {
+  const std::string activity = current_activity();
+  return str(operation, " on rank ", comm.rank(), " of ", comm.size(), activity.empty() ? "" : " in ", activity);
+}
+
 std::string describe(const Communicator& comm, std::string_view operation, const at::Tensor& tensor) {
   std::string what = "nothing";
   if (tensor.defined()) what = ulmfit::str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device());
-  return str(operation, " on rank ", comm.rank(), " of ", comm.size(), ": ", what);
+  return str(describe(comm, operation), ": ", what);
 }
 
 std::string Communicator::processor() const { return cpu_model(); }

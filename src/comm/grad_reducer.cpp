@@ -1,7 +1,6 @@
 #include "comm/grad_reducer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -10,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/stopwatch.h"
 
 namespace ulmfit::comm {
@@ -143,7 +143,7 @@ void GradReducer::set_trainable(const std::vector<bool>& trainable) {
 }
 
 void GradReducer::zero() {
-  RECORD_USER_SCOPE("ulmfit: zero gradients");
+  const Activity activity("zero gradients");
   flat_.zero_();
 }
 
@@ -185,7 +185,7 @@ void GradReducer::start_sum(std::size_t bucket) {
 }
 
 void GradReducer::reduce() {
-  RECORD_USER_SCOPE("ulmfit: all-reduce");
+  const Activity activity("all-reduce");
   if (shards_of_rank_ > 0) {
     reduce_in_tree();
   } else {

@@ -235,7 +235,7 @@ void MpiCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int p
 
 void MpiCommunicator::barrier() {
   impl_->run([&](MPI_Request* request) { return MPI_Ibarrier(impl_->world, request); },
-             [&] { return str("barrier on rank ", rank_, " of ", size_); });
+             [&] { return describe(*this, "barrier"); });
 }
 
 void MpiCommunicator::finish() {

@@ -41,8 +41,7 @@ struct DocumentBatches::Impl {
   Impl(const ShardSet& s, const DocumentBatchOptions& o) : shards(s), options(o) {}
 
   std::int64_t length(std::int64_t document) const {
-    const std::int64_t whole = shards.document_start(document + 1) - shards.document_start(document);
-    return options.max_tokens > 0 ? std::min(whole, options.max_tokens) : whole;
+    return shards.document_start(document + 1) - shards.document_start(document);
   }
   void sort_by_length(std::span<std::int64_t> documents) const {
     std::stable_sort(documents.begin(), documents.end(),
@@ -97,9 +96,6 @@ DocumentBatches::DocumentBatches(const ShardSet& shards, const DocumentBatchOpti
     : impl_(std::make_unique<Impl>(shards, options)) {
   if (options.batch_size < 1) {
     throw ConfigError(str("cannot make batches of ", options.batch_size, " documents: give a batch size of 1 or more"));
-  }
-  if (options.max_tokens < 0) {
-    throw ConfigError(str("cannot cut documents to ", options.max_tokens, " tokens: give 0 for whole documents, or more"));
   }
   if (shards.document_count() > std::numeric_limits<std::uint32_t>::max()) {
     throw DataError(str("cannot shuffle ", shards.document_count(), " documents: 2^32 - 1 at most; split the set"));

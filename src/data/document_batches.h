@@ -17,7 +17,6 @@ struct DocumentBatchOptions {
   std::int64_t batch_size = 64;  // documents a global batch
   bool shuffle = true;           // training; else batches by decreasing length, for evaluation
   bool backward = false;         // tokens reversed behind the first (xxbos stays in front)
-  std::int64_t max_tokens = 0;   // 0: whole documents; else only the first max_tokens of the text (backward too)
   std::uint64_t seed = 0;
 };
 
@@ -30,7 +29,7 @@ struct Document {
 
 class DocumentBatches {
  public:
-  // Throws ConfigError for batch_size < 1 or max_tokens < 0. Keeps a reference to `shards`.
+  // Throws ConfigError for batch_size < 1. Keeps a reference to `shards`.
   DocumentBatches(const ShardSet& shards, const DocumentBatchOptions& options);
   ~DocumentBatches();
 

@@ -112,7 +112,6 @@ void LmStreams::Impl::read(std::int64_t first, std::span<std::int32_t> out) cons
 
 LmBatch LmStreams::Impl::cut_out(const Window& window, std::int64_t first, std::int64_t count) const {
   LmBatch batch;
-  batch.first_stream = first;
   batch.T = window.length;
   batch.B = count;
   const auto T = static_cast<std::size_t>(batch.T);
@@ -163,18 +162,13 @@ LmBatch LmStreams::batch(std::int64_t epoch, std::int64_t window, std::int64_t f
                                 impl_->options.streams));
   }
   LmBatch batch = impl_->cut_out(impl_->windows[static_cast<std::size_t>(window)], first, count);
-  batch.epoch = epoch;
-  batch.window = window;
   batch.epoch_start = window == 0;
   return batch;
 }
 
 LmBatch LmStreams::rest(std::int64_t epoch) {
   impl_->enter(epoch);
-  LmBatch batch = impl_->cut_out({impl_->length, dropped_tokens() - 1}, impl_->options.streams - 1, 1);
-  batch.epoch = epoch;
-  batch.window = static_cast<std::int64_t>(impl_->windows.size());
-  return batch;
+  return impl_->cut_out({impl_->length, dropped_tokens() - 1}, impl_->options.streams - 1, 1);
 }
 
 }  // namespace ulmfit::data

@@ -25,9 +25,6 @@ struct LmStreamOptions {
 
 // One rank's part of a step. Arrays are [T, B] row-major: element (t, b) at t * B + b.
 struct LmBatch {
-  std::int64_t epoch = 0;
-  std::int64_t window = 0;        // number within the epoch
-  std::int64_t first_stream = 0;  // global number of column 0
   std::int64_t T = 0;
   std::int64_t B = 0;
   bool epoch_start = false;  // state is zeroed before this window

@@ -2,11 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/record_function.h>
 
 #include <cmath>
 #include <tuple>
 
+#include "base/activity.h"
 #include "base/random.h"
 #include "model/dropout.h"
 
@@ -107,7 +107,7 @@ LstmState AwdLstm::zero_state(std::int64_t columns) const {
 }
 
 std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKey* key) const {
-  RECORD_USER_SCOPE("ulmfit: weight drop");
+  const Activity activity("weight drop");
   std::vector<LstmWeights> weights = layers_;
   for (std::size_t l = 0; l < weights.size(); ++l) {
     LstmWeights& layer = weights[l];
@@ -130,7 +130,7 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
 EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
-  RECORD_USER_SCOPE("ulmfit: LSTM and masks");
+  const Activity activity("LSTM and masks");
   const bool plain = key == nullptr && !at::GradMode::is_enabled();  // no masks, no way back
   const bool of_words = plain && weights[0].panels;
   at::Tensor activations = of_words ? at::Tensor() : embed(x, embedding_, rates.embedding, key);

@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/native/CPUBlas.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -12,6 +11,8 @@
 #include <cstdint>
 #include <type_traits>
 #include <vector>
+
+#include "base/activity.h"
 
 #include "model/block_kernels.h"
 #include "model/lstm_cell.h"
@@ -214,7 +215,7 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const a
   auto* cell = cells.mutable_data_ptr<float>();
   auto* out = output.scalar_type() == at::kFloat ? output.mutable_data_ptr<float>() : nullptr;
   auto* kept = keep == nullptr ? nullptr : gates.mutable_data_ptr<Number>();
-  RECORD_USER_SCOPE("ulmfit: LSTM");
+  const Activity activity("LSTM");
   for (std::int64_t t = 0; t < T; ++t) {
     for_tiles<Number>(B, W, kTile, [&](std::int64_t first, const LstmTile& tile) {
       float* sums = input_products.of_step(t, first);

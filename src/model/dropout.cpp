@@ -1,11 +1,12 @@
 #include "model/dropout.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 #include <vector>
+
+#include "base/activity.h"
 
 namespace ulmfit::model {
 namespace {
@@ -74,7 +75,7 @@ at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer,
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { return DropWeights::apply(weight, mask); }
 
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key) {
-  RECORD_USER_SCOPE("ulmfit: embedding");
+  const Activity activity("embedding");
   std::optional<at::Tensor> scale;
   if (key != nullptr && drop > 0) {
     // Drawn for the words that occur, not for the whole vocabulary.

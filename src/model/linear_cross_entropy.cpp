@@ -3,10 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+
+#include "base/activity.h"
 
 #include "model/block_kernels.h"
 #include "model/head_products.h"
@@ -177,7 +178,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale, Precision precision) {
-  RECORD_USER_SCOPE("ulmfit: head and loss");
+  const Activity activity("head and loss");
   CrossEntropy result;
   const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
   result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, precision,

@@ -1,13 +1,13 @@
 #include "optim/gradient_norm.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <stdexcept>
 
+#include "base/activity.h"
 #include "base/error.h"
 
 namespace ulmfit::optim {
@@ -49,7 +49,7 @@ double norm_on_device(const std::vector<at::Tensor>& gradients) {
 }  // namespace
 
 double global_norm(const std::vector<at::Tensor>& gradients) {
-  RECORD_USER_SCOPE("ulmfit: norm and clip");
+  const Activity activity("norm and clip");
   const at::NoGradGuard no_grad;
   if (!gradients.empty() && !gradients.front().is_cpu()) return norm_on_device(gradients);
   double total = 0;
@@ -58,7 +58,7 @@ double global_norm(const std::vector<at::Tensor>& gradients) {
 }
 
 void clip_(const std::vector<at::Tensor>& gradients, double norm, double max_norm) {
-  RECORD_USER_SCOPE("ulmfit: norm and clip");
+  const Activity activity("norm and clip");
   if (!(norm > max_norm)) return;
   const at::NoGradGuard no_grad;
   at::_foreach_mul_(gradients, max_norm / norm);

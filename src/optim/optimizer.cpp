@@ -1,12 +1,12 @@
 #include "optim/optimizer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 
 #include <set>
 #include <stdexcept>
 #include <unordered_map>
 
+#include "base/activity.h"
 #include "base/error.h"
 
 namespace ulmfit::optim {
@@ -92,7 +92,7 @@ void Optimizer::gather_gradients(std::size_t group) {
 }
 
 void Optimizer::step(const std::vector<double>& lr_by_group, std::optional<double> beta1) {
-  RECORD_USER_SCOPE("ulmfit: optimizer");
+  const Activity activity("optimizer");
   if (lr_by_group.size() != groups_.size()) {
     throw std::invalid_argument(str("Optimizer: ", lr_by_group.size(), " rates for ", groups_.size(), " groups"));
   }

@@ -10,12 +10,14 @@
 #include <string_view>
 #include <thread>
 
+#include "base/activity.h"
+#include "base/error.h"
 #include "base/stopwatch.h"
 
 namespace ulmfit::perf {
 namespace {
 
-constexpr std::string_view kScopePrefix = "ulmfit: ";
+constexpr std::string_view kOwnPrefix = "ulmfit: ";  // of activities, among the names of operators
 
 bool contains(const std::string& text, std::initializer_list<std::string_view> words) {
   return std::any_of(words.begin(), words.end(), [&](auto word) { return text.find(word) != std::string::npos; });
@@ -25,10 +27,11 @@ bool contains(const std::string& text, std::initializer_list<std::string_view> w
 
 struct OpProfile::Impl {
   struct Frame {
-    Stopwatch watch;
-    double children = 0;
     std::string name;
-    std::string phase;
+    std::string activity = {};       // empty: that of the frame around it
+    const Activity* mark = nullptr;  // that it is; null: an operator
+    Stopwatch watch = {};
+    double children = 0;
   };
 
   explicit Impl(at::Device where) : device(where) {}
@@ -37,15 +40,8 @@ struct OpProfile::Impl {
     if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
   }
 
-  void enter(std::vector<Frame>& stack, const at::RecordFunction& fn) const {
-    Frame frame;
-    frame.name = fn.name();
-    if (frame.name.starts_with(kScopePrefix)) {
-      frame.phase = frame.name.substr(kScopePrefix.size());
-    } else {
-      frame.phase = phase_of_operator(frame.name, fn.scope() == at::RecordScope::BACKWARD_FUNCTION);
-    }
-    if (frame.phase.empty()) frame.phase = stack.empty() ? "other" : stack.back().phase;
+  void enter(std::vector<Frame>& stack, Frame frame) const {
+    if (frame.activity.empty()) frame.activity = stack.empty() ? "other" : stack.back().activity;
     await_device();
     stack.push_back(std::move(frame));
     stack.back().watch = Stopwatch();
@@ -60,7 +56,7 @@ struct OpProfile::Impl {
     const double own = whole - frame.children;
     if (!stack.empty()) stack.back().children += whole;
     const std::scoped_lock lock(mutex);
-    figures.by_phase[frame.phase] += own;
+    figures.by_activity[frame.activity] += own;
     figures.by_operator[frame.name] += own;
   }
 
@@ -85,15 +81,21 @@ thread_local OpenFrames open_frames;
 
 struct Entered : at::ObserverContext {};  // of an operator that was counted when it began
 
-std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& fn) {
-  const std::shared_ptr<OpProfile::Impl> profile = listening.load();
+// The profile that counts what begins on this thread now; null: none.
+std::shared_ptr<OpProfile::Impl> counting_profile(bool backward) {
+  std::shared_ptr<OpProfile::Impl> profile = listening.load();
   if (profile == nullptr) return nullptr;
   if (open_frames.profile != profile.get()) open_frames = {profile.get(), {}};
   // On another thread only what runs beneath a node of the gradients: what is read ahead is not the step's.
-  const bool counts = std::this_thread::get_id() == profile->maker || !open_frames.stack.empty() ||
-                      fn.scope() == at::RecordScope::BACKWARD_FUNCTION;
-  if (!counts) return nullptr;
-  profile->enter(open_frames.stack, fn);
+  const bool counts = std::this_thread::get_id() == profile->maker || !open_frames.stack.empty() || backward;
+  return counts ? profile : nullptr;
+}
+
+std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& fn) {
+  const bool backward = fn.scope() == at::RecordScope::BACKWARD_FUNCTION;
+  const std::shared_ptr<OpProfile::Impl> profile = counting_profile(backward);
+  if (profile == nullptr) return nullptr;
+  profile->enter(open_frames.stack, {.name = fn.name(), .activity = activity_of_operator(fn.name(), backward)});
   return std::make_unique<Entered>();
 }
 
@@ -102,14 +104,30 @@ void on_end(const at::RecordFunction&, at::ObserverContext* context) {
   if (profile != nullptr && context != nullptr && open_frames.profile == profile.get()) profile->leave(open_frames.stack);
 }
 
+void on_began(const Activity& activity) {
+  const std::shared_ptr<OpProfile::Impl> profile = counting_profile(/*backward=*/false);
+  if (profile == nullptr) return;
+  profile->enter(open_frames.stack,
+                 {.name = str(kOwnPrefix, activity.name()), .activity = activity.name(), .mark = &activity});
+}
+
+void on_ended(const Activity& activity) {
+  const std::shared_ptr<OpProfile::Impl> profile = listening.load();
+  if (profile == nullptr || open_frames.profile != profile.get()) return;
+  const bool counted = !open_frames.stack.empty() && open_frames.stack.back().mark == &activity;
+  if (counted) profile->leave(open_frames.stack);
+}
+
+constexpr ActivityListener kActivityListener{on_began, on_ended};
+
 }  // namespace
 
 OpProfile::OpProfile(at::Device device) : impl_(std::make_shared<Impl>(device)) {
   open_frames = {};
   listening = impl_;
-  impl_->handle = at::addGlobalCallback(
-      at::RecordFunctionCallback(&on_start, &on_end)
-          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION, at::RecordScope::USER_SCOPE}));
+  impl_->handle = at::addGlobalCallback(at::RecordFunctionCallback(&on_start, &on_end)
+                                            .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  set_activity_listener(&kActivityListener);
   impl_->await_device();
   impl_->watch = Stopwatch();
 }
@@ -122,6 +140,7 @@ ProfileFigures OpProfile::stop() {
   impl_->await_device();
   const double seconds = impl_->watch.seconds();
   at::removeCallback(impl_->handle);
+  set_activity_listener(nullptr);
   listening = std::shared_ptr<Impl>();
   const std::scoped_lock lock(impl_->mutex);
   ProfileFigures& figures = impl_->figures;
@@ -132,12 +151,12 @@ ProfileFigures OpProfile::stop() {
     seen += operator_seconds;
     if (is_kernel(name)) kernels += operator_seconds;
   }
-  figures.by_phase["other"] += std::max(figures.seconds - seen, 0.0);
+  figures.by_activity["other"] += std::max(figures.seconds - seen, 0.0);
   figures.outside_kernels = 1 - kernels / figures.seconds;
   return figures;
 }
 
-std::string phase_of_operator(const std::string& name, bool backward) {
+std::string activity_of_operator(const std::string& name, bool backward) {
   if (!backward) return "";
   if (contains(name, {"lstm", "Lstm", "LSTM", "rnn", "Rnn"})) return "LSTM backward";
   if (contains(name, {"CrossEntropy"})) return "head and loss";
@@ -161,7 +180,7 @@ bool is_kernel(const std::string& name) {
                                                     "ulmfit: LSTM"};
   if (std::find(kExact.begin(), kExact.end(), name) != kExact.end()) return true;
   return contains(name, {"mkldnn_rnn", "_cudnn_rnn", "mkldnn_linear"}) ||
-         (!name.starts_with(kScopePrefix) && contains(name, {"Lstm", "LSTM"}));
+         (!name.starts_with(kOwnPrefix) && contains(name, {"Lstm", "LSTM"}));
 }
 
 std::vector<std::pair<std::string, double>> largest(const std::map<std::string, double>& seconds, std::size_t count) {

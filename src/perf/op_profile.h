@@ -1,5 +1,5 @@
-// Where the time of a step goes, told by the operators that torch reports while a profile is alive. Model code names its
-// phases with RECORD_USER_SCOPE("ulmfit: NAME"), which costs nothing while nobody listens.
+// Where the time of a step goes, told by the operators that torch reports and the activities (base/activity.h) that begin
+// and end while a profile is alive.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@ namespace ulmfit::perf {
 
 struct ProfileFigures {
   double seconds = 0;                         // from start() to stop()
-  std::map<std::string, double> by_phase;     // seconds; what no operator or scope covers is "other"
+  std::map<std::string, double> by_activity;  // seconds; what no operator or activity covers is "other"
   std::map<std::string, double> by_operator;  // seconds of the operator itself, without those that it calls
   // Share of the time outside matrix products, LSTM kernels and the softmax.
   double outside_kernels = 0;
@@ -35,8 +35,8 @@ class OpProfile {
   std::shared_ptr<Impl> impl_;
 };
 
-// The phase that an operator or autograd node belongs to by its name; empty: that of the operator which called it.
-std::string phase_of_operator(const std::string& name, bool backward);
+// The activity that an operator or autograd node belongs to by its name; empty: that of the operator which called it.
+std::string activity_of_operator(const std::string& name, bool backward);
 // A product, an LSTM kernel or the softmax head.
 bool is_kernel(const std::string& name);
 

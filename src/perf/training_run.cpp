@@ -147,7 +147,7 @@ void describe_training(const TrainingFigures& figures, const std::string& rate_n
   const ProfileFigures& profile = *figures.profile;
   line["outside_kernels"] = profile.outside_kernels;
   table.add("outside products, LSTM, softmax", reports::percent(profile.outside_kernels));
-  for (const auto& [name, seconds] : largest(profile.by_phase, profile.by_phase.size())) {
+  for (const auto& [name, seconds] : largest(profile.by_activity, profile.by_activity.size())) {
     line["phases"][name] = seconds / profile.seconds;
     table.add("  phase: " + name, reports::percent(seconds / profile.seconds));
   }

@@ -60,10 +60,10 @@ std::vector<Point> phase_marks(const std::vector<StepReport>& train) {
   return marks;
 }
 
-Chart loss_chart(const MetricsHistory& history, bool language_model) {
+Chart loss_chart(const MetricsHistory& history, const MetricNames& names) {
   Chart chart;
   chart.title = "Loss";
-  chart.unit = language_model ? "nats a token" : "nats a text";
+  chart.unit = str("nats a ", names.target);
   chart.note =
       "How badly the model predicts: lower is better. If validation rises while training falls, it learns by heart.";
   chart.x_name = "step";
@@ -73,19 +73,13 @@ Chart loss_chart(const MetricsHistory& history, bool language_model) {
   return chart;
 }
 
-Chart score_chart(const MetricsHistory& history, bool language_model) {
+Chart score_chart(const MetricsHistory& history, const MetricNames& names) {
   Chart chart;
   chart.x_name = "step";
-  if (language_model) {
-    chart.title = "Perplexity on unseen text";
-    chart.note = "Among how many equally likely words the model hesitates: lower is better.";
-    chart.series = evaluations(history, "perplexity", 1, 1);
-  } else {
-    chart.title = "Error on unseen texts";
-    chart.note = "Share of texts that get a wrong label: lower is better.";
-    chart.unit = "%";
-    chart.series = evaluations(history, "error", 100, 1);
-  }
+  chart.title = names.score_title;
+  chart.note = names.score_note;
+  if (names.score_is_share) chart.unit = "%";
+  chart.series = evaluations(history, std::string(names.score), names.score_is_share ? 100 : 1, 1);
   return chart;
 }
 
@@ -117,10 +111,10 @@ Chart learning_rate_chart(const std::vector<StepReport>& train) {
   return chart;
 }
 
-Chart throughput_chart(const std::vector<StepReport>& train, bool language_model) {
+Chart throughput_chart(const std::vector<StepReport>& train, const MetricNames& names) {
   Chart chart;
   chart.title = "Throughput";
-  chart.unit = language_model ? "tokens/s" : "texts/s";
+  chart.unit = str(names.target, "s/s");
   chart.note = "A drop means that the machine was busy with something else, or waited for data.";
   chart.x_name = "step";
   chart.from_zero = true;
@@ -137,10 +131,9 @@ Chart gradient_chart(const std::vector<StepReport>& train) {
   return chart;
 }
 
-std::string charts_html(const MetricsHistory& history, bool language_model) {
-  Chart charts[] = {loss_chart(history, language_model), score_chart(history, language_model),
-                    learning_rate_chart(history.train), throughput_chart(history.train, language_model),
-                    gradient_chart(history.train)};
+std::string charts_html(const MetricsHistory& history, const MetricNames& names) {
+  Chart charts[] = {loss_chart(history, names), score_chart(history, names), learning_rate_chart(history.train),
+                    throughput_chart(history.train, names), gradient_chart(history.train)};
   std::string html;
   for (Chart& chart : charts) {
     chart.marks = phase_marks(history.train);
@@ -163,12 +156,12 @@ EvaluationReport best_evaluation(const MetricsHistory& history, const std::strin
   return best;
 }
 
-std::string progress_tiles(const MetricsHistory& history, bool language_model) {
+std::string progress_tiles(const MetricsHistory& history, const MetricNames& names) {
   std::string html;
-  const std::string name = language_model ? "perplexity" : "error";
+  const std::string name(names.score);
   if (const EvaluationReport best = best_evaluation(history, name); best.step > 0) {
     const double value = best.values.at(name);
-    html += tile_html("Best validation " + name, language_model ? significant(value, 4) : percent(value),
+    html += tile_html("Best validation " + name, names.score_is_share ? percent(value) : significant(value, 4),
                       "step " + grouped(best.step) + ", epoch " + fixed(best.epoch, 2));
   }
   if (history.train.empty()) return html;
@@ -183,8 +176,7 @@ std::string progress_tiles(const MetricsHistory& history, bool language_model) {
     rate += r.rate;
     ++counted;
   }
-  const std::string things = language_model ? "tokens" : "texts";
-  const std::string speed = counted > 0 ? per_second(rate / static_cast<double>(counted), things) : "";
+  const std::string speed = counted > 0 ? per_second(rate / static_cast<double>(counted), str(names.target, "s")) : "";
   return html + tile_html("Training time", duration(last.elapsed_seconds), speed);
 }
 
@@ -205,8 +197,7 @@ void check_classification(const Classification& c) {
 }  // namespace
 
 void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
-  const MetricsHistory history = read_metrics(run_folder / "metrics.jsonl");
-  const bool classifier = info.classification || (!history.train.empty() && !history.train[0].is_language_model());
+  const MetricsHistory history = read_metrics(run_folder / "metrics.jsonl", info.names);
   std::string body = "<h1>" + escape_html(info.title) + "</h1>\n<p class=\"stage\">" + escape_html(info.stage) + "</p>\n";
   std::string tiles;
   std::string answers;
@@ -216,9 +207,9 @@ void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
     tiles = classification_tiles(*info.classification, figures);
     answers = classification_sections(*info.classification, figures);
   }
-  tiles += progress_tiles(history, !classifier);
+  tiles += progress_tiles(history, info.names);
   if (!tiles.empty()) body += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  body += facts_html(info) + answers + charts_html(history, !classifier);
+  body += facts_html(info) + answers + charts_html(history, info.names);
   if (!info.config_text.empty()) {
     body += "<h2>Settings</h2>\n<details class=\"card\"><summary>The whole configuration</summary><pre>" +
             escape_html(info.config_text) + "</pre></details>\n";

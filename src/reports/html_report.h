@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "reports/classification_metrics.h"
+#include "reports/metric_names.h"
 
 namespace ulmfit::reports {
 
@@ -16,7 +17,8 @@ struct ReportInfo {
   std::string title;
   std::string stage;                                       // "Language model, general text"
   std::vector<std::pair<std::string, std::string>> facts;  // name and value, in the order shown
-  std::optional<Classification> classification;            // of a classifier's evaluation
+  MetricNames names = kLanguageModelMetrics;
+  std::optional<Classification> classification;  // of a classifier's evaluation
   std::string config_text;
 };
 

@@ -23,12 +23,12 @@ Json to_json(const StepReport& r) {
   for (const double lr : r.lr) highest = std::fmax(highest, lr);
   Json line = {
       {"type", "train"}, {"step", r.step}, {"epoch", number(r.epoch)}, {"phase", r.phase}, {"loss", number(r.loss)}};
-  if (r.is_language_model()) line["perplexity"] = number(std::exp(r.loss));
+  if (r.names.has_perplexity) line["perplexity"] = number(std::exp(r.loss));
   line["lr"] = number(highest);
   line["lr_by_group"] = rates;
   line["beta1"] = number(r.beta1);
   line["grad_norm"] = number(r.grad_norm);
-  line[r.rate_unit] = number(r.rate);
+  line[std::string(r.names.rate)] = number(r.rate);
   line["data_wait"] = number(r.data_wait_share);
   line["comm"] = number(r.comm_share);
   line["memory_mb"] = static_cast<double>(r.memory_bytes) / 1e6;
@@ -47,8 +47,9 @@ std::int64_t integer_at(const Json& line, std::string_view key) {
   return found != line.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
 }
 
-StepReport step_report(const Json& line) {
+StepReport step_report(const Json& line, const MetricNames& names) {
   StepReport r;
+  r.names = names;
   r.step = integer_at(line, "step");
   r.epoch = number_at(line, "epoch");
   r.phase = integer_at(line, "phase");
@@ -61,8 +62,7 @@ StepReport step_report(const Json& line) {
   }
   r.beta1 = number_at(line, "beta1");
   r.grad_norm = number_at(line, "grad_norm");
-  if (line.contains(kDocsPerSecond)) r.rate_unit = kDocsPerSecond;
-  r.rate = number_at(line, r.rate_unit);
+  r.rate = number_at(line, names.rate);
   r.data_wait_share = number_at(line, "data_wait");
   r.comm_share = number_at(line, "comm");
   const double megabytes = number_at(line, "memory_mb");
@@ -128,14 +128,14 @@ void MetricsLog::warn_once(const std::string& reason) {
   log::warn("train", str("metrics not written, training goes on (", reason, "); further failures are not shown"));
 }
 
-MetricsHistory read_metrics(const fs::path& path) {
+MetricsHistory read_metrics(const fs::path& path, const MetricNames& names) {
   MetricsHistory history;
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return history;
   for (const std::string& text : read_lines(path)) {
     const Json line = Json::parse(text, nullptr, false);
     if (!line.is_object() || !line.contains("type")) continue;
-    if (line["type"] == "train") history.train.push_back(step_report(line));
+    if (line["type"] == "train") history.train.push_back(step_report(line, names));
     if (line["type"] == "valid") history.valid.push_back(evaluation_report(line));
   }
   return history;

@@ -5,8 +5,8 @@
 //    "data_wait": 0.003, "comm": 0.021, "memory_mb": 812.3, "skipped": 0, "elapsed_s": 412.5}
 //   {"type": "valid", "step": 1500, "epoch": 1.67, "split": "valid", "loss": 4.1, "perplexity": 60.1}
 //
-// A number that is not finite is null. "perplexity" is there for language models alone, whose loss is by token. Megabytes
-// are 10^6 bytes.
+// A number that is not finite is null. "perplexity" and the key of the throughput depend on the kind of model
+// (MetricNames). Megabytes are 10^6 bytes.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,13 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/file.h"
 #include "reports/classification_metrics.h"
+#include "reports/metric_names.h"
 
 namespace ulmfit::reports {
-
-inline constexpr std::string_view kTokensPerSecond = "tokens_per_s";  // language models
-inline constexpr std::string_view kDocsPerSecond = "docs_per_s";      // classifiers
 
 // Training since the last report. NaN: not known, or not finite.
 struct StepReport {
@@ -35,16 +32,14 @@ struct StepReport {
   std::vector<double> lr;        // by group, of the last step; 0: frozen
   std::vector<std::string> groups;
   double beta1 = 0;
-  double grad_norm = 0;  // before clipping
-  double rate = 0;       // rate_unit, over all ranks
-  std::string rate_unit{kTokensPerSecond};
+  double grad_norm = 0;        // before clipping
+  double rate = 0;             // targets a second, over all ranks
   double data_wait_share = 0;  // of the time
   double comm_share = 0;
   std::uint64_t memory_bytes = 0;  // of rank 0
   std::int64_t skipped_steps = 0;  // in the whole run
   double elapsed_seconds = 0;      // of training up to here, before all restarts too
-
-  bool is_language_model() const { return rate_unit == kTokensPerSecond; }
+  MetricNames names = kLanguageModelMetrics;
 };
 
 struct EvaluationReport {
@@ -83,7 +78,8 @@ struct MetricsHistory {
   std::vector<EvaluationReport> valid;
 };
 
-// The readable lines of metrics.jsonl; lines that are cut or not such objects are passed over, so is a missing file.
-MetricsHistory read_metrics(const fs::path& path);
+// The readable lines of metrics.jsonl, written under these names; lines that are cut or not such objects are passed over,
+// so is a missing file.
+MetricsHistory read_metrics(const fs::path& path, const MetricNames& names);
 
 }  // namespace ulmfit::reports

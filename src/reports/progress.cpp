@@ -25,7 +25,7 @@ int terminal_width() {
   return known ? size.ws_col : 80;
 }
 
-std::string rate_text(const StepReport& r) { return per_second(r.rate, r.is_language_model() ? "tokens" : "texts"); }
+std::string rate_text(const StepReport& r) { return per_second(r.rate, str(r.names.target, "s")); }
 
 std::string rate_of_learning(const StepReport& r) {
   if (r.lr.empty()) return "";
@@ -40,7 +40,7 @@ std::string done_of_total(const StepReport& r) {
 
 std::vector<std::string> loss_parts(const StepReport& r) {
   std::vector<std::string> parts = {"loss " + significant(r.loss, 4)};
-  if (r.is_language_model()) parts.push_back("ppl " + significant(std::exp(r.loss), 3));
+  if (r.names.has_perplexity) parts.push_back("ppl " + significant(std::exp(r.loss), 3));
   return parts;
 }
 

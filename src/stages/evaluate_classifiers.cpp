@@ -62,8 +62,8 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
 
 }  // namespace
 
-Evaluated evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
-                               const data::CorpusInfo& corpus, comm::Communicator& comm) {
+Evaluated evaluate_classifiers(const std::vector<Stage>& models, const data::ShardSet& shards,
+                               const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm) {
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
   }
@@ -78,7 +78,7 @@ Evaluated evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet&
   }
   at::Tensor probabilities;
   for (auto& model : models) {
-    const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0, 0};
+    const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0};
     const train::ShardPlan plan{comm.size(), comm.rank(), 1};
     const at::Tensor p =
         train::predict_probabilities(*model.encoder, head_as<model::PoolingHead>(model), shards, batches, plan, comm);
@@ -105,9 +105,12 @@ Evaluated evaluate_classifiers(std::vector<Stage>& models, const data::ShardSet&
     make_directories(options.report);
     std::string config;
     for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
-    reports::write_html_report(
-        options.report,
-        {"evaluate: " + options.data, "evaluate", {{"data", options.data}, {"split", options.split}}, c, config});
+    reports::write_html_report(options.report, {"evaluate: " + options.data,
+                                                "evaluate",
+                                                {{"data", options.data}, {"split", options.split}},
+                                                reports::kClassifierMetrics,
+                                                c,
+                                                config});
     log::info("evaluate", str("report: ", (fs::path(options.report) / "report.html").string()));
   }
   return result;

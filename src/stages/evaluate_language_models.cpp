@@ -9,8 +9,9 @@
 
 namespace ulmfit::stages {
 
-Evaluated evaluate_language_models(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
-                                   const data::CorpusInfo& /*corpus*/, comm::Communicator& comm) {
+Evaluated evaluate_language_models(const std::vector<Stage>& models, const data::ShardSet& shards,
+                                   const EvaluateOptions& options, const data::CorpusInfo& /*corpus*/,
+                                   comm::Communicator& comm) {
   nlohmann::json results = nlohmann::json::array();
   for (auto& model : models) {
     data::LmStreamOptions streams;

@@ -51,7 +51,7 @@ struct HeadKind {
   std::shared_ptr<const HeadInfo> (*read)(const StageFields& fields, const model::Shape& shape);
 
   // Models of this kind on a split, see stages/evaluate.h. Collective.
-  Evaluated (*evaluate)(std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
+  Evaluated (*evaluate)(const std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
                         const data::CorpusInfo& corpus, comm::Communicator& comm);
 };
 

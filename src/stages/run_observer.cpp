@@ -21,11 +21,12 @@ fs::path events_file(const fs::path& folder) {
 
 }  // namespace
 
-RunObserver::RunObserver(fs::path folder, std::string title, std::int64_t total_steps,
+RunObserver::RunObserver(fs::path folder, std::string title, reports::MetricNames names, std::int64_t total_steps,
                          std::vector<std::pair<std::string, std::string>> facts, std::string config_text,
                          const nlohmann::json& saved)
     : folder_(std::move(folder)),
       title_(std::move(title)),
+      names_(names),
       facts_(std::move(facts)),
       config_text_(std::move(config_text)),
       metrics_(folder_ / "metrics.jsonl", saved_bytes(saved, "metrics_bytes")),
@@ -37,7 +38,7 @@ void RunObserver::on_step_report(const reports::StepReport& report) {
   progress_.report(report);
   plot("train/loss", report.loss, report.step);
   plot("train/gradient_norm", report.grad_norm, report.step);
-  plot("train/" + report.rate_unit, report.rate, report.step);
+  plot(str("train/", report.names.rate), report.rate, report.step);
   for (std::size_t g = 0; g < report.lr.size(); ++g) plot("lr/" + report.groups[g], report.lr[g], report.step);
 }
 
@@ -67,8 +68,8 @@ nlohmann::json RunObserver::state() {
 void RunObserver::write_report(const std::optional<reports::Classification>& classification) {
   try {
     events_.flush();
-    reports::write_html_report(folder_,
-                               {title_ + ": " + folder_.filename().string(), title_, facts_, classification, config_text_});
+    reports::write_html_report(
+        folder_, {title_ + ": " + folder_.filename().string(), title_, facts_, names_, classification, config_text_});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

@@ -18,7 +18,7 @@ namespace ulmfit::stages {
 class RunObserver : public train::Observer {
  public:
   // `saved` is what state() gave at the checkpoint that the run goes on from, or null: files are cut back to it.
-  RunObserver(std::filesystem::path folder, std::string title, std::int64_t total_steps,
+  RunObserver(std::filesystem::path folder, std::string title, reports::MetricNames names, std::int64_t total_steps,
               std::vector<std::pair<std::string, std::string>> facts, std::string config_text, const nlohmann::json& saved);
 
   void on_step_report(const reports::StepReport& report) override;
@@ -33,6 +33,7 @@ class RunObserver : public train::Observer {
 
   std::filesystem::path folder_;
   std::string title_;
+  reports::MetricNames names_;
   std::vector<std::pair<std::string, std::string>> facts_;
   std::string config_text_;
   reports::MetricsLog metrics_;

@@ -2,10 +2,13 @@
 // training gives; json::exception for a missing field or another type.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "model/shape.h"
@@ -35,11 +38,16 @@ class StageFields {
     return n;
   }
 
-  // Whether it is the second.
-  bool choice(const std::string& key, const char* first, const char* second) const {
+  // The place in `names` of the field's value.
+  std::size_t choice(const std::string& key, std::span<const std::string_view> names) const {
     const nlohmann::json& value = root_.at(key);
-    require(value == first || value == second, key, " is ", value.dump(), ", expected ", first, " or ", second);
-    return value == second;
+    std::string expected;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (value == names[i]) return i;
+      expected += str(i == 0 ? "" : " or ", names[i]);
+    }
+    throw CheckpointError(
+        str("cannot read stage ", file_.string(), ": ", key, " is ", value.dump(), ", expected ", expected));
   }
 
  private:

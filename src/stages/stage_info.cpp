@@ -1,7 +1,9 @@
 #include "stages/stage_info.h"
 
-#include <algorithm>
+#include <array>
 #include <cmath>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "data/file_lists.h"
@@ -14,16 +16,12 @@ using nlohmann::json;
 
 constexpr std::int64_t kMostWords = 1 << 24;
 constexpr std::int64_t kMostLayers = 64;
+constexpr std::array<std::string_view, 2> kDirections{"forward", "backward"};
 
 const HeadKind& read_kind(const StageFields& fields) {
-  const json& kind = fields.root().at("kind");
-  std::string expected;
-  for (const HeadKind& known : head_kinds()) {
-    if (kind == known.name) return known;
-    expected += str(expected.empty() ? "" : " or ", known.name);
-  }
-  fields.require(false, "kind is ", kind.dump(), ", expected ", expected);
-  return head_kinds().front();  // never
+  std::vector<std::string_view> names;
+  for (const HeadKind& kind : head_kinds()) names.push_back(kind.name);
+  return head_kinds()[fields.choice("kind", names)];
 }
 
 std::vector<Ancestor> read_lineage(const StageFields& fields) {
@@ -49,7 +47,7 @@ json to_json(const StageInfo& info) {
               {"embedding", info.shape.embedding},
               {"hidden", info.shape.hidden},
               {"layers", info.shape.layers}}},
-            {"direction", info.backward ? "backward" : "forward"},
+            {"direction", kDirections[info.backward ? 1 : 0]},
             {"figures", info.figures},
             {"lineage", json::array()}};
   for (const auto& a : info.lineage) {
@@ -82,7 +80,7 @@ StageInfo stage_info(const json& json, const std::filesystem::path& file) {
   const auto& shape = json.at("shape");
   info.shape = {fields.whole(shape, "vocabulary", 1, kMostWords), fields.whole(shape, "embedding", 1, kMostWidth),
                 fields.whole(shape, "hidden", 1, kMostWidth), fields.whole(shape, "layers", 1, kMostLayers)};
-  info.backward = fields.choice("direction", "forward", "backward");
+  info.backward = fields.choice("direction", kDirections) == 1;
   info.head = kind.read(fields, info.shape);
   info.lineage = read_lineage(fields);
   info.figures = json.at("figures").get<std::map<std::string, double>>();

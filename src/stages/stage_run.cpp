@@ -190,9 +190,9 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
     RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
-    observer =
-        std::make_unique<RunObserver>(folder.path(), stage.title, plan.total_steps(), facts, stage.settings.to_config(),
-                                      snapshot ? snapshot->state.at("observer") : nlohmann::json());
+    observer = std::make_unique<RunObserver>(folder.path(), stage.title, stage.task().metric_names(), plan.total_steps(),
+                                             facts, stage.settings.to_config(),
+                                             snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
   Engine engine(stage, plan, comm, store.get(), observer.get());
   train::Trainer& trainer = engine.trainer;
@@ -218,6 +218,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
                                stage.run.restart ? ", without --restart," : "", " to go on"));
     return StageEnd::kStopped;
   }
+  trainer.keep_averages();
   select_best(stage, trainer, store.get(), comm);
   train::require_finite(stage.task().model_tensors(), trainer.step());
   StageResult result;
@@ -227,7 +228,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   result.seconds = trainer.elapsed_seconds();
   result.items = trainer.items();
   result.steps = trainer.step();
-  result.rate_unit = stage.task().rate_unit();
+  result.names = stage.task().metric_names();
   if (comm.rank() == 0) stage.write(result);
   if (observer) observer->write_report(result.evaluation.classification);
   comm.barrier();
@@ -239,7 +240,7 @@ nlohmann::json to_json(const StageResult& result, const std::string& command) {
                          {"output", result.run_folder.string()},
                          {"steps", result.steps},
                          {"seconds", result.seconds},
-                         {result.rate_unit, result.items / std::max(result.seconds, 1e-9)}};
+                         {std::string(result.names.rate), result.items / std::max(result.seconds, 1e-9)}};
   for (const auto& [name, value] : result.evaluation.values) line["valid_" + name] = value;
   return line;
 }

@@ -37,7 +37,7 @@ struct StageResult {
   double seconds = 0;            // training, over all restarts
   double items = 0;              // targets seen
   std::int64_t steps = 0;
-  std::string rate_unit;  // Task::rate_unit()
+  reports::MetricNames names;  // Task::metric_names()
 };
 
 // A stage made ready for the ranks of one communicator: data opened, model built, nothing written. Two may live side by

@@ -109,7 +109,7 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c};
   classifier_->text_columns = text_columns(options.data);
   head_ = std::make_unique<model::PoolingHead>(classifier_->head, seed, comm.device());
-  task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, /*max_tokens=*/0, seed};
+  task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, seed};
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
   task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,

@@ -68,7 +68,6 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(toke
     }
   }
   unk_ = ids_.at("xxunk");
-  pad_ = ids_.at("xxpad");
   bos_ = id("xxbos");
   fingerprint_ = ulmfit::fingerprint(file_form(tokens_));
 }

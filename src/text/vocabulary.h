@@ -44,7 +44,6 @@ class Vocabulary {
   bool knows(std::string_view token) const;
 
   std::int32_t unk() const { return unk_; }
-  std::int32_t pad() const { return pad_; }
   std::int32_t bos() const { return bos_; }  // unk() in a vocabulary without xxbos
 
   const std::string& fingerprint() const { return fingerprint_; }  // of vocab.txt's bytes
@@ -57,7 +56,6 @@ class Vocabulary {
   std::vector<std::string> tokens_;
   std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> ids_;
   std::int32_t unk_ = 0;
-  std::int32_t pad_ = 1;
   std::int32_t bos_ = 2;
   std::string fingerprint_;
 };

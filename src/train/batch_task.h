@@ -2,7 +2,6 @@
 // take the next batch, prepare, one backward pass a shard. A task adds what a batch is (its BatchSource) and two hooks.
 #pragma once
 
-#include <ATen/record_function.h>
 #include <c10/util/Exception.h>
 
 #include <cstddef>
@@ -13,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/activity.h"
+
 #include "comm/communicator.h"
 #include "data/prefetch.h"
 #include "model/awd_lstm.h"
@@ -21,13 +22,13 @@
 
 namespace ulmfit::train {
 
-// What a rank reads of the global batches: a pure function of epoch and index. Used by one thread, that of the prefetch,
-// so it must not call MPI or tensor operators.
+// What a rank reads of the global batches: a pure function of epoch and index. read() is called by one thread, that of the
+// prefetch, so it must not call MPI or tensor operators; batches_in_epoch() by any, also meanwhile.
 template <class Batch>
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  virtual std::int64_t batches_in_epoch(std::int64_t epoch) = 0;
+  virtual std::int64_t batches_in_epoch(std::int64_t epoch) const = 0;
   virtual Batch read(std::int64_t epoch, std::int64_t index) = 0;
 };
 
@@ -36,6 +37,7 @@ class BatchTask : public Task {
  public:
   const std::vector<optim::LayerGroup>& groups() const override { return groups_; }
   interop::NamedTensors model_tensors() const override { return model::tensors_of(encoder_, head_); }
+  std::int64_t steps_in_epoch(std::int64_t epoch) const override { return source_->batches_in_epoch(epoch); }
   void seek(const Position& position) override;
   StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) override;
   double data_wait_seconds() const override { return prefetch_ ? prefetch_->waited_seconds() : 0; }
@@ -94,7 +96,7 @@ void BatchTask<Batch>::seek(const Position& position) {
 template <class Batch>
 StepSums BatchTask<Batch>::accumulate_gradients(const Position& position, comm::GradReducer& reducer) {
   const std::optional<Placed> next = [&] {
-    RECORD_USER_SCOPE("ulmfit: data");
+    const Activity activity("data");
     return prefetch_->next();
   }();
   TORCH_CHECK(next && next->epoch == position.epoch && next->index == position.index, "the data path lost its place");

@@ -18,7 +18,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/manifest.h"
-#include "base/stopwatch.h"
 #include "train/finite.h"
 
 namespace ulmfit::train {
@@ -161,7 +160,6 @@ void CheckpointStore::prepare(const Snapshot& like) {
 }
 
 void CheckpointStore::save(const Snapshot& snapshot) {
-  const ScopedTimer timer(stalled_);
   finish();
   writer_->copy.step = snapshot.step;
   writer_->copy.best_step = snapshot.best_step;

@@ -58,14 +58,11 @@ class CheckpointStore {
   // if none can be read.
   std::optional<Snapshot> best(std::int64_t best_step);
 
-  double stalled_seconds() const { return stalled_; }  // that save() has taken in all
-
  private:
   struct Writer;
   std::optional<Snapshot> sound(std::int64_t step);  // whole and finite; else nothing, and a warning
   std::filesystem::path folder_;
   Retention retention_;
-  double stalled_ = 0;
   std::unique_ptr<Writer> writer_;
 };
 

@@ -42,7 +42,7 @@ class DocumentSource : public BatchSource<DocumentShards> {
                  const ShardPlan& plan)
       : train_(train), batches_(train, options), bpt3c_(bpt3c), plan_(plan) {}
 
-  std::int64_t batches_in_epoch(std::int64_t /*epoch*/) override { return batches_.batches_per_epoch(); }
+  std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return batches_.batches_per_epoch(); }
   DocumentShards read(std::int64_t epoch, std::int64_t index) override {
     if (epoch != ordered_) order_ = batches_.order(ordered_ = epoch);
     const auto& documents = order_[static_cast<std::size_t>(index)];
@@ -106,8 +106,7 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
       head_(head),
       options_(std::move(options)),
       train_(train),
-      valid_(valid),
-      steps_per_epoch_(data::DocumentBatches(train, options_.batches).batches_per_epoch()) {}
+      valid_(valid) {}
 
 std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
   std::vector<comm::ReducedParameter> reduced;

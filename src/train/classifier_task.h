@@ -51,8 +51,7 @@ class ClassifierTask : public BatchTask<DocumentShards> {
                  const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
-  std::string rate_unit() const override { return "docs_per_s"; }
-  std::int64_t steps_in_epoch(std::int64_t) const override { return steps_per_epoch_; }
+  reports::MetricNames metric_names() const override { return reports::kClassifierMetrics; }
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
   void discard_step() override;
   Evaluation validate() override;
@@ -82,7 +81,6 @@ class ClassifierTask : public BatchTask<DocumentShards> {
   ClassifierTaskOptions options_;
   const data::ShardSet& train_;
   const data::ShardSet* valid_;
-  std::int64_t steps_per_epoch_;
   Step step_;                                  // under way
   std::vector<at::Tensor> statistics_before_;  // the head's buffers before the latest step
 };

@@ -39,7 +39,7 @@ class WindowSource : public BatchSource<data::LmBatch> {
   WindowSource(const data::ShardSet& train, const data::LmStreamOptions& options, std::int64_t first, std::int64_t count)
       : streams_(train, options), first_(first), count_(count) {}
 
-  std::int64_t batches_in_epoch(std::int64_t epoch) override {
+  std::int64_t batches_in_epoch(std::int64_t epoch) const override {
     return static_cast<std::int64_t>(streams_.windows(epoch).size());
   }
   data::LmBatch read(std::int64_t epoch, std::int64_t index) override {
@@ -126,10 +126,6 @@ std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
   }
   for (const auto& p : head_.parameters()) reduced.push_back({p.name, p.tensor});
   return reduced;
-}
-
-std::int64_t LmTask::steps_in_epoch(std::int64_t epoch) const {
-  return static_cast<std::int64_t>(windows_.windows(epoch).size());
 }
 
 std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * windows_.stream_length(); }

@@ -39,8 +39,7 @@ class LmTask : public BatchTask<data::LmBatch> {
          LmTaskOptions options, ShardPlan plan, comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
-  std::string rate_unit() const override { return "tokens_per_s"; }
-  std::int64_t steps_in_epoch(std::int64_t epoch) const override;
+  reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
   std::int64_t tokens_in_epoch() const override;
   double lr_scale(const Position& position) const override;
   void discard_step() override { states_ = states_before_; }

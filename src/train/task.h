@@ -12,6 +12,7 @@
 #include "interop/safetensors.h"
 #include "optim/param_groups.h"
 #include "reports/classification_metrics.h"
+#include "reports/metric_names.h"
 
 namespace ulmfit::train {
 
@@ -52,7 +53,7 @@ class Task {
   virtual const std::vector<optim::LayerGroup>& groups() const = 0;  // shallow to deep
   // Those whose gradients are sums over ranks, in forward order. The others of groups() have the same gradient everywhere.
   virtual std::vector<comm::ReducedParameter> reduced_parameters() const = 0;
-  virtual std::string rate_unit() const = 0;  // "tokens_per_s" or "docs_per_s"
+  virtual reports::MetricNames metric_names() const = 0;
   virtual std::int64_t steps_in_epoch(std::int64_t epoch) const = 0;
   virtual std::int64_t tokens_in_epoch() const = 0;  // of all ranks together
   virtual double lr_scale(const Position&) const { return 1; }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/machine.h"
@@ -20,11 +21,30 @@ namespace ulmfit::train {
 namespace {
 
 constexpr int kCheckpointVersion = 1;
+constexpr const char* kTrained = "trained.";  // before the names of weights that are not what is evaluated
+
+// The tensor called `name`; null: there is none.
+const at::Tensor* find(const interop::NamedTensors& tensors, const std::string& name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
+  return found == tensors.end() ? nullptr : &found->second;
+}
+
+// Exchanges the values of the averages and of the model's tensors: done twice, all is as it was.
+void exchange(const interop::NamedTensors& model, const interop::NamedTensors& averages) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, average] : averages) {
+    const at::Tensor* tensor = find(model, name);
+    const at::Tensor before = tensor->clone();
+    tensor->copy_(average);
+    average.copy_(before);
+  }
+}
 
 }  // namespace
 
 Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
-                 comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options)
+                 comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options,
+                 WeightAverage* average)
     : task_(task),
       plan_(plan),
       optimizer_(optimizer),
@@ -33,6 +53,7 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
       store_(store),
       observer_(observer),
       options_(options),
+      average_(average),
       early_stopping_(options.patience),
       divergence_guard_(options.max_skipped) {
   for (const auto& group : task.groups()) {
@@ -71,6 +92,7 @@ StopReason Trainer::run(std::int64_t until) {
 
 void Trainer::train_step() {
   const std::int64_t step = counters_.step;
+  const CurrentStep current(step);
   rates_ = plan_.rates(step);
   const double scale = task_.lr_scale(plan_.position(step));
   for (double& lr : rates_.lr_by_group) lr *= scale;
@@ -87,6 +109,7 @@ void Trainer::train_step() {
   } else {
     task_.discard_step();
   }
+  if (average_ != nullptr) average_->after_step(step);
   ++counters_.step;
   counters_.items += sums.items;
   report_items_ += sums.items;
@@ -121,6 +144,7 @@ void Trainer::zero_gradients() {
 }
 
 StepSums Trainer::agree(const StepSums& mine) {
+  const Activity activity("agreement of the ranks");
   const ScopedTimer timer(comm_seconds_);
   at::Tensor sums = at::tensor({mine.nats, mine.targets, mine.items, stop_requested() ? 1.0 : 0.0}, at::kDouble);
   comm_.all_reduce(sums, comm::ReduceOp::kSum);
@@ -145,7 +169,7 @@ void Trainer::report(double norm) {
     r.beta1 = rates_.beta1.value_or(std::nan(""));
     r.grad_norm = norm;
     r.rate = report_items_ / seconds;
-    r.rate_unit = task_.rate_unit();
+    r.names = task_.metric_names();
     r.data_wait_share = (wait - report_wait_start_) / seconds;
     r.comm_share = (in_comm - report_comm_start_) / seconds;
     r.memory_bytes = resident_bytes();
@@ -163,27 +187,34 @@ void Trainer::report(double norm) {
 // A bit that flipped in one rank's memory would stay there: sums bring alike gradients to all, not alike weights.
 void Trainer::compare_ranks() {
   if (comm_.size() == 1) return;
+  const Activity activity("comparison of the ranks");
   const ScopedTimer timer(comm_seconds_);
   interop::NamedTensors state = task_.model_tensors();
   const optim::OptimizerState optimizer = optimizer_.state();
   state.insert(state.end(), optimizer.moments.begin(), optimizer.moments.end());
+  for (const auto& [name, average] : averages()) state.emplace_back("average of " + name, average);
   state.emplace_back("optimizer steps", at::tensor(optimizer.steps, at::kLong));
   state.emplace_back("learning rates", at::tensor(rates_.lr_by_group, at::kDouble));
   comm::state_agreement(comm_, state_hashes(state), counters_.step);
 }
 
 void Trainer::validate() {
+  const Activity activity("validation");
   const ScopedTimer pause = clock_.pause();
   const double in_comm = communication_seconds();
-  last_evaluation_ = task_.validate();
+  const interop::NamedTensors model = task_.model_tensors();
+  exchange(model, averages());
+  const Evaluation evaluation = task_.validate();
+  exchange(model, averages());
   report_comm_start_ += communication_seconds() - in_comm;
-  if (last_evaluation_.values.empty()) return;
-  require_finite(last_evaluation_, counters_.step);
+  if (evaluation.values.empty()) return;
+  require_finite(evaluation, counters_.step);
   if (observer_ != nullptr) {
-    observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", last_evaluation_.values,
-                              last_evaluation_.classification});
+    observer_->on_evaluation(
+        {counters_.step, plan_.epoch_fraction(counters_.step), "valid", evaluation.values, evaluation.classification});
   }
-  early_stopping_.add(last_evaluation_.score, counters_.step);
+  early_stopping_.add(evaluation.score, counters_.step);
+  if (average_ != nullptr) average_->after_validation(evaluation.score);
   if (early_stopping_.stops()) {
     log::info("train",
               str("no improvement in ", options_.patience, " validations: stopping early at step ", counters_.step));
@@ -191,11 +222,18 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
+  const Activity activity("saving a checkpoint");
   const Snapshot taken = snapshot();
   require_finite(taken.model, counters_.step);
   require_finite(taken.training, counters_.step);
   if (store_ != nullptr) store_->save(taken);
 }
+
+interop::NamedTensors Trainer::averages() const {
+  return average_ == nullptr ? interop::NamedTensors() : average_->averages();
+}
+
+void Trainer::keep_averages() { exchange(task_.model_tensors(), averages()); }
 
 Snapshot Trainer::snapshot() {
   Snapshot taken;
@@ -206,15 +244,34 @@ Snapshot Trainer::snapshot() {
   taken.training = state.moments;
   const interop::NamedTensors carried = task_.carried_tensors();
   taken.training.insert(taken.training.end(), carried.begin(), carried.end());
+  const interop::NamedTensors averages = this->averages();
+  for (auto& [name, tensor] : taken.model) {
+    const at::Tensor* average = find(averages, name);
+    if (average == nullptr) continue;
+    taken.training.emplace_back(kTrained + name, tensor);
+    tensor = *average;
+  }
   taken.state = {{"format", "ulmfit-checkpoint"},
                  {"version", kCheckpointVersion},
                  {"counters", counters_to_json()},
                  {"optimizer_steps", state.steps},
                  {"observer", observer_ == nullptr ? nlohmann::json() : observer_->state()}};
+  if (average_ != nullptr) taken.state["average"] = average_->save();
   return taken;
 }
 
+const at::Tensor& Trainer::saved_tensor(const interop::NamedTensors& tensors, const std::string& name,
+                                        const at::Tensor& like) const {
+  const at::Tensor* saved = find(tensors, name);
+  if (saved == nullptr || saved->sizes() != like.sizes()) {
+    throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": ", name,
+                              saved == nullptr ? " is missing" : " has another shape"));
+  }
+  return *saved;
+}
+
 void Trainer::restore(const std::optional<Snapshot>& snapshot) {
+  const Activity activity("reading a checkpoint");
   std::string state_text = snapshot ? snapshot->state.dump() : "";
   comm_.broadcast_bytes(state_text, 0);
   if (state_text.empty()) return;
@@ -229,28 +286,28 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
       throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": this run has ",
                                 plan_.total_steps(), " steps; the checkpoint belongs to another run"));
     }
-    const auto find = [&](const interop::NamedTensors& tensors, const std::string& name, const at::Tensor& like) {
-      const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
-      if (found == tensors.end() || found->second.sizes() != like.sizes()) {
-        throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": ", name,
-                                  found == tensors.end() ? " is missing" : " has another shape"));
-      }
-      return found->second;
-    };
     const auto spread = [&](at::Tensor target, const std::string& name, const interop::NamedTensors* from) {
-      if (from != nullptr) target.copy_(find(*from, name, target));
+      if (from != nullptr) target.copy_(saved_tensor(*from, name, target));
       comm_.broadcast(target, 0);
     };
     at::NoGradGuard no_grad;
-    for (const auto& [name, tensor] : task_.model_tensors()) spread(tensor, name, snapshot ? &snapshot->model : nullptr);
+    if (average_ != nullptr) average_->load(state.at("average"));
+    const interop::NamedTensors* model = snapshot ? &snapshot->model : nullptr;
+    const interop::NamedTensors* training = snapshot ? &snapshot->training : nullptr;
+    const interop::NamedTensors averages = this->averages();
+    for (const auto& [name, tensor] : task_.model_tensors()) {
+      const at::Tensor* average = find(averages, name);
+      spread(average == nullptr ? tensor : *average, name, model);
+      if (average != nullptr) spread(tensor, kTrained + name, training);
+    }
     optim::OptimizerState moments = optimizer_.state();
-    for (auto& [name, tensor] : moments.moments) spread(tensor, name, snapshot ? &snapshot->training : nullptr);
+    for (auto& [name, tensor] : moments.moments) spread(tensor, name, training);
     moments.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
     optimizer_.load_state(moments);
     interop::NamedTensors carried = task_.carried_tensors();
     for (auto& [name, tensor] : carried) {
       at::Tensor on_device = tensor.to(comm_.device());
-      spread(on_device, name, snapshot ? &snapshot->training : nullptr);
+      spread(on_device, name, training);
       tensor = on_device.cpu();
     }
     task_.load_carried(carried);

@@ -23,6 +23,7 @@
 #include "train/task.h"
 #include "train/training_clock.h"
 #include "train/training_plan.h"
+#include "train/weight_average.h"
 
 namespace ulmfit::train {
 
@@ -55,9 +56,10 @@ bool early_stopped(const Snapshot& snapshot, std::int64_t patience);
 class Trainer {
  public:
   // All must outlive the trainer. `store` and `observer` are null on ranks other than 0. `reducer` has the task's
-  // reduced_parameters().
+  // reduced_parameters(). `average` is null where what is trained is what is kept.
   Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimizer, comm::GradReducer& reducer,
-          comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options);
+          comm::Communicator& comm, CheckpointStore* store, Observer* observer, TrainerOptions options,
+          WeightAverage* average = nullptr);
 
   // Continues from a checkpoint; rank 0 passes it, the others nothing. Collective. Throws CheckpointError if it does not
   // fit.
@@ -66,6 +68,9 @@ class Trainer {
   // Trains to the end of the plan (or to step `until`), or until a signal or early stopping; all ranks leave on the same
   // step. Collective.
   StopReason run(std::int64_t until = std::numeric_limits<std::int64_t>::max());
+
+  // After run(): the weights that were evaluated and saved are now the model's. A run that goes on does so from restore().
+  void keep_averages();
 
   // What verify-parity needs besides. The state of the run, which restore() takes, sharing its tensors' memory
   // (collective). The sums and the gradients of the next step, over all ranks, nothing updated (collective; restore()
@@ -77,12 +82,11 @@ class Trainer {
   std::int64_t step() const { return counters_.step; }
   std::int64_t best_step() const { return early_stopping_.best_step(); }
   double best_score() const { return early_stopping_.best_score(); }
-  const Evaluation& last_evaluation() const { return last_evaluation_; }
   double elapsed_seconds() const { return clock_.elapsed_seconds(); }  // training time, over all restarts
   double items() const { return counters_.items; }
 
  private:
-  // Saved in state.json, every one of them: see counters_to_json.
+  // Saved in state.json, beside what clock, early stopping and divergence guard save of themselves: see counters_to_json.
   struct Counters {
     std::int64_t step = 0;   // steps done
     double items = 0;        // targets seen
@@ -100,6 +104,9 @@ class Trainer {
   void compare_ranks();
   void validate();
   void save();
+  interop::NamedTensors averages() const;
+  const at::Tensor& saved_tensor(const interop::NamedTensors& tensors, const std::string& name,
+                                 const at::Tensor& like) const;
   nlohmann::json counters_to_json() const;
   void counters_from_json(const nlohmann::json& json);
 
@@ -112,11 +119,11 @@ class Trainer {
   CheckpointStore* store_;
   Observer* observer_;
   TrainerOptions options_;
+  WeightAverage* average_;
 
   Counters counters_;
   std::size_t current_phase_ = static_cast<std::size_t>(-1);
   StepRates rates_;  // of the latest step
-  Evaluation last_evaluation_;
   bool stop_agreed_ = false;
   EarlyStopping early_stopping_;
   DivergenceGuard divergence_guard_;

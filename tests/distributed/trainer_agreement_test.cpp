@@ -6,6 +6,7 @@
 
 #include "base/machine.h"
 #include "tests/distributed/ranks.h"
+#include "tests/support/mean_of_weights.h"
 #include "tests/support/step_task.h"
 #include "train/trainer.h"
 
@@ -26,10 +27,10 @@ void flip_lowest_bit(const at::Tensor& tensor) {
 }
 
 // Three epochs of four steps on all ranks.
-void train(StepTask& task, optim::Optimizer& optimizer) {
+void train(StepTask& task, optim::Optimizer& optimizer, WeightAverage* average = nullptr) {
   const TrainingPlan plan(step_task_plan(), task);
   comm::GradReducer reducer(ranks(), task.reduced_parameters());
-  Trainer(task, plan, optimizer, reducer, ranks(), nullptr, nullptr, {}).run();
+  Trainer(task, plan, optimizer, reducer, ranks(), nullptr, nullptr, {}, average).run();
 }
 
 std::string odd_rank() { return str("rank ", ranks().size() - 1, " (", host_name(), ")"); }
@@ -61,6 +62,20 @@ TEST(TrainerStateAgreement, AFlippedBitOfAMomentIsFound) {
       [&] { train(task, optimizer); },
       ThrowsMessage<CommError>(
           AllOf(HasSubstr("after step 4"), HasSubstr("\n  exp_avg.lower.weight: " + odd_rank()), Not(HasSubstr("upper")))));
+}
+
+TEST(TrainerStateAgreement, AnAverageThatDiffersIsFound) {
+  StepTask task;
+  task.evaluation = [] { return Evaluation{1.0, {{"loss", 1.0}}, {}}; };
+  optim::Optimizer optimizer(task.groups(), {});
+  test::MeanOfWeights mean(task.model_tensors());
+  task.before_step = [&](std::int64_t step) {
+    if (step == 6 && ranks().rank() == ranks().size() - 1) mean.averages()[0].second.add_(1);  // a bit could round away
+  };
+  EXPECT_THAT(
+      [&] { train(task, optimizer, &mean); },
+      ThrowsMessage<CommError>(AllOf(HasSubstr("after step 8"), HasSubstr("\n  average of lower.weight: " + odd_rank()),
+                                     Not(HasSubstr("upper")))));
 }
 
 TEST(TrainerStateAgreement, RanksThatStartFromOtherWeightsAreRefusedBeforeTheFirstStep) {

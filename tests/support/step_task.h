@@ -29,7 +29,7 @@ class StepTask : public train::Task {
   std::vector<comm::ReducedParameter> reduced_parameters() const override {
     return {{"lower.weight", tensor(0)}, {"upper.weight", tensor(1)}};
   }
-  std::string rate_unit() const override { return "tokens_per_s"; }
+  reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
   std::int64_t steps_in_epoch(std::int64_t) const override { return 4; }
   std::int64_t tokens_in_epoch() const override { return 64; }
   void seek(const train::Position&) override {}

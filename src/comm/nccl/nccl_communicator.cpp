@@ -290,7 +290,7 @@ void NcclCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int 
 
 void NcclCommunicator::barrier() {
   impl_->done.record(impl_->stream.stream());
-  impl_->poll([&] { return impl_->done.passed(); }, str("barrier on rank ", rank(), " of ", size()));
+  impl_->poll([&] { return impl_->done.passed(); }, describe(*this, "barrier"));
   cpu_->barrier();
 }
 
@@ -308,7 +308,7 @@ void NcclCommunicator::start_sum(at::Tensor& tensor) {
 void NcclCommunicator::finish_sums() {
   Impl& impl = *impl_;
   if (impl.wait_recorded) {
-    impl.poll([&] { return impl.wait_end.passed(); }, str("sums on rank ", rank(), " of ", size()));
+    impl.poll([&] { return impl.wait_end.passed(); }, describe(*this, "sums"));
     impl.waited += impl.wait_end.seconds_since(impl.wait_begin);
   }
   const cudaStream_t current = impl.current();
@@ -322,7 +322,7 @@ double NcclCommunicator::waited_seconds() const { return impl_->waited + cpu_->w
 
 void NcclCommunicator::finish() {
   barrier();
-  const std::string what = str("ending NCCL on rank ", rank(), " of ", size());
+  const std::string what = describe(*this, "ending NCCL");
   impl_->complete(ncclCommFinalize(impl_->nccl), what);
   ncclCommDestroy(impl_->nccl);
   impl_->nccl = nullptr;

@@ -1,11 +1,12 @@
 #include "perf/op_profile.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 #include <thread>
+
+#include "base/activity.h"
 
 namespace ulmfit::perf {
 namespace {
@@ -19,16 +20,16 @@ TEST(OpProfile, PhasesAddUpToTheWholeTime) {
   OpProfile profile(at::kCPU);
   at::Tensor b = a;
   {
-    RECORD_USER_SCOPE("ulmfit: first");
+    const Activity activity("first");
     for (int i = 0; i < 20; ++i) b = at::mm(b, a).tanh();
   }
   {
-    RECORD_USER_SCOPE("ulmfit: second");
+    const Activity activity("second");
     b = b.exp();
   }
   const ProfileFigures figures = profile.stop();
-  EXPECT_NEAR(sum(figures.by_phase), figures.seconds, 1e-3 * figures.seconds + 1e-6);
-  EXPECT_GT(figures.by_phase.at("first"), figures.by_phase.at("second"));
+  EXPECT_NEAR(sum(figures.by_activity), figures.seconds, 1e-3 * figures.seconds + 1e-6);
+  EXPECT_GT(figures.by_activity.at("first"), figures.by_activity.at("second"));
   EXPECT_GT(figures.by_operator.at("aten::mm"), 0);
   EXPECT_GT(figures.outside_kernels, 0);
   EXPECT_LT(figures.outside_kernels, 1);
@@ -38,25 +39,25 @@ TEST(OpProfile, TheInnerScopeTakesItsTimeFromTheOuterOne) {
   const at::Tensor a = at::randn({256, 256});
   OpProfile profile(at::kCPU);
   {
-    RECORD_USER_SCOPE("ulmfit: outer");
+    const Activity activity("outer");
     {
-      RECORD_USER_SCOPE("ulmfit: inner");
+      const Activity activity("inner");
       for (int i = 0; i < 20; ++i) at::mm(a, a);
     }
   }
   const ProfileFigures figures = profile.stop();
-  EXPECT_GT(figures.by_phase.at("inner"), 10 * figures.by_phase.at("outer"));
+  EXPECT_GT(figures.by_activity.at("inner"), 10 * figures.by_activity.at("outer"));
 }
 
 TEST(OpProfile, BackwardGoesToThePhaseOfItsNode) {
-  EXPECT_EQ(phase_of_operator("MkldnnRnnLayerBackward0", true), "LSTM backward");
-  EXPECT_EQ(phase_of_operator("torch::autograd::CppNode<ulmfit::model::(anonymous namespace)::Embed>", true),
+  EXPECT_EQ(activity_of_operator("MkldnnRnnLayerBackward0", true), "LSTM backward");
+  EXPECT_EQ(activity_of_operator("torch::autograd::CppNode<ulmfit::model::(anonymous namespace)::Embed>", true),
             "embedding backward");
-  EXPECT_EQ(phase_of_operator("aten::mm", false), "");
+  EXPECT_EQ(activity_of_operator("aten::mm", false), "");
   const at::Tensor a = at::randn({64, 64}).requires_grad_(true);
   OpProfile profile(at::kCPU);
   a.square().sum().backward();
-  EXPECT_GT(profile.stop().by_phase.at("other backward"), 0);
+  EXPECT_GT(profile.stop().by_activity.at("other backward"), 0);
 }
 
 // As the thread that computes a GPU's gradients, and as the one that reads ahead.
@@ -72,7 +73,7 @@ TEST(OpProfile, OfOtherThreadsOnlyGradientsCount) {
   const ProfileFigures figures = profile.stop();
   EXPECT_FALSE(figures.by_operator.contains("aten::mm"));
   EXPECT_GT(figures.by_operator.at("aten::addmm"), 0);
-  EXPECT_GT(figures.by_phase.at("LSTM backward"), figures.by_operator.at("aten::addmm"));
+  EXPECT_GT(figures.by_activity.at("LSTM backward"), figures.by_operator.at("aten::addmm"));
 }
 
 TEST(OpProfile, NobodyListensAfterTheStop) {

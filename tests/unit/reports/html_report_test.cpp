@@ -26,7 +26,7 @@ ReportInfo info() {
   return made;
 }
 
-void write_run(const fs::path& folder, int reports, std::string_view unit) {
+void write_run(const fs::path& folder, int reports, const MetricNames& names = kLanguageModelMetrics) {
   MetricsLog log(folder / "metrics.jsonl");
   for (int i = 1; i <= reports; ++i) {
     StepReport r;
@@ -38,11 +38,11 @@ void write_run(const fs::path& folder, int reports, std::string_view unit) {
     r.lr = {r.phase == 1 ? 0.001 : 0.0, 0.004};
     r.grad_norm = 0.3;
     r.rate = 6000;
-    r.rate_unit = unit;
+    r.names = names;
     r.elapsed_seconds = 5 * i;
     log.write(r);
   }
-  if (unit == kTokensPerSecond) {
+  if (names.has_perplexity) {
     log.write(EvaluationReport{50, 0.1, "valid", {{"loss", 4.1}, {"perplexity", 60.34}}});
     log.write(EvaluationReport{100, 0.2, "valid", {{"loss", 4.0}, {"perplexity", 54.6}}});
     log.write(EvaluationReport{150, 0.3, "valid", {{"loss", 4.2}, {"perplexity", 66.69}}});
@@ -59,7 +59,7 @@ std::string report_of(const fs::path& folder, const ReportInfo& given) {
 
 TEST(HtmlReport, OfALanguageModel) {
   test::TempDir dir;
-  write_run(dir.path(), 200, kTokensPerSecond);
+  write_run(dir.path(), 200);
   const std::string page = report_of(dir.path(), info());
   EXPECT_THAT(page, HasSubstr("<h1>WikiText-2</h1>"));
   EXPECT_THAT(page, HasSubstr("<dt>Machine</dt><dd>two &lt;cores&gt;</dd>"));
@@ -79,8 +79,9 @@ TEST(HtmlReport, OfALanguageModel) {
 
 TEST(HtmlReport, OfAClassifier) {
   test::TempDir dir;
-  write_run(dir.path(), 20, kDocsPerSecond);
+  write_run(dir.path(), 20, kClassifierMetrics);
   ReportInfo given = info();
+  given.names = kClassifierMetrics;
   given.classification = Classification{{"HUM", "<script>alert(1)</script>"}, {{90, 10}, {5, 95}}, "test"};
   const std::string page = report_of(dir.path(), given);
   EXPECT_THAT(page, HasSubstr("<h3>Error on unseen texts"));
@@ -90,6 +91,30 @@ TEST(HtmlReport, OfAClassifier) {
   EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;"));
   EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
   EXPECT_THAT(page, Not(HasSubstr("erplexity")));
+}
+
+TEST(HtmlReport, OfAnotherKindOfModelUnderItsOwnNames) {
+  test::TempDir dir;
+  ReportInfo given = info();
+  given.names = {.rate = "tags_per_s",
+                 .target = "tag",
+                 .score = "miss",
+                 .score_title = "Tags missed",
+                 .score_note = "",
+                 .score_is_share = true};
+  MetricsLog log(dir / "metrics.jsonl");
+  StepReport r;
+  r.step = 50;
+  r.loss = 0.5;
+  r.rate = 80;
+  r.names = given.names;
+  log.write(r);
+  log.write(EvaluationReport{50, 1, "valid", {{"loss", 0.5}, {"miss", 0.25}}});
+  const std::string page = report_of(dir.path(), given);
+  EXPECT_THAT(page, HasSubstr("<span>Best validation miss</span><b>25.0%</b>"));
+  EXPECT_THAT(page, HasSubstr("<h3>Tags missed"));
+  EXPECT_THAT(page, HasSubstr("nats a tag"));
+  EXPECT_THAT(page, HasSubstr("80.0 tags/s"));
 }
 
 TEST(HtmlReport, EqualRatesAreOneCurve) {
@@ -147,7 +172,7 @@ TEST(HtmlReport, BrokenLinesAndMissingNumbersAreToleratedAndNotShown) {
 
 TEST(HtmlReport, StaysSmallHoweverLongTheRun) {
   test::TempDir dir;
-  write_run(dir.path(), 20000, kTokensPerSecond);
+  write_run(dir.path(), 20000);
   EXPECT_LT(report_of(dir.path(), info()).size(), 300'000U);
 }
 

@@ -37,7 +37,7 @@ StepReport report_at(std::int64_t step) {
 
 std::vector<std::int64_t> steps_in(const fs::path& path) {
   std::vector<std::int64_t> steps;
-  for (const StepReport& r : read_metrics(path).train) steps.push_back(r.step);
+  for (const StepReport& r : read_metrics(path, kLanguageModelMetrics).train) steps.push_back(r.step);
   return steps;
 }
 
@@ -62,7 +62,7 @@ TEST(MetricsLog, AClassifierHasNoPerplexityAndCountsTexts) {
   test::TempDir dir;
   MetricsLog log(dir / "metrics.jsonl");
   StepReport r = report_at(100);
-  r.rate_unit = kDocsPerSecond;
+  r.names = kClassifierMetrics;
   log.write(r);
   const auto line = nlohmann::json::parse(read_file(dir / "metrics.jsonl"));
   EXPECT_FALSE(line.contains("perplexity"));
@@ -105,7 +105,7 @@ TEST(MetricsLog, IsReadBackAsItWas) {
   const StepReport wrote = report_at(100);
   log.write(wrote);
   log.write(EvaluationReport{150, 1.5, "test", {{"loss", 0.25}, {"error", std::nan("")}}});
-  const MetricsHistory history = read_metrics(dir / "metrics.jsonl");
+  const MetricsHistory history = read_metrics(dir / "metrics.jsonl", kLanguageModelMetrics);
   ASSERT_EQ(history.train.size(), 1U);
   const StepReport& r = history.train[0];
   EXPECT_EQ(r.step, wrote.step);
@@ -117,7 +117,7 @@ TEST(MetricsLog, IsReadBackAsItWas) {
   EXPECT_EQ(r.beta1, wrote.beta1);
   EXPECT_EQ(r.grad_norm, wrote.grad_norm);
   EXPECT_EQ(r.rate, wrote.rate);
-  EXPECT_TRUE(r.is_language_model());
+  EXPECT_EQ(r.names.rate, "tokens_per_s");
   EXPECT_EQ(r.data_wait_share, wrote.data_wait_share);
   EXPECT_EQ(r.comm_share, wrote.comm_share);
   EXPECT_EQ(r.memory_bytes, wrote.memory_bytes);
@@ -203,13 +203,13 @@ not json
 
 {"type":"valid","step":"x","split":5}
 {"type":"train","step":2,"lo)");
-  const MetricsHistory history = read_metrics(dir / "m");
+  const MetricsHistory history = read_metrics(dir / "m", kLanguageModelMetrics);
   ASSERT_EQ(history.train.size(), 1U);
   EXPECT_TRUE(std::isnan(history.train[0].loss));
   EXPECT_TRUE(history.train[0].groups.empty());
   EXPECT_EQ(history.train[0].memory_bytes, 0U);
   EXPECT_EQ(history.valid.size(), 1U);
-  EXPECT_TRUE(read_metrics(dir / "missing").train.empty());
+  EXPECT_TRUE(read_metrics(dir / "missing", kLanguageModelMetrics).train.empty());
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ TEST(ReportLine, OfALanguageModel) {
 
 TEST(ReportLine, LeavesOutWhatSaysNothing) {
   StepReport r = report_at(1200, 240);
-  r.rate_unit = kDocsPerSecond;
+  r.names = kClassifierMetrics;
   r.rate = 88.25;
   r.data_wait_share = 0;
   r.comm_share = 0.0001;

@@ -199,8 +199,8 @@ TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
     return r;
   };
   const auto observer = [&](const nlohmann::json& saved) {
-    return std::make_unique<RunObserver>(dir.path(), "pretrain", 10, std::vector<std::pair<std::string, std::string>>{}, "",
-                                         saved);
+    return std::make_unique<RunObserver>(dir.path(), "pretrain", reports::kLanguageModelMetrics, 10,
+                                         std::vector<std::pair<std::string, std::string>>{}, "", saved);
   };
   nlohmann::json saved;
   {
@@ -210,11 +210,12 @@ TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
     first->on_step_report(report(2));  // after the checkpoint: will be done again
   }
   observer(saved)->on_step_report(report(2));
-  const auto history = reports::read_metrics(dir / "metrics.jsonl");
+  const auto history = reports::read_metrics(dir / "metrics.jsonl", reports::kLanguageModelMetrics);
   ASSERT_EQ(history.train.size(), 2U);
   EXPECT_EQ(history.train[1].step, 2);
   observer(nullptr)->on_step_report(report(1));
-  EXPECT_EQ(reports::read_metrics(dir / "metrics.jsonl").train.size(), 1U) << "a run that begins anew";
+  EXPECT_EQ(reports::read_metrics(dir / "metrics.jsonl", reports::kLanguageModelMetrics).train.size(), 1U)
+      << "a run that begins anew";
 }
 
 // A rank of several, for what depends on their number alone.

@@ -15,7 +15,7 @@ struct FakeTask : train::Task {
   std::vector<optim::LayerGroup> layer_groups{{"low", {}}, {"high", {}}};
   const std::vector<optim::LayerGroup>& groups() const override { return layer_groups; }
   std::vector<comm::ReducedParameter> reduced_parameters() const override { return {}; }
-  std::string rate_unit() const override { return "tokens_per_s"; }
+  reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
   std::int64_t steps_in_epoch(std::int64_t epoch) const override { return epoch % 2 == 0 ? 10 : 6; }
   std::int64_t tokens_in_epoch() const override { return 800; }
   void seek(const train::Position&) override {}

@@ -43,7 +43,6 @@ TEST(Vocabulary, FindsIdsAndTokens) {
   EXPECT_FALSE(vocabulary.knows("xxfake"));
   EXPECT_TRUE(vocabulary.knows("film"));
   EXPECT_EQ(vocabulary.unk(), 0);
-  EXPECT_EQ(vocabulary.pad(), 1);
   EXPECT_EQ(vocabulary.bos(), 2);
   EXPECT_THROW(vocabulary.token(13), std::out_of_range);
   EXPECT_TRUE(is_special_token("xxmaj"));
@@ -53,7 +52,6 @@ TEST(Vocabulary, FindsIdsAndTokens) {
 TEST(Vocabulary, FindsSpecialsByNameWhereverTheyStand) {
   const Vocabulary vocabulary({"the", "xxpad", "xxunk"});
   EXPECT_EQ(vocabulary.unk(), 2);
-  EXPECT_EQ(vocabulary.pad(), 1);
   EXPECT_EQ(vocabulary.bos(), 2);  // none: unknown
 }
 

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "comm/solo_communicator.h"
+#include "tests/support/mean_of_weights.h"
 #include "tests/support/step_task.h"
 #include "tests/support/temp_dir.h"
 
@@ -132,6 +134,81 @@ TEST(Trainer, AScoreThatIsNotFiniteIsADivergenceAndTheFolderGoesOn) {
     EXPECT_EQ(run.failure(0.004, run.store.latest()), "no error");
     EXPECT_EQ(run.newest(), 12);
   }
+}
+
+// Three epochs of four steps; the mean begins with the first validation, so that the second epoch's is of steps 4 to 8.
+struct AveragedRun {
+  test::StepTask task;
+  comm::SoloCommunicator comm;
+  TrainingPlan plan{test::step_task_plan(), task};
+  optim::Optimizer optimizer{task.groups(), {.kind = optim::OptimizerKind::kSgd}};
+  comm::GradReducer reducer{comm, task.reduced_parameters()};
+  test::MeanOfWeights mean{task.model_tensors()};
+  Trainer trainer;
+  std::vector<double> trained;    // a weight after each step
+  std::vector<double> evaluated;  // in each validation
+
+  explicit AveragedRun(bool averages = true)
+      : trainer(task, plan, optimizer, reducer, comm, nullptr, nullptr, {}, averages ? &mean : nullptr) {
+    task.evaluation = [this] {
+      evaluated.push_back(weight());
+      return Evaluation{1.0, {{"loss", 1.0}}, {}};
+    };
+  }
+  double weight() const { return task.tensor(1)[0].item<double>(); }
+  void train_to(std::int64_t end) {
+    for (std::int64_t step = trainer.step() + 1; step <= end; ++step) {
+      trainer.run(step);
+      trained.push_back(weight());
+    }
+  }
+};
+
+TEST(Trainer, EvaluatesTheAverageAndGoesOnFromWhatIsTrained) {
+  AveragedRun run;
+  run.train_to(12);
+  AveragedRun plain(/*averages=*/false);
+  plain.train_to(12);
+  EXPECT_EQ(run.trained, plain.trained);
+  ASSERT_EQ(run.evaluated.size(), 3U);
+  EXPECT_EQ(run.evaluated[0], run.trained[3]) << "no average yet";
+  const auto mean_to = [&](std::ptrdiff_t end) {
+    return std::accumulate(run.trained.begin() + 3, run.trained.begin() + end, 0.0) / static_cast<double>(end - 3);
+  };
+  EXPECT_NEAR(run.evaluated[1], mean_to(8), 1e-6);
+  EXPECT_NEAR(run.evaluated[2], mean_to(12), 1e-6);
+  EXPECT_NE(run.evaluated[2], run.trained[11]);
+  run.trainer.keep_averages();
+  EXPECT_EQ(run.weight(), run.evaluated[2]) << "what a stage gets at the end";
+}
+
+TEST(Trainer, ACheckpointHasTheAverageAsItsModelAndTheRunGoesOnAsIfUninterrupted) {
+  AveragedRun whole;
+  whole.train_to(12);
+  for (const std::int64_t step : {3, 6}) {  // before the average begins, and while it runs
+    AveragedRun first;
+    first.train_to(step);
+    const Snapshot saved = first.trainer.snapshot();
+    if (step == 6) {
+      EXPECT_TRUE(saved.model[1].second.equal(first.mean.averages()[1].second));
+      EXPECT_FALSE(saved.model[1].second.equal(first.task.tensor(1)));
+    }
+    AveragedRun second;
+    second.trainer.restore(saved);
+    second.train_to(12);
+    EXPECT_EQ(second.trained.back(), whole.trained.back()) << step;
+    EXPECT_EQ(second.evaluated.back(), whole.evaluated.back()) << step;
+  }
+}
+
+TEST(Trainer, RefusesACheckpointWithoutTheTrainedWeightsBesideTheirAverage) {
+  AveragedRun first;
+  first.train_to(6);
+  Snapshot saved = first.trainer.snapshot();
+  std::erase_if(saved.training, [](const auto& tensor) { return tensor.first == "trained.lower.weight"; });
+  AveragedRun second;
+  EXPECT_THAT([&] { second.trainer.restore(saved); },
+              ::testing::ThrowsMessage<CheckpointError>(HasSubstr("step 6: trained.lower.weight is missing")));
 }
 
 TEST(Trainer, RefusesACheckpointOfAnotherPlanOrANewerProgram) {
