@@ -45,8 +45,8 @@ State& state() {
   return one;
 }
 
-void write(spdlog::level::level_enum level, std::string_view room, std::string_view message) {
-  state().logger->log(level, "[{}] {}", room, message);
+void write(spdlog::level::level_enum level, std::string_view component, std::string_view message) {
+  state().logger->log(level, "[{}] {}", component, message);
 }
 
 }  // namespace
@@ -73,8 +73,8 @@ void close_file() {
   if (state().file) state().sinks->remove_sink(std::exchange(state().file, nullptr));
 }
 
-void info(std::string_view room, std::string_view message) { write(spdlog::level::info, room, message); }
-void warn(std::string_view room, std::string_view message) { write(spdlog::level::warn, room, message); }
-void error(std::string_view room, std::string_view message) { write(spdlog::level::err, room, message); }
+void info(std::string_view component, std::string_view message) { write(spdlog::level::info, component, message); }
+void warn(std::string_view component, std::string_view message) { write(spdlog::level::warn, component, message); }
+void error(std::string_view component, std::string_view message) { write(spdlog::level::err, component, message); }
 
 }  // namespace ulmfit::log

@@ -1,5 +1,5 @@
 // Logging to standard error, and to a file once a run folder is known. The only user of spdlog (in log.cpp).
-// Lines read "10:31:07 [0] [train] message": time, rank, room. Ranks other than 0 print warnings and errors only.
+// Lines read "10:31:07 [0] [train] message": time, rank, component. Ranks other than 0 print warnings and errors only.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@ void set_rank(int rank, int size);
 void open_file(const std::filesystem::path& path);
 void close_file();
 
-void info(std::string_view room, std::string_view message);
-void warn(std::string_view room, std::string_view message);
-void error(std::string_view room, std::string_view message);
+void info(std::string_view component, std::string_view message);
+void warn(std::string_view component, std::string_view message);
+void error(std::string_view component, std::string_view message);
 
 }  // namespace ulmfit::log

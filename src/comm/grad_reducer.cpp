@@ -138,7 +138,7 @@ void GradReducer::set_trainable(const std::vector<bool>& trainable) {
     throw std::logic_error(str("GradReducer: ", trainable.size(), " flags for ", parameters_.size(), " parameters"));
   }
   lay_out(trainable);
-  shard_sum_ = LeafSum();
+  micro_batch_sum_ = LeafSum();
   counting_ = false;
 }
 
@@ -156,7 +156,7 @@ void GradReducer::expect_lookup(const at::Tensor& ids) {
 }
 
 void GradReducer::expect_backward() {
-  counting_ = comm_.overlaps() && shards_of_rank_ == 0;
+  counting_ = comm_.overlaps() && micro_batches_of_rank_ == 0;
   started_ = 0;
   for (Leaf& leaf : leaves_) leaf.ready = false;
   for (Bucket& bucket : buckets_) bucket.unfinished = bucket.awaited;
@@ -186,7 +186,7 @@ void GradReducer::start_sum(std::size_t bucket) {
 
 void GradReducer::reduce() {
   const Activity activity("all-reduce");
-  if (shards_of_rank_ > 0) {
+  if (micro_batches_of_rank_ > 0) {
     reduce_in_tree();
   } else {
     if (!counting_) started_ = 0;
@@ -205,32 +205,35 @@ void GradReducer::join_early_part() {
   rows_.reset();
 }
 
-void GradReducer::use_fixed_tree(int shards) {
-  if (shards != 0 && (!is_power_of_two(shards) || !is_power_of_two(comm_.size()) || shards < comm_.size())) {
-    throw CommError(str("--reproducible: ", shards, " virtual shards on ", comm_.size(),
-                        " ranks; expected two powers of two, and at least one shard a rank"));
+void GradReducer::use_fixed_tree(int micro_batches) {
+  if (micro_batches != 0 &&
+      (!is_power_of_two(micro_batches) || !is_power_of_two(comm_.size()) || micro_batches < comm_.size())) {
+    throw CommError(str("--reproducible: ", micro_batches, " micro-batches on ", comm_.size(),
+                        " ranks; expected two powers of two, and at least one micro-batch a rank"));
   }
-  shards_of_rank_ = shards / comm_.size();
-  shard_sum_ = LeafSum();
+  micro_batches_of_rank_ = micro_batches / comm_.size();
+  micro_batch_sum_ = LeafSum();
   list_leaves();
   lay_out(trainable_);
 }
 
-void GradReducer::end_shard() {
-  if (shards_of_rank_ == 0) return;
-  if (shard_sum_.leaves() >= shards_of_rank_) {
-    throw std::logic_error(str("GradReducer: more than ", shards_of_rank_, " shards on this rank in one step"));
+void GradReducer::end_micro_batch() {
+  if (micro_batches_of_rank_ == 0) return;
+  if (micro_batch_sum_.leaves() >= micro_batches_of_rank_) {
+    throw std::logic_error(
+        str("GradReducer: more than ", micro_batches_of_rank_, " micro-batches on this rank in one step"));
   }
-  shard_sum_.add(flat_);
+  micro_batch_sum_.add(flat_);
 }
 
 void GradReducer::reduce_in_tree() {
-  if (shard_sum_.leaves() != shards_of_rank_) {
-    throw std::logic_error(str("GradReducer: ", shard_sum_.leaves(), " shards ended, expected ", shards_of_rank_));
+  if (micro_batch_sum_.leaves() != micro_batches_of_rank_) {
+    throw std::logic_error(
+        str("GradReducer: ", micro_batch_sum_.leaves(), " micro-batches ended, expected ", micro_batches_of_rank_));
   }
   const ScopedTimer timer(tree_seconds_);
-  flat_.copy_(shard_sum_.sum());
-  shard_sum_.restart();
+  flat_.copy_(micro_batch_sum_.sum());
+  micro_batch_sum_.restart();
   for (Bucket& bucket : buckets_) tree_sum(comm_, bucket.flat);
 }
 

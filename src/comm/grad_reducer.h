@@ -1,16 +1,16 @@
 // Gradients of one rank to sums over all ranks. Owns the memory of all gradients: one flat buffer, cut into buckets in the
 // order in which backward fills it, and each trainable parameter's .grad is a view into it.
 //
-// A step:   zero();  backward (as often as the step has passes; before the last one, expect_backward());  reduce();
+// A step:   zero();  backward (as often as the step has micro-batches; before the last one, expect_backward());  reduce();
 // Where communication overlaps computation (NCCL), hooks of autograd see each gradient become complete in that last pass,
 // and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all
 // ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
 // called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the gradient is
 // complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete last, only the
-// rows that some rank looked up; elsewhere both write into one gradient. In a fixed tree (--reproducible), S virtual
-// shards in all, S / N on each rank:
-//           use_fixed_tree(S);  for each of this rank's shards, in order: begin_shard(), backward, end_shard();  then
-//           reduce().
+// rows that some rank looked up; elsewhere both write into one gradient. In a fixed tree (--reproducible), S
+// micro-batches in all, S / N on each rank:
+//           use_fixed_tree(S);  for each of this rank's micro-batches, in order: begin_micro_batch(), backward,
+//           end_micro_batch();  then reduce().
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -62,16 +62,18 @@ class GradReducer {
   // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them.
   void reduce();
 
-  // From now on reduce() sums `shards` virtual shards in one fixed tree, with the same bits on 1, 2, 4, ... ranks. 0: no
-  // tree. CommError unless shards and the number of ranks are powers of two, and there is at least one shard a rank.
-  void use_fixed_tree(int shards);
-  // Around each of this rank's shards in turn (rank r has shards r * S / N and on): begin_shard() zeroes the gradients,
-  // end_shard() takes them. Without a tree both do nothing: shards then add up in the gradients themselves.
-  void begin_shard() {
-    if (shards_of_rank_ > 0) zero();
+  // From now on reduce() sums `micro_batches` of them in one fixed tree, with the same bits on 1, 2, 4, ... ranks. 0: no
+  // tree. CommError unless micro-batches and the number of ranks are powers of two, and there is at least one micro-batch a
+  // rank.
+  void use_fixed_tree(int micro_batches);
+  // Around each of this rank's micro-batches in turn (rank r has micro-batches r * S / N and on): begin_micro_batch()
+  // zeroes the gradients, end_micro_batch() takes them. Without a tree both do nothing: micro-batches then add up in the
+  // gradients themselves.
+  void begin_micro_batch() {
+    if (micro_batches_of_rank_ > 0) zero();
   }
-  void end_shard();
-  int shards_of_rank() const { return shards_of_rank_; }
+  void end_micro_batch();
+  int micro_batches_of_rank() const { return micro_batches_of_rank_; }
 
   // Seconds that computation has waited in reduce() for other ranks and for sums.
   double waited_seconds() const { return tree_seconds_ + comm_.waited_seconds(); }
@@ -105,7 +107,7 @@ class GradReducer {
   void install_hooks();
   void mark_ready(std::size_t leaf);  // its gradient is complete; called from autograd's thread on CUDA
   void require_usable(const ReducedParameter& parameter) const;
-  bool early_parts_apart() const { return comm_.overlaps() && shards_of_rank_ == 0; }
+  bool early_parts_apart() const { return comm_.overlaps() && micro_batches_of_rank_ == 0; }
   void list_leaves();
   void lay_out(const std::vector<bool>& trainable);
   void start_complete_buckets();
@@ -119,15 +121,15 @@ class GradReducer {
   std::vector<Hooked> hooks_;
   at::Tensor flat_;
   std::vector<Bucket> buckets_;
-  std::vector<bool> trainable_;  // by parameter
-  std::vector<Leaf> leaves_;     // in forward order, an early one behind the others
-  std::size_t shared_;           // the parameter with an early leaf; kFrozen: none
-  at::Tensor rows_;              // of it that ranks look up in this step; undefined: all
-  at::Tensor rows_sum_;          // their gradients
-  std::size_t started_ = 0;      // buckets whose sum was started in this step
-  bool counting_ = false;        // expect_backward() was called in this step
-  int shards_of_rank_ = 0;       // 0: no fixed tree
-  LeafSum shard_sum_;
+  std::vector<bool> trainable_;    // by parameter
+  std::vector<Leaf> leaves_;       // in forward order, an early one behind the others
+  std::size_t shared_;             // the parameter with an early leaf; kFrozen: none
+  at::Tensor rows_;                // of it that ranks look up in this step; undefined: all
+  at::Tensor rows_sum_;            // their gradients
+  std::size_t started_ = 0;        // buckets whose sum was started in this step
+  bool counting_ = false;          // expect_backward() was called in this step
+  int micro_batches_of_rank_ = 0;  // 0: no fixed tree
+  LeafSum micro_batch_sum_;
   double tree_seconds_ = 0;
 };
 

@@ -19,7 +19,7 @@ class Evaluate : public Command {
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     const stages::Evaluated evaluated = stages::evaluate(options_, comm);
-    return outcome(evaluated.figures, evaluated.table);
+    return outcome(evaluated.metrics, evaluated.table);
   }
 
  private:

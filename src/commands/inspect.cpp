@@ -58,7 +58,7 @@ json describe(const std::string& path, bool verify) {
   if (fs::exists(folder / "corpus.json")) {
     out = describe_corpus(folder, verify);
   } else if (fs::exists(folder / "stage.json") || fs::exists(folder / "stage" / "stage.json")) {
-    const stages::Stage stage = stages::read_stage(folder, at::kCPU);
+    const stages::TrainedModel stage = stages::read_stage(folder, at::kCPU);
     out = stages::to_json(stage.info);
     out["what"] = "stage";
     out["weights"] = stage.model_fingerprint;

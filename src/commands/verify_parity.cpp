@@ -33,16 +33,13 @@ class VerifyParity : public Command {
            "It takes the options of the stage (pretrain if none is named; the config.cfg of a run folder will do), trains\n"
            "a few steps of each unfreezing phase twice, on all ranks and on rank 0 alone, and compares: from a number of\n"
            "states one step must give the same loss (within 1e-4 nats) and the same gradients (within 1e-5 of each one's\n"
-           "largest value). A language model trained by Adam must also keep its losses within 1e-4 nats through all "
-           "steps;\n"
-           "plain SGD at high rates multiplies rounding, and so does a classifier where it decides which of two equal "
-           "values\n"
-           "is the maximum over time: there only the single steps count, and a state that stands on such a kink is "
-           "compared\n"
-           "with weights nearby, and counted. With --reproducible every bit must be the same, through all steps. On one\n"
-           "rank, --train.max-streams-per-pass compares passes with one pass. Nothing is written. Exit code 0: they "
-           "agree;\n"
-           "5: they do not, and the JSON lines on standard output say by how much, at which step, in which parameter.";
+           "largest value). A language model trained by Adam must also keep its losses within 1e-4 nats through all\n"
+           "steps; plain SGD at high rates multiplies rounding, and so does a classifier where it decides which of two\n"
+           "equal values is the maximum over time: there only the single steps count, and a state that stands on such a\n"
+           "kink is compared with weights nearby, and counted. With --reproducible every bit must be the same, through\n"
+           "all steps. On one rank, --train.max-streams-per-pass compares micro-batches with the whole batch. Nothing is\n"
+           "written. Exit code 0: they agree; 5: they do not, and the JSON lines on standard output say by how much, at\n"
+           "which step, in which parameter.";
   }
   const stages::ComputeOptions* compute() const override {
     return options_.command == "train-classifier" ? &options_.classifier.run.compute : &options_.lm.run.compute;

@@ -25,12 +25,12 @@ at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std:
 
 at::ScalarType lstm_type(Precision precision) { return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kFloat; }
 
-// One layer over a window, computed in the type of its panels or else of its weights: output [T, B, W] and the states after
-// it, float32 (`for_next_layer`: see block_lstm).
+// One layer over a window, computed in the type of its packed weights or else of its weights: output [T, B, W] and the
+// states after it, float32 (`for_next_layer`: see block_lstm).
 LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const LstmWeights& weights,
                       bool for_next_layer) {
-  if (weights.panels) {
-    return block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.panels,
+  if (weights.packed) {
+    return block_lstm(x, h, c, weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, *weights.packed,
                       for_next_layer);
   }
   const at::ScalarType type = weights.weight_hh.scalar_type();
@@ -47,7 +47,7 @@ LstmWindow lstm_layer_of_words(const at::Tensor& x, const at::Tensor& embedding,
                                const LstmWeights& weights, bool for_next_layer) {
   const auto [words, places] = at::_unique(x, /*sorted=*/true, /*return_inverse=*/true);
   return block_lstm_of_rows(embed(words, embedding, 0, nullptr), places, h, c, weights.bias_ih + weights.bias_hh,
-                            *weights.panels, for_next_layer);
+                            *weights.packed, for_next_layer);
 }
 
 }  // namespace
@@ -117,7 +117,7 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
                                                       weight_drop, raw.size(0), raw.size(1), device()));
     }
     if (has_block_lstm(lstm_type(precision_), layer.weight_ih, layer.weight_hh)) {
-      layer.panels = lstm_panels(lstm_type(precision_), layer.weight_ih, layer.weight_hh);
+      layer.packed = pack_lstm_weights(lstm_type(precision_), layer.weight_ih, layer.weight_hh);
       continue;
     }
     for (at::Tensor* tensor : {&layer.weight_ih, &layer.weight_hh, &layer.bias_ih, &layer.bias_hh}) {
@@ -131,8 +131,8 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
                                const DropoutRates& rates, const MaskKey* key) const {
   EncoderOutput out;
   const Activity activity("LSTM and masks");
-  const bool plain = key == nullptr && !at::GradMode::is_enabled();  // no masks, no way back
-  const bool of_words = plain && weights[0].panels;
+  const bool plain = key == nullptr && !at::GradMode::is_enabled();  // no masks, no backward pass
+  const bool of_words = plain && weights[0].packed;
   at::Tensor activations = of_words ? at::Tensor() : embed(x, embedding_, rates.embedding, key);
   if (key != nullptr && rates.input > 0) {
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());

@@ -27,13 +27,13 @@ struct LstmState {
 };
 
 // One layer's weights as a batch uses them: the recurrent ones with their DropConnect mask; in the model's precision, or
-// float32 beside panels in that precision.
+// float32 beside packed weights in that precision.
 struct LstmWeights {
   at::Tensor weight_ih;  // [4 W, input_width]
   at::Tensor weight_hh;  // [4 W, W], W = output_width
   at::Tensor bias_ih;    // [4 W]
   at::Tensor bias_hh;    // [4 W]
-  std::optional<LstmPanels> panels;
+  std::optional<PackedLstmWeights> packed;
 };
 
 struct EncoderOutput {

@@ -47,12 +47,12 @@ const float* pairs(const at::Tensor& t) { return static_cast<const float*>(t.con
 
 // weight [4 W, K] -> [tiles, 4 / g, K / p, g, units, p], g gates in a panel; units past W are zero.
 template <class Number>
-at::Tensor forward_panels(const at::Tensor& weight) {
+at::Tensor pack_forward(const at::Tensor& weight) {
   constexpr std::int64_t kTile = kUnits<Number>, kGates = kPanel / kTile;
   const std::int64_t width = weight.size(0) / 4, depth = weight.size(1) / kPair<Number>, tiles = tiles_of(width, kTile);
-  at::Tensor panels = at::empty({tiles, 4 / kGates, depth, kGates, kTile, kPair<Number>}, weight.options());
+  at::Tensor packed = at::empty({tiles, 4 / kGates, depth, kGates, kTile, kPair<Number>}, weight.options());
   const float* in = pairs(weight);
-  auto* out = static_cast<float*>(panels.mutable_data_ptr());
+  auto* out = static_cast<float*>(packed.mutable_data_ptr());
   at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t tile = begin; tile < end; ++tile) {
       for (std::int64_t gate = 0; gate < 4; ++gate) {
@@ -66,16 +66,16 @@ at::Tensor forward_panels(const at::Tensor& weight) {
       }
     }
   });
-  return panels;
+  return packed;
 }
 
 // weight [4 W, W] -> [tiles, 4 W / 2, units, 2]; units past W are zero.
-at::Tensor backward_panels(const at::Tensor& weight) {
+at::Tensor pack_backward(const at::Tensor& weight) {
   constexpr std::int64_t kTile = kUnitsBack;
   const std::int64_t width = weight.size(1), depth = weight.size(0) / 2, tiles = tiles_of(width, kTile);
-  at::Tensor panels = at::empty({tiles, depth, kTile, 2}, weight.options());
+  at::Tensor packed = at::empty({tiles, depth, kTile, 2}, weight.options());
   const auto* in = weight.const_data_ptr<BFloat16>();
-  auto* out = panels.mutable_data_ptr<BFloat16>();
+  auto* out = packed.mutable_data_ptr<BFloat16>();
   at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t tile = begin; tile < end; ++tile) {
       const std::int64_t units = std::min(kTile, width - tile * kTile);
@@ -90,7 +90,7 @@ at::Tensor backward_panels(const at::Tensor& weight) {
       }
     }
   });
-  return panels;
+  return packed;
 }
 
 // Runs body(first unit, tile) for every tile of `units`, on all threads; the one that is free takes the next, so that a
@@ -107,15 +107,15 @@ void for_tiles(std::int64_t rows, std::int64_t width, std::int64_t units, const 
   });
 }
 
-// products [rows, columns] (+)= a [rows, depth] * panels, of up to kPanel columns each; rows of `a` are `stride` apart.
+// products [rows, columns] (+)= a [rows, depth] * packed, of up to kPanel columns each; rows of `a` are `stride` apart.
 template <class Number>
 void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t stride, const Number* a,
-              const Number* panels, bool add, float* products) {
+              const Number* packed, bool add, float* products) {
   static const std::int64_t unit = rows_in_registers(c10::CppTypeToScalarType<Number>::value);
   for (std::int64_t column = 0; column < columns; column += kPanel) {
     const std::int64_t wide = std::min(kPanel, columns - column);
     for_row_blocks(rows, unit, [&](std::int64_t first, std::int64_t count) {
-      brgemm(count, wide, depth, stride, wide, columns, add, a + first * stride, panels + column * depth,
+      brgemm(count, wide, depth, stride, wide, columns, add, a + first * stride, packed + column * depth,
              products + first * columns + column);
     });
   }
@@ -138,15 +138,15 @@ template <class Number>
 class InputProducts {
  public:
   // inputs: [T, B, I], or [N, I] of which step t takes rows places[t] ([T, B]; undefined: see block_lstm_of_rows).
-  InputProducts(const at::Tensor& inputs, const at::Tensor& places, std::int64_t B, const at::Tensor& panels)
+  InputProducts(const at::Tensor& inputs, const at::Tensor& places, std::int64_t B, const at::Tensor& packed)
       : places_(places.defined() ? places.const_data_ptr<std::int64_t>() : nullptr),
         B_(B),
         I_(inputs.size(-1)),
         rows_(inputs.numel() / I_),
         ahead_(places.defined() ? rows_ : std::min(std::max<std::int64_t>(kRowsAhead / B, 1) * B, rows_)),
         inputs_(inputs.const_data_ptr<Number>()),
-        panels_(panels.const_data_ptr<Number>()),
-        buffer_(at::empty({panels.size(0), ahead_, kColumns}, inputs.options().dtype(at::kFloat))),
+        packed_(packed.const_data_ptr<Number>()),
+        buffer_(at::empty({packed.size(0), ahead_, kColumns}, inputs.options().dtype(at::kFloat))),
         products_(buffer_.mutable_data_ptr<float>()) {}
 
   // [B, 4 units of a tile] of step t for the tile from unit `first` on, to be added to. Steps come in their
@@ -171,18 +171,18 @@ class InputProducts {
   static constexpr std::int64_t kColumns = 4 * kUnits<Number>;
 
   void make(std::int64_t first, std::int64_t row, std::int64_t count, float* made) const {
-    multiply(count, kColumns, I_, I_, inputs_ + row * I_, panels_ + first * 4 * I_, false, made);
+    multiply(count, kColumns, I_, I_, inputs_ + row * I_, packed_ + first * 4 * I_, false, made);
   }
 
   const std::int64_t* places_;
   std::int64_t B_, I_, rows_, ahead_;
   const Number* inputs_;
-  const Number* panels_;
+  const Number* packed_;
   at::Tensor buffer_;  // [tiles, ahead, 4 units]
   float* products_;
 };
 
-// What the way back needs; undefined without gradient.
+// What the backward pass needs; undefined without gradient.
 struct Kept {
   at::Tensor inputs;  // [T, B, I]
   at::Tensor states;  // [T + 1, B, W]: h before the first step and after each
@@ -193,23 +193,23 @@ struct Kept {
 // x and places: see InputProducts.
 template <class Number>
 LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                          const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer, Kept* keep) {
+                          const at::Tensor& bias, const PackedLstmWeights& packed, bool for_next_layer, Kept* keep) {
   constexpr std::int64_t kTile = kUnits<Number>;
   const bool states_are_output = std::is_same_v<Number, float> || for_next_layer;
   const std::int64_t T = places.defined() ? places.size(0) : x.size(0), B = h.size(0), W = h.size(1);
-  const auto type = x.options().dtype(panels.input.scalar_type());
+  const auto type = x.options().dtype(packed.input.scalar_type());
   const at::Tensor inputs = x.to(type).contiguous();
   at::Tensor states = at::empty({T + 1, B, W}, type);
   states[0].copy_(h);
-  const std::int64_t slots = keep == nullptr ? 2 : T + 1;  // without a way back two cells take turns
+  const std::int64_t slots = keep == nullptr ? 2 : T + 1;  // without a backward pass two cells take turns
   at::Tensor cells = at::empty({slots, B, W}, c.options());
   cells[0].copy_(c);
   const at::Tensor gates = keep == nullptr ? at::Tensor() : at::empty({T, B, 4 * W}, type);
   const at::Tensor output = states_are_output ? states.narrow(0, 1, T) : at::empty({T, B, W}, c.options());
 
-  const InputProducts<Number> input_products(inputs, places, B, panels.input);
+  const InputProducts<Number> input_products(inputs, places, B, packed.input);
   const at::Tensor dense_bias = bias.contiguous();
-  const auto* recurrent_panels = panels.recurrent.const_data_ptr<Number>();
+  const auto* recurrent_panels = packed.recurrent.const_data_ptr<Number>();
   const auto* b = dense_bias.const_data_ptr<float>();
   auto* state = states.mutable_data_ptr<Number>();
   auto* cell = cells.mutable_data_ptr<float>();
@@ -230,18 +230,19 @@ LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const a
 }
 
 LstmWindow forward_window(const at::Tensor& x, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                          const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
-  return panels.input.scalar_type() == at::kBFloat16
-             ? forward_window<BFloat16>(x, places, h, c, bias, panels, for_next_layer, nullptr)
-             : forward_window<float>(x, places, h, c, bias, panels, for_next_layer, nullptr);
+                          const at::Tensor& bias, const PackedLstmWeights& packed, bool for_next_layer) {
+  return packed.input.scalar_type() == at::kBFloat16
+             ? forward_window<BFloat16>(x, places, h, c, bias, packed, for_next_layer, nullptr)
+             : forward_window<float>(x, places, h, c, bias, packed, for_next_layer, nullptr);
 }
 
 struct Bfloat16Lstm : Function<Bfloat16Lstm> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& h, const at::Tensor& c,
-                               const at::Tensor&, const at::Tensor&, const at::Tensor& bias, const LstmPanels* panels) {
+                               const at::Tensor&, const at::Tensor&, const at::Tensor& bias,
+                               const PackedLstmWeights* packed) {
     Kept kept;
-    const LstmWindow window = forward_window<BFloat16>(x, {}, h, c, bias, *panels, false, &kept);
-    ctx->save_for_backward({kept.inputs, kept.states, kept.cells, kept.gates, panels->backward, panels->weight_ih});
+    const LstmWindow window = forward_window<BFloat16>(x, {}, h, c, bias, *packed, false, &kept);
+    ctx->save_for_backward({kept.inputs, kept.states, kept.cells, kept.gates, packed->backward, packed->weight_ih});
     ctx->set_materialize_grads(false);
     return {window.output, window.h, window.c};
   }
@@ -249,7 +250,7 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm has no second derivative");
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &inputs = saved[0], &states = saved[1], &cells = saved[2], &gates = saved[3], &panels = saved[4];
+    const at::Tensor &inputs = saved[0], &states = saved[1], &cells = saved[2], &gates = saved[3], &packed = saved[4];
     const std::int64_t T = inputs.size(0), B = inputs.size(1), W = states.size(2);
 
     at::Tensor h_gradient = gradients[0].defined() ? gradients[0].contiguous() : at::zeros({T, B, W}, cells.options());
@@ -264,7 +265,7 @@ struct Bfloat16Lstm : Function<Bfloat16Lstm> {
     const auto* dh = h_gradient.const_data_ptr<float>();
     const auto* kept = gates.const_data_ptr<BFloat16>();
     const auto* cell = cells.const_data_ptr<float>();
-    const auto* panel = panels.const_data_ptr<BFloat16>();
+    const auto* panel = packed.const_data_ptr<BFloat16>();
     auto* dc = c_gradient.mutable_data_ptr<float>();
     auto* dgates = gate_gradient.mutable_data_ptr<BFloat16>();
     for (std::int64_t t = T - 1; t >= 0; --t) {
@@ -311,22 +312,23 @@ bool has_block_lstm(at::ScalarType type, const at::Tensor& weight_ih, const at::
          weight_hh.size(1) % pair == 0 && has_block_kernels(type);
 }
 
-LstmPanels lstm_panels(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh) {
+PackedLstmWeights pack_lstm_weights(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh) {
   const bool gradient = at::GradMode::is_enabled();
   const at::NoGradGuard no_grad;
   const at::Tensor input = weight_ih.to(type).contiguous();
   const at::Tensor recurrent = weight_hh.to(type).contiguous();
-  if (type == at::kFloat) return {forward_panels<float>(input), forward_panels<float>(recurrent), {}, {}};
-  LstmPanels panels{forward_panels<BFloat16>(input), forward_panels<BFloat16>(recurrent), {}, {}};
+  if (type == at::kFloat) return {pack_forward<float>(input), pack_forward<float>(recurrent), {}, {}};
+  PackedLstmWeights packed{pack_forward<BFloat16>(input), pack_forward<BFloat16>(recurrent), {}, {}};
   if (gradient) {
-    panels.backward = backward_panels(recurrent);
-    panels.weight_ih = input;
+    packed.backward = pack_backward(recurrent);
+    packed.weight_ih = input;
   }
-  return panels;
+  return packed;
 }
 
 LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const at::Tensor& weight_ih,
-                      const at::Tensor& weight_hh, const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
+                      const at::Tensor& weight_hh, const at::Tensor& bias, const PackedLstmWeights& packed,
+                      bool for_next_layer) {
   const std::int64_t B = x.size(1), I = weight_ih.size(1), W = weight_hh.size(1);
   TORCH_CHECK(x.size(0) > 0 && B > 0 && x.size(2) == I && h.sizes() == at::IntArrayRef({B, W}) && c.sizes() == h.sizes(),
               "block_lstm: x ", x.sizes(), ", h ", h.sizes(), " and c ", c.sizes(), " do not fit weights of ", I,
@@ -334,22 +336,22 @@ LstmWindow block_lstm(const at::Tensor& x, const at::Tensor& h, const at::Tensor
   bool gradient = false;
   for (const at::Tensor* t : {&x, &h, &c, &weight_ih, &weight_hh, &bias}) gradient = gradient || t->requires_grad();
   if (gradient && at::GradMode::is_enabled()) {
-    TORCH_CHECK(panels.backward.defined(), "block_lstm: these panels were made without a way back");
+    TORCH_CHECK(packed.backward.defined(), "block_lstm: these weights were packed without a backward pass");
     TORCH_CHECK(!for_next_layer, "block_lstm: an output that is rounded for the next layer has no gradient");
-    const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &panels);
+    const variable_list out = Bfloat16Lstm::apply(x, h, c, weight_ih, weight_hh, bias, &packed);
     return {out[0], out[1], out[2]};
   }
-  return forward_window(x, {}, h, c, bias, panels, for_next_layer);
+  return forward_window(x, {}, h, c, bias, packed, for_next_layer);
 }
 
 LstmWindow block_lstm_of_rows(const at::Tensor& rows, const at::Tensor& places, const at::Tensor& h, const at::Tensor& c,
-                              const at::Tensor& bias, const LstmPanels& panels, bool for_next_layer) {
-  TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm_of_rows has no way back");
+                              const at::Tensor& bias, const PackedLstmWeights& packed, bool for_next_layer) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), "block_lstm_of_rows has no backward pass");
   TORCH_CHECK(rows.dim() == 2 && rows.numel() > 0 && places.dim() == 2 && places.numel() > 0 && places.is_contiguous() &&
                   h.size(0) == places.size(1) && c.sizes() == h.sizes(),
               "block_lstm_of_rows: rows ", rows.sizes(), ", places ", places.sizes(), ", h ", h.sizes(), " and c ",
               c.sizes(), " do not fit each other");
-  return forward_window(rows, places, h, c, bias, panels, for_next_layer);
+  return forward_window(rows, places, h, c, bias, packed, for_next_layer);
 }
 
 }  // namespace ulmfit::model

@@ -28,19 +28,19 @@ void for_panels(std::int64_t vocabulary, const Body& body) {
 HeadProducts::HeadProducts(const at::Tensor& weight) : weight_(weight.detach()) {
   const std::int64_t vocabulary = weight.size(0);
   const std::int64_t panels = (vocabulary + kWords - 1) / kWords;
-  panels_ = at::empty({panels, weight.size(1), kWords}, weight_.options());
+  packed_ = at::empty({panels, weight.size(1), kWords}, weight_.options());
   const std::int64_t whole = vocabulary / kWords;
   const at::Tensor full = weight_.narrow(0, 0, whole * kWords).view({whole, kWords, weight.size(1)});
-  panels_.narrow(0, 0, whole).copy_(full.transpose(1, 2));
+  packed_.narrow(0, 0, whole).copy_(full.transpose(1, 2));
   if (whole == panels) return;
-  at::Tensor last = panels_[whole].zero_();
+  at::Tensor last = packed_[whole].zero_();
   last.narrow(1, 0, vocabulary - whole * kWords).copy_(weight_.narrow(0, whole * kWords, vocabulary - whole * kWords).t());
 }
 
 void HeadProducts::logits(const at::Tensor& hidden, at::Tensor& logits) const {
   const std::int64_t n = hidden.size(0), width = hidden.size(1), vocabulary = weight_.size(0);
   const auto* a = hidden.const_data_ptr<float>();
-  const auto* b = panels_.const_data_ptr<float>();
+  const auto* b = packed_.const_data_ptr<float>();
   auto* c = logits.mutable_data_ptr<float>();
   for_panels(vocabulary, [&](std::int64_t panel, std::int64_t word, std::int64_t words) {
     for (std::int64_t r = 0; r < n; r += kRows) {
@@ -70,7 +70,7 @@ void HeadProducts::hidden_gradient(const at::Tensor& gradient, at::Tensor& hidde
 void HeadProducts::add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
   const std::int64_t n = hidden.size(0), width = hidden.size(1), vocabulary = weight_.size(0);
   const bool first = !sums_.defined();
-  if (first) sums_ = at::empty_like(panels_);
+  if (first) sums_ = at::empty_like(packed_);
   const at::Tensor turned = hidden.t().contiguous();  // [E, n]
   const auto* a = turned.const_data_ptr<float>();
   const auto* b = gradient.const_data_ptr<float>();

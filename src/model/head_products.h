@@ -25,7 +25,7 @@ class HeadProducts {
 
  private:
   at::Tensor weight_;
-  at::Tensor panels_;  // weight^T cut into panels of words, [V / kWords, E, kWords]; the last panel is padded with zeros
+  at::Tensor packed_;  // weight^T cut into panels of words, [V / kWords, E, kWords]; the last panel is padded with zeros
   at::Tensor sums_;    // of the weight's gradient, laid out alike; undefined before the first block
 };
 

@@ -19,7 +19,8 @@ struct LstmTile {
 
 // next_c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(next_c) with i, f, g, o = products + bias. `state` is h
 // as the next step multiplies it; in float32 it is h itself and not written. `gates` gets the four values after sigmoid and
-// tanh for the way back; nullptr: there is none. Without `gates` also h may be nullptr in bfloat16: `state` is then all.
+// tanh for the backward pass; nullptr: there is none. Without `gates` also h may be nullptr in bfloat16: `state` is then
+// all.
 void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,
                float* state, float* gates);
 void lstm_cell(const LstmTile& tile, const float* products, const float* bias, const float* c, float* next_c, float* h,

@@ -6,7 +6,7 @@ namespace ulmfit::model {
 
 enum class Precision {
   kFloat32,
-  kBfloat16,  // factors of products, logits and what is kept for the way back are rounded to 8 bits of mantissa
+  kBfloat16,  // factors of products, logits and what is kept for the backward pass are rounded to 8 bits of mantissa
 };
 
 }  // namespace ulmfit::model

@@ -8,7 +8,7 @@
 
 #include "base/machine.h"
 #include "base/stopwatch.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "perf/scaling_model.h"
 #include "perf/training_run.h"
 #include "reports/number_format.h"

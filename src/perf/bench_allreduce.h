@@ -5,7 +5,7 @@
 
 #include "comm/communicator.h"
 #include "config/option_set.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "stages/options.h"
 
 namespace ulmfit::perf {

@@ -11,7 +11,7 @@
 #include "model/awd_lstm.h"
 #include "model/softmax_head.h"
 #include "optim/optimizer.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "perf/training_run.h"
 #include "reports/number_format.h"
 #include "stages/compute.h"

@@ -70,7 +70,8 @@ void BenchClassifierOptions::declare(config::OptionSet& set) {
 
 Measured bench_classifier(const BenchClassifierOptions& options, comm::Communicator& comm) {
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
-  const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const train::MicroBatches micro_batches =
+      stages::micro_batches_of(options.run, options.batch_size, /*exact=*/false, comm);
   const Documents documents(options.documents, seed);
   const model::Shape shape = shape_of(options.shape, documents);
   Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.bpt3c, options.run);
@@ -79,18 +80,19 @@ Measured bench_classifier(const BenchClassifierOptions& options, comm::Communica
   task_options.batches.seed = seed;
   task_options.dropout = options.dropout.resolved();
   task_options.seed = seed;
-  train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, shards, comm);
+  train::ClassifierTask task(classifier.encoder, classifier.head, documents.shards(), nullptr, task_options, micro_batches,
+                             comm);
   BlockOptions blocks = options.blocks;
   if (blocks.block == 0) blocks.block = task.steps_in_epoch(0);
   const double before = product_peak(comm.device(), product_type(classifier.encoder.precision()));
-  const TrainingFigures figures = measure_training(task, options.run, shards, blocks, comm);
+  const TrainingMeasurements measurements = measure_training(task, options.run, micro_batches, blocks, comm);
   const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
   if (comm.rank() != 0) return {};
   nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
   Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
   const double flop =
       (documents.mean_tokens() + 2 * documents.mean_tokens(options.bpt3c)) * encoder_training_flop(shape) / 3;
-  describe_training(figures, "docs_per_s", flop, peak, comm, line, table);
+  describe_training(measurements, "docs_per_s", flop, peak, comm, line, table);
   return {line, table.text()};
 }
 
@@ -105,7 +107,8 @@ void BenchPredictOptions::declare(config::OptionSet& set) {
 
 Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& comm) {
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
-  const train::ShardPlan shards = stages::shard_plan(options.run, options.batch_size, /*exact=*/false, comm);
+  const train::MicroBatches micro_batches =
+      stages::micro_batches_of(options.run, options.batch_size, /*exact=*/false, comm);
   const Documents documents(options.documents, seed);
   const model::Shape shape = shape_of(options.shape, documents);
   Classifier classifier = make_classifier(shape, documents.classes(), seed, comm.device(), options.bpt3c, options.run);
@@ -116,7 +119,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   for (std::int64_t pass = 0; pass <= options.blocks; ++pass) {
     comm.barrier();
     const Stopwatch watch;
-    train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, shards, comm);
+    train::predict_probabilities(classifier.encoder, classifier.head, documents.shards(), batches, micro_batches, comm);
     if (pass > 0) rates.push_back(static_cast<double>(documents.shards().document_count()) / watch.seconds());
   }
   peak = std::max(peak, product_peak(comm.device(), product_type(classifier.encoder.precision())));

@@ -95,7 +95,7 @@ class PlainRun {
   std::int64_t step_ = 0;
 };
 
-void describe_plain(const PlainRun& plain, const TrainingFigures& ours, nlohmann::json& line, Table& table) {
+void describe_plain(const PlainRun& plain, const TrainingMeasurements& ours, nlohmann::json& line, Table& table) {
   const std::vector<double> rates(plain.rates.begin() + 1, plain.rates.end());
   const Spread ratio = ratio_spread(ours.rates, rates);
   add_spread(line, "plain_tokens_per_s", spread(rates));
@@ -131,7 +131,7 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
     s.seed = static_cast<std::uint64_t>(options.run.seed);
     return s;
   }();
-  const train::ShardPlan shards = stages::shard_plan(options.run, streams.streams, /*exact=*/true, comm);
+  const train::MicroBatches micro_batches = stages::micro_batches_of(options.run, streams.streams, /*exact=*/true, comm);
   const Tokens tokens = open_tokens(options);
   model::Shape shape = options.shape;
   shape.vocabulary = tokens.vocabulary;
@@ -143,13 +143,14 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
   task_options.streams = streams;
   task_options.dropout = options.dropout.resolved();
   task_options.seed = streams.seed;
-  train::LmTask task(encoder, head, *tokens.shards, nullptr, task_options, shards, comm);
+  train::LmTask task(encoder, head, *tokens.shards, nullptr, task_options, micro_batches, comm);
   std::unique_ptr<PlainRun> plain;
   if (options.plain) plain = std::make_unique<PlainRun>(options, encoder, *tokens.plain_shards, streams);
   std::function<void(std::int64_t)> between;
   if (plain) between = [&](std::int64_t steps) { plain->block(steps); };
   const double before = product_peak(comm.device(), product_type(precision));
-  const TrainingFigures figures = measure_training(task, options.run, shards, options.blocks, comm, between);
+  const TrainingMeasurements measurements =
+      measure_training(task, options.run, micro_batches, options.blocks, comm, between);
   const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));
   if (comm.rank() != 0) return {};
 
@@ -166,8 +167,8 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
   Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
                   " words, ", streams.streams, " streams x ", streams.bptt, " tokens, ",
                   name_in(stages::kArithmetics, options.run.compute.precision), "; ", stages::describe_compute(comm)));
-  describe_training(figures, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
-  if (plain) describe_plain(*plain, figures, line, table);
+  describe_training(measurements, "tokens_per_s", lm_training_flop(shape), peak, comm, line, table);
+  if (plain) describe_plain(*plain, measurements, line, table);
   return {line, table.text()};
 }
 

@@ -6,7 +6,7 @@
 
 #include "comm/communicator.h"
 #include "config/option_set.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "perf/training_run.h"
 #include "stages/options.h"
 

@@ -56,14 +56,14 @@ struct OpProfile::Impl {
     const double own = whole - frame.children;
     if (!stack.empty()) stack.back().children += whole;
     const std::scoped_lock lock(mutex);
-    figures.by_activity[frame.activity] += own;
-    figures.by_operator[frame.name] += own;
+    result.by_activity[frame.activity] += own;
+    result.by_operator[frame.name] += own;
   }
 
   const at::Device device;
   const std::thread::id maker = std::this_thread::get_id();
-  std::mutex mutex;  // of the figures
-  ProfileFigures figures;
+  std::mutex mutex;  // of the result
+  ProfileResult result;
   Stopwatch watch;
   at::CallbackHandle handle{};
 };
@@ -136,24 +136,24 @@ OpProfile::~OpProfile() {
   if (listening.load() == impl_) stop();
 }
 
-ProfileFigures OpProfile::stop() {
+ProfileResult OpProfile::stop() {
   impl_->await_device();
   const double seconds = impl_->watch.seconds();
   at::removeCallback(impl_->handle);
   set_activity_listener(nullptr);
   listening = std::shared_ptr<Impl>();
   const std::scoped_lock lock(impl_->mutex);
-  ProfileFigures& figures = impl_->figures;
-  figures.seconds = seconds;
+  ProfileResult& result = impl_->result;
+  result.seconds = seconds;
   double seen = 0;
   double kernels = 0;
-  for (const auto& [name, operator_seconds] : figures.by_operator) {
+  for (const auto& [name, operator_seconds] : result.by_operator) {
     seen += operator_seconds;
     if (is_kernel(name)) kernels += operator_seconds;
   }
-  figures.by_activity["other"] += std::max(figures.seconds - seen, 0.0);
-  figures.outside_kernels = 1 - kernels / figures.seconds;
-  return figures;
+  result.by_activity["other"] += std::max(result.seconds - seen, 0.0);
+  result.outside_kernels = 1 - kernels / result.seconds;
+  return result;
 }
 
 std::string activity_of_operator(const std::string& name, bool backward) {

@@ -11,7 +11,7 @@
 
 namespace ulmfit::perf {
 
-struct ProfileFigures {
+struct ProfileResult {
   double seconds = 0;                         // from start() to stop()
   std::map<std::string, double> by_activity;  // seconds; what no operator or activity covers is "other"
   std::map<std::string, double> by_operator;  // seconds of the operator itself, without those that it calls
@@ -27,7 +27,7 @@ class OpProfile {
   ~OpProfile();
   OpProfile(const OpProfile&) = delete;
   OpProfile& operator=(const OpProfile&) = delete;
-  ProfileFigures stop();
+  ProfileResult stop();
 
   struct Impl;
 

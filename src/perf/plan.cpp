@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/machine.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "perf/scaling_model.h"
 #include "reports/number_format.h"
 

@@ -30,7 +30,7 @@ class BlockObserver : public train::Observer {
     loss_ += report.loss;
     if (report.step == block_end_) end_block(report.step);
     if (profile_ && report.step == report.total_steps) {  // before the trainer ends the epoch
-      figures_.profile = profile_->stop();
+      measurements_.profile = profile_->stop();
       profile_.reset();
     }
     watch_ = Stopwatch();
@@ -38,21 +38,21 @@ class BlockObserver : public train::Observer {
   void on_evaluation(const reports::EvaluationReport&) override {}
   nlohmann::json state() override { return nullptr; }
 
-  TrainingFigures finish() { return std::move(figures_); }
+  TrainingMeasurements finish() { return std::move(measurements_); }
 
  private:
   void end_block(std::int64_t step) {
     const std::int64_t steps = step - block_start_;
     if (step > options_.warmup) {
-      figures_.rates.push_back((trainer_->items() - items_) / seconds_);
-      figures_.losses.push_back(loss_ / static_cast<double>(steps));
+      measurements_.rates.push_back((trainer_->items() - items_) / seconds_);
+      measurements_.losses.push_back(loss_ / static_cast<double>(steps));
     }
     if (between_) {
       between_(steps);
-    } else if (figures_.rates.size() == 1) {
-      figures_.peak_memory = peak_memory(device_);
+    } else if (measurements_.rates.size() == 1) {
+      measurements_.peak_memory = peak_memory(device_);
     }
-    const bool last = static_cast<std::int64_t>(figures_.rates.size()) == options_.blocks;
+    const bool last = static_cast<std::int64_t>(measurements_.rates.size()) == options_.blocks;
     if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>(device_);
     block_start_ = step;
     block_end_ = last ? -1 : step + options_.block;
@@ -65,7 +65,7 @@ class BlockObserver : public train::Observer {
   const std::function<void(std::int64_t)>& between_;
   at::Device device_;
   const train::Trainer* trainer_ = nullptr;
-  TrainingFigures figures_;
+  TrainingMeasurements measurements_;
   Stopwatch watch_;
   double seconds_ = 0;
   double loss_ = 0;
@@ -99,15 +99,15 @@ stages::OptimOptions bench_optim() {
   return optim;
 }
 
-TrainingFigures measure_training(train::Task& task, const stages::RunOptions& run, const train::ShardPlan& shards,
-                                 const BlockOptions& options, comm::Communicator& comm,
-                                 const std::function<void(std::int64_t)>& between) {
+TrainingMeasurements measure_training(train::Task& task, const stages::RunOptions& run,
+                                      const train::MicroBatches& micro_batches, const BlockOptions& options,
+                                      comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
   stages::OptimOptions optim = bench_optim();
   optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
   const train::TrainingPlan plan(optim.plan(task), task);
   optim::Optimizer optimizer(task.groups(), optim.optimizer);
   comm::GradReducer reducer(comm, task.reduced_parameters());
-  if (run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(shards.total));
+  if (run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(micro_batches.total));
   train::TrainerOptions trainer_options;
   trainer_options.clip = optim.clip;
   trainer_options.log_every = 1;
@@ -121,30 +121,30 @@ TrainingFigures measure_training(train::Task& task, const stages::RunOptions& ru
   return observer.finish();
 }
 
-void describe_training(const TrainingFigures& figures, const std::string& rate_name, double flop_an_item,
+void describe_training(const TrainingMeasurements& measurements, const std::string& rate_name, double flop_an_item,
                        double product_peak, const comm::Communicator& comm, nlohmann::json& line, Table& table) {
-  const Spread rate = spread(figures.rates);
+  const Spread rate = spread(measurements.rates);
   const double flops = rate.median * flop_an_item / comm.size();
   add_spread(line, rate_name, rate);
   line["ranks"] = comm.size();
   line["threads"] = at::get_num_threads();
-  line["loss"] = figures.losses.back();
+  line["loss"] = measurements.losses.back();
   line["model_gflops_per_rank"] = flops / 1e9;
   line["product_peak_gflops"] = product_peak / 1e9;
   line["share_of_peak"] = flops / product_peak;
   line["cpu"] = cpu_model();
   if (!comm.device().is_cpu()) line["gpu"] = comm.processor();
-  table.add(rate_name, str(describe(rate), ", ", figures.rates.size(), " blocks"));
-  table.add("loss of the last block", reports::fixed(figures.losses.back(), 4));
+  table.add(rate_name, str(describe(rate), ", ", measurements.rates.size(), " blocks"));
+  table.add("loss of the last block", reports::fixed(measurements.losses.back(), 4));
   table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / product_peak),
                                         " of the ", reports::significant(product_peak / 1e9, 4), " of large products"));
-  if (figures.peak_memory) {
-    add_memory(*figures.peak_memory, line, table);
+  if (measurements.peak_memory) {
+    add_memory(*measurements.peak_memory, line, table);
   } else {
     table.add("peak memory", "not told: what runs between the blocks has its part in it");
   }
-  if (!figures.profile) return;
-  const ProfileFigures& profile = *figures.profile;
+  if (!measurements.profile) return;
+  const ProfileResult& profile = *measurements.profile;
   line["outside_kernels"] = profile.outside_kernels;
   table.add("outside products, LSTM, softmax", reports::percent(profile.outside_kernels));
   for (const auto& [name, seconds] : largest(profile.by_activity, profile.by_activity.size())) {

@@ -10,7 +10,7 @@
 #include "comm/communicator.h"
 #include "config/option_set.h"
 #include "optim/param_groups.h"
-#include "perf/figures.h"
+#include "perf/measurements.h"
 #include "perf/op_profile.h"
 #include "stages/options.h"
 #include "train/task.h"
@@ -29,25 +29,25 @@ struct BlockOptions {
 // Options of where and how to compute that a benchmark takes.
 void declare_compute(config::OptionSet& set, stages::RunOptions& run);
 
-struct TrainingFigures {
+struct TrainingMeasurements {
   std::vector<double> rates;              // items a second by block, over all ranks
   std::vector<double> losses;             // mean of each block
   std::optional<PeakMemory> peak_memory;  // of rank 0, after the first block; none with `between`, whose memory would count
-  std::optional<ProfileFigures> profile;
+  std::optional<ProfileResult> profile;
 };
 
 // Trains `task` with Adam at a constant rate, all layers, clipping on. `between`, if any, is called on rank 0 with the
 // number of steps since the last call: after the warm-up, and after each block but not during one; its time does not count.
-// Collective; the figures are rank 0's.
-TrainingFigures measure_training(train::Task& task, const stages::RunOptions& run, const train::ShardPlan& shards,
-                                 const BlockOptions& options, comm::Communicator& comm,
-                                 const std::function<void(std::int64_t)>& between = {});
+// Collective; the measurements are rank 0's.
+TrainingMeasurements measure_training(train::Task& task, const stages::RunOptions& run,
+                                      const train::MicroBatches& micro_batches, const BlockOptions& options,
+                                      comm::Communicator& comm, const std::function<void(std::int64_t)>& between = {});
 
 // The optimizer's settings that measure_training uses, for loops that are compared with it.
 stages::OptimOptions bench_optim();
 
 // What both training benchmarks tell in the same words: spread of rates, share of the peak, memory, phases, operators.
-void describe_training(const TrainingFigures& figures, const std::string& rate_name, double flop_an_item,
+void describe_training(const TrainingMeasurements& measurements, const std::string& rate_name, double flop_an_item,
                        double product_peak, const comm::Communicator& comm, nlohmann::json& line, Table& table);
 
 }  // namespace ulmfit::perf

@@ -28,7 +28,7 @@ std::string matrix_cell(std::int64_t count, std::int64_t support, bool hit) {
   return "<td class=\"" + kind + "\" style=\"--share:" + fixed(share, 2) + "\">" + grouped(count) + "</td>";
 }
 
-std::string matrix_html(const Classification& result, const ClassificationFigures& figures) {
+std::string matrix_html(const Classification& result, const ClassificationMetrics& metrics) {
   const std::size_t classes = result.labels.size();
   std::string html = std::string("<section class=\"card") + (classes > kNarrowMatrix ? " wide" : "") +
                      "\"><h3>Confusion matrix</h3><p class=\"note\">Rows: the label given in the data. Columns: the "
@@ -39,14 +39,14 @@ std::string matrix_html(const Classification& result, const ClassificationFigure
   for (std::size_t given = 0; given < classes; ++given) {
     html += "<tr>" + label_cell("th", " scope=\"row\"", result.labels[given]);
     for (std::size_t predicted = 0; predicted < classes; ++predicted) {
-      html += matrix_cell(result.confusion[given][predicted], figures.classes[given].support, given == predicted);
+      html += matrix_cell(result.confusion[given][predicted], metrics.classes[given].support, given == predicted);
     }
     html += "</tr>\n";
   }
   return html + "</table></div></section>\n";
 }
 
-std::string confusions_html(const Classification& result, const ClassificationFigures& figures) {
+std::string confusions_html(const Classification& result, const ClassificationMetrics& metrics) {
   std::vector<std::tuple<std::int64_t, std::size_t, std::size_t>> pairs;  // count, given, predicted
   for (std::size_t given = 0; given < result.labels.size(); ++given) {
     for (std::size_t predicted = 0; predicted < result.labels.size(); ++predicted) {
@@ -62,7 +62,7 @@ std::string confusions_html(const Classification& result, const ClassificationFi
       "<section class=\"card\"><h3>Most frequent mistakes</h3><div class=\"scroll\"><table class=\"figures\">"
       "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Texts</th><th>Of the given</th></tr>\n";
   for (const auto& [count, given, predicted] : pairs) {
-    const double share = static_cast<double>(count) / static_cast<double>(figures.classes[given].support);
+    const double share = static_cast<double>(count) / static_cast<double>(metrics.classes[given].support);
     html += "<tr>" + label_cell("td", " class=\"name\"", result.labels[given]) +
             label_cell("td", " class=\"name\"", result.labels[predicted]) + "<td>" + grouped(count) + "</td><td>" +
             percent(share) + "</td></tr>\n";
@@ -74,7 +74,7 @@ std::string share_cell(double share) {
   return "<td class=\"bar\" style=\"--share:" + percent(share) + "\">" + percent(share) + "</td>";
 }
 
-std::string classes_html(const Classification& result, const ClassificationFigures& figures) {
+std::string classes_html(const Classification& result, const ClassificationMetrics& metrics) {
   std::string html =
       "<section class=\"card\"><h3>By class</h3><p class=\"note\">Precision: of the texts predicted as this class, the "
       "share "
@@ -82,7 +82,7 @@ std::string classes_html(const Classification& result, const ClassificationFigur
       "<div class=\"scroll\"><table class=\"figures\">"
       "<tr><th class=\"name\">Class</th><th>Precision</th><th>Recall</th><th>F1</th><th>Texts</th></tr>\n";
   for (std::size_t c = 0; c < result.labels.size(); ++c) {
-    const ClassFigures& f = figures.classes[c];
+    const ClassMetrics& f = metrics.classes[c];
     html += "<tr>" + label_cell("td", " class=\"name\"", result.labels[c]) + share_cell(f.precision) +
             share_cell(f.recall) + share_cell(f.f1) + "<td>" + grouped(f.support) + "</td></tr>\n";
   }
@@ -96,28 +96,28 @@ std::string tile_html(const std::string& name, const std::string& value, const s
          escape_html(detail) + "</small></div>\n";
 }
 
-std::string classification_tiles(const Classification& result, const ClassificationFigures& figures) {
-  if (figures.texts == 0) return "";
-  const Interval& interval = figures.accuracy_interval;
-  return tile_html("Accuracy", percent(figures.accuracy),
+std::string classification_tiles(const Classification& result, const ClassificationMetrics& metrics) {
+  if (metrics.texts == 0) return "";
+  const Interval& interval = metrics.accuracy_interval;
+  return tile_html("Accuracy", percent(metrics.accuracy),
                    "95% interval " + fixed(100 * interval.low, 1) + " to " + percent(interval.high)) +
-         tile_html("Macro F1", percent(figures.macro_f1), "mean over " + std::to_string(result.labels.size()) + " classes");
+         tile_html("Macro F1", percent(metrics.macro_f1), "mean over " + std::to_string(result.labels.size()) + " classes");
 }
 
-std::string classification_sections(const Classification& result, const ClassificationFigures& figures) {
-  if (figures.texts == 0) return "";
+std::string classification_sections(const Classification& result, const ClassificationMetrics& metrics) {
+  if (metrics.texts == 0) return "";
   const bool narrow = result.labels.size() <= kNarrowMatrix && result.labels.size() > 2;
   std::string html = "<h2>Answers on the " + escape_html(result.split) + " texts</h2>\n<p class=\"lead\">" +
-                     grouped(figures.hits) + " of " + grouped(figures.texts) +
-                     " texts got the label that the data gives them: accuracy " + percent(figures.accuracy) + ", error " +
-                     percent(figures.error) + ". From so many texts, the true accuracy is estimated to lie between " +
-                     percent(figures.accuracy_interval.low) + " and " + percent(figures.accuracy_interval.high) +
+                     grouped(metrics.hits) + " of " + grouped(metrics.texts) +
+                     " texts got the label that the data gives them: accuracy " + percent(metrics.accuracy) + ", error " +
+                     percent(metrics.error) + ". From so many texts, the true accuracy is estimated to lie between " +
+                     percent(metrics.accuracy_interval.low) + " and " + percent(metrics.accuracy_interval.high) +
                      " (95% interval).</p>\n<div class=\"grid answers" + (narrow ? " narrow" : "") + "\">\n";
-  const std::string mistakes = result.labels.size() > 2 ? confusions_html(result, figures) : "";
-  const std::string classes = classes_html(result, figures);
+  const std::string mistakes = result.labels.size() > 2 ? confusions_html(result, metrics) : "";
+  const std::string classes = classes_html(result, metrics);
   // Without a matrix the mistakes come first: the table by class is long then.
   const bool has_matrix = result.labels.size() <= kLargestMatrix;
-  html += has_matrix ? matrix_html(result, figures) + classes + mistakes : mistakes + classes;
+  html += has_matrix ? matrix_html(result, metrics) + classes + mistakes : mistakes + classes;
   return html + "</div>\n";
 }
 

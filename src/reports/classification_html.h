@@ -8,10 +8,10 @@
 namespace ulmfit::reports {
 
 // Tiles: accuracy with its interval, macro F1. HTML, empty without texts.
-std::string classification_tiles(const Classification& result, const ClassificationFigures& figures);
+std::string classification_tiles(const Classification& result, const ClassificationMetrics& metrics);
 
 // Confusion matrix (up to 30 classes), table by class, most frequent mistakes. HTML, empty without texts.
-std::string classification_sections(const Classification& result, const ClassificationFigures& figures);
+std::string classification_sections(const Classification& result, const ClassificationMetrics& metrics);
 
 // A figure to be read at a glance: its name, its value and what to know about it. Plain texts.
 std::string tile_html(const std::string& name, const std::string& value, const std::string& detail);

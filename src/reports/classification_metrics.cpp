@@ -28,9 +28,9 @@ void check_matrix(const ConfusionMatrix& confusion) {
 
 }  // namespace
 
-ClassificationFigures classification_figures(const ConfusionMatrix& confusion) {
+ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
   check_matrix(confusion);
-  ClassificationFigures f;
+  ClassificationMetrics f;
   f.classes.resize(confusion.size());
   for (std::size_t given = 0; given < confusion.size(); ++given) {
     for (std::size_t predicted = 0; predicted < confusion.size(); ++predicted) {
@@ -43,13 +43,13 @@ ClassificationFigures classification_figures(const ConfusionMatrix& confusion) {
   std::int64_t seen = 0;
   double f1_sum = 0;
   for (std::size_t c = 0; c < confusion.size(); ++c) {
-    ClassFigures& figures = f.classes[c];
+    ClassMetrics& metrics = f.classes[c];
     const std::int64_t hits = confusion[c][c];
-    figures.precision = share(hits, figures.predicted, 0);
-    figures.recall = share(hits, figures.support, 0);
-    figures.f1 = share(2 * hits, figures.support + figures.predicted, 0);
-    f1_sum += figures.f1;
-    if (figures.support + figures.predicted > 0) ++seen;
+    metrics.precision = share(hits, metrics.predicted, 0);
+    metrics.recall = share(hits, metrics.support, 0);
+    metrics.f1 = share(2 * hits, metrics.support + metrics.predicted, 0);
+    f1_sum += metrics.f1;
+    if (metrics.support + metrics.predicted > 0) ++seen;
   }
   f.accuracy = share(f.hits, f.texts, std::nan(""));
   f.error = share(f.texts - f.hits, f.texts, std::nan(""));

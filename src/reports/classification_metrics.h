@@ -1,4 +1,4 @@
-// Figures of a classifier from its confusion matrix.
+// Metrics of a classifier from its confusion matrix.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct Interval {
   double high = 1;
 };
 
-struct ClassFigures {
+struct ClassMetrics {
   double precision = 0;        // of the texts predicted as this class, the share that is; 0 if there are none
   double recall = 0;           // of the texts given as this class, the share that is found; 0 if there are none
   double f1 = 0;               // 2 hits / (given + predicted); 0 if there are none
@@ -29,18 +29,18 @@ struct ClassFigures {
   std::int64_t predicted = 0;  // texts predicted as this class
 };
 
-struct ClassificationFigures {
+struct ClassificationMetrics {
   std::int64_t texts = 0;
   std::int64_t hits = 0;
   double accuracy = 0;         // NaN without texts, as are the next two
   double error = 0;            // 1 - accuracy
   double macro_f1 = 0;         // mean F1 of the classes that were given or predicted at all
   Interval accuracy_interval;  // 95 %, Wilson
-  std::vector<ClassFigures> classes;
+  std::vector<ClassMetrics> classes;
 };
 
 // Throws std::invalid_argument if the matrix is not square or has a negative count.
-ClassificationFigures classification_figures(const ConfusionMatrix& confusion);
+ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion);
 
 // 95 % interval of a share seen in `hits` of `trials`: Wilson, "Probable inference, the law of succession, and statistical
 // inference", JASA 1927: (p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n). [0, 1] without trials.

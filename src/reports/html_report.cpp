@@ -180,10 +180,10 @@ std::string progress_tiles(const MetricsHistory& history, const MetricNames& nam
   return html + tile_html("Training time", duration(last.elapsed_seconds), speed);
 }
 
-std::string facts_html(const ReportInfo& info) {
-  if (info.facts.empty()) return "";
+std::string summary_html(const ReportInfo& info) {
+  if (info.summary.empty()) return "";
   std::string html = "<section class=\"card\"><dl class=\"facts\">\n";
-  for (const auto& [name, value] : info.facts) {
+  for (const auto& [name, value] : info.summary) {
     html += "<div><dt>" + escape_html(name) + "</dt><dd>" + escape_html(value) + "</dd></div>\n";
   }
   return html + "</dl></section>\n";
@@ -203,13 +203,13 @@ void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
   std::string answers;
   if (info.classification) {
     check_classification(*info.classification);
-    const ClassificationFigures figures = classification_figures(info.classification->confusion);
-    tiles = classification_tiles(*info.classification, figures);
-    answers = classification_sections(*info.classification, figures);
+    const ClassificationMetrics metrics = classification_metrics(info.classification->confusion);
+    tiles = classification_tiles(*info.classification, metrics);
+    answers = classification_sections(*info.classification, metrics);
   }
   tiles += progress_tiles(history, info.names);
   if (!tiles.empty()) body += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  body += facts_html(info) + answers + charts_html(history, info.names);
+  body += summary_html(info) + answers + charts_html(history, info.names);
   if (!info.config_text.empty()) {
     body += "<h2>Settings</h2>\n<details class=\"card\"><summary>The whole configuration</summary><pre>" +
             escape_html(info.config_text) + "</pre></details>\n";

@@ -15,8 +15,8 @@ namespace ulmfit::reports {
 
 struct ReportInfo {
   std::string title;
-  std::string stage;                                       // "Language model, general text"
-  std::vector<std::pair<std::string, std::string>> facts;  // name and value, in the order shown
+  std::string stage;                                         // "Language model, general text"
+  std::vector<std::pair<std::string, std::string>> summary;  // name and value, in the order shown
   MetricNames names = kLanguageModelMetrics;
   std::optional<Classification> classification;  // of a classifier's evaluation
   std::string config_text;

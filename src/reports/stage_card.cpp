@@ -98,11 +98,11 @@ std::string stage_card(const CardInfo& info) {
   out << "# " << info.title << "\n\n" << info.model << "\n";
   if (!info.labels.empty()) write_labels(out, info.labels);
   out << "\n## Figures on the validation split\n\n";
-  if (info.figures.empty()) {
+  if (info.metrics.empty()) {
     out << "None: there was no validation split.\n";
   } else {
     out << "| | |\n|---|---|\n";
-    for (const auto& [key, value] : info.figures) out << "| " << key << " | " << number(value) << " |\n";
+    for (const auto& [key, value] : info.metrics) out << "| " << key << " | " << number(value) << " |\n";
   }
   out << "\nNot measured: results on other text than the validation split, other languages, fairness between groups of "
          "authors, "

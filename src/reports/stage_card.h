@@ -19,7 +19,7 @@ struct CardInfo {
   std::string title;
   std::string model;                      // a sentence or two about its size
   std::vector<std::string> labels;        // of a classifier
-  std::map<std::string, double> figures;  // on the validation split
+  std::map<std::string, double> metrics;  // on the validation split
   std::string also_not_measured;          // by this kind of model
   std::vector<CardStage> lineage;         // oldest first
   std::string config_text;

@@ -80,17 +80,18 @@ ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(co
   });
 }
 
-train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm) {
+train::MicroBatches micro_batches_of(const RunOptions& options, std::int64_t streams, bool exact,
+                                     const comm::Communicator& comm) {
   const std::int64_t ranks = comm.size();
   if (options.compute.reproducible) {
-    if (!comm::is_power_of_two(ranks) || ranks > kReproducibleShards) {
+    if (!comm::is_power_of_two(ranks) || ranks > kReproducibleMicroBatches) {
       throw ConfigError(str("--reproducible runs on 1, 2, 4 or 8 ranks, not on ", ranks));
     }
-    if (exact && streams % kReproducibleShards != 0) {
-      throw ConfigError(str("--reproducible splits the streams into ", kReproducibleShards,
-                            " shards; --train.streams=", streams, " is not a multiple of it"));
+    if (exact && streams % kReproducibleMicroBatches != 0) {
+      throw ConfigError(str("--reproducible splits the streams into ", kReproducibleMicroBatches,
+                            " micro-batches; --train.streams=", streams, " is not a multiple of it"));
     }
-    return {kReproducibleShards, comm.rank() * kReproducibleShards / ranks, kReproducibleShards / ranks};
+    return {kReproducibleMicroBatches, comm.rank() * kReproducibleMicroBatches / ranks, kReproducibleMicroBatches / ranks};
   }
   if (exact && streams % ranks != 0) {
     throw ConfigError(str(streams, " streams cannot be divided among ", ranks,
@@ -98,12 +99,12 @@ train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, boo
                           (streams + ranks - 1) / ranks * ranks));
   }
   const std::int64_t mine = (streams + ranks - 1) / ranks;
-  std::int64_t passes = 1;
+  std::int64_t count = 1;
   if (options.max_streams_per_pass > 0) {
-    passes = (mine + options.max_streams_per_pass - 1) / options.max_streams_per_pass;
-    while (exact && mine % passes != 0) ++passes;
+    count = (mine + options.max_streams_per_pass - 1) / options.max_streams_per_pass;
+    while (exact && mine % count != 0) ++count;
   }
-  return {ranks * passes, comm.rank() * passes, passes};
+  return {ranks * count, comm.rank() * count, count};
 }
 
 std::string describe_compute(const comm::Communicator& comm) {

@@ -1,4 +1,4 @@
-// Where and in how many parts a stage computes: device, threads, shards of the global batch.
+// Where and in how many parts a stage computes: device, threads, micro-batches of the global batch.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace ulmfit::stages {
 
-inline constexpr std::int64_t kReproducibleShards = 8;
+inline constexpr std::int64_t kReproducibleMicroBatches = 8;
 
 // Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
 ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
@@ -27,8 +27,9 @@ model::Precision use_precision(Arithmetic wanted, at::Device device);
 void reproducible_kernels(bool wanted, at::DeviceType device);
 
 // How a global batch of `streams` is split. Throws ConfigError, before any file is touched, when ranks (or in reproducible
-// mode 8 shards) do not divide it; `exact` false: a batch of documents, which may be split unevenly.
-train::ShardPlan shard_plan(const RunOptions& options, std::int64_t streams, bool exact, const comm::Communicator& comm);
+// mode 8 micro-batches) do not divide it; `exact` false: a batch of documents, which may be split unevenly.
+train::MicroBatches micro_batches_of(const RunOptions& options, std::int64_t streams, bool exact,
+                                     const comm::Communicator& comm);
 
 // "cpu, 1 thread a rank, 2 ranks" for logs.
 std::string describe_compute(const comm::Communicator& comm);

@@ -8,12 +8,12 @@
 namespace ulmfit::stages {
 namespace {
 
-std::vector<Stage> read_models(const std::vector<std::string>& paths, at::Device device) {
-  std::vector<Stage> models;
+std::vector<TrainedModel> read_models(const std::vector<std::string>& paths, at::Device device) {
+  std::vector<TrainedModel> models;
   for (const auto& path : paths) {
     models.push_back(read_stage(path, device));
-    const Stage& first = models.front();
-    const Stage& last = models.back();
+    const TrainedModel& first = models.front();
+    const TrainedModel& last = models.back();
     const HeadKind& kind = last.info.head->kind();
     const HeadKind& expected = first.info.head->kind();
     if (kind.name != expected.name) {
@@ -40,7 +40,7 @@ void EvaluateOptions::declare(config::OptionSet& set) {
 
 Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   const data::CorpusInfo corpus = data::open_corpus(options.data);
-  std::vector<Stage> models = read_models(options.models, comm.device());
+  std::vector<TrainedModel> models = read_models(options.models, comm.device());
   for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
   const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
   for (const auto& model : models) {

@@ -1,4 +1,4 @@
-// Figures of one or more finished stages on a split, and predictions for new text. Several models are averaged: language
+// Metrics of one or more finished stages on a split, and predictions for new text. Several models are averaged: language
 // models in perplexity each for itself, classifiers by their probabilities (forward + backward).
 #pragma once
 
@@ -26,9 +26,9 @@ struct EvaluateOptions {
   void declare(config::OptionSet& set);
 };
 
-// Figures of rank 0: the others' are not whole.
+// Metrics of rank 0: the others' are not whole.
 struct Evaluated {
-  nlohmann::json figures;
+  nlohmann::json metrics;
   std::string table;  // of classifiers: by class, and the confusion matrix
 };
 

@@ -19,13 +19,13 @@ namespace {
 
 using nlohmann::json;
 
-std::string table_text(const reports::Classification& c, const reports::ClassificationFigures& figures) {
+std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics) {
   std::ostringstream out;
   char row[160];
   std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
   out << '\n' << row;
   for (std::size_t k = 0; k < c.labels.size(); ++k) {
-    const auto& f = figures.classes[k];
+    const auto& f = metrics.classes[k];
     std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1,
                   static_cast<long long>(f.support));
     out << row;
@@ -42,8 +42,8 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
   }
   std::snprintf(row, sizeof row,
                 "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
-                100 * figures.error, 100 * figures.accuracy_interval.low, 100 * figures.accuracy_interval.high,
-                figures.macro_f1, static_cast<long long>(figures.texts));
+                100 * metrics.error, 100 * metrics.accuracy_interval.low, 100 * metrics.accuracy_interval.high,
+                metrics.macro_f1, static_cast<long long>(metrics.texts));
   return out.str() + row;
 }
 
@@ -62,7 +62,7 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
 
 }  // namespace
 
-Evaluated evaluate_classifiers(const std::vector<Stage>& models, const data::ShardSet& shards,
+Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm) {
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
@@ -79,28 +79,28 @@ Evaluated evaluate_classifiers(const std::vector<Stage>& models, const data::Sha
   at::Tensor probabilities;
   for (auto& model : models) {
     const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0};
-    const train::ShardPlan plan{comm.size(), comm.rank(), 1};
-    const at::Tensor p =
-        train::predict_probabilities(*model.encoder, head_as<model::PoolingHead>(model), shards, batches, plan, comm);
+    const train::MicroBatches micro_batches{comm.size(), comm.rank(), 1};
+    const at::Tensor p = train::predict_probabilities(*model.encoder, head_as<model::PoolingHead>(model), shards, batches,
+                                                      micro_batches, comm);
     probabilities = probabilities.defined() ? probabilities + p : p;
   }
   probabilities = probabilities / static_cast<double>(models.size());
   const reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
-  const reports::ClassificationFigures figures = reports::classification_figures(c.confusion);
+  const reports::ClassificationMetrics metrics = reports::classification_metrics(c.confusion);
   Evaluated result;
-  result.figures = {{"models", options.models},
+  result.metrics = {{"models", options.models},
                     {"split", options.split},
-                    {"texts", figures.texts},
-                    {"error", figures.error},
-                    {"accuracy", figures.accuracy},
-                    {"error_low", 1 - figures.accuracy_interval.high},
-                    {"error_high", 1 - figures.accuracy_interval.low},
-                    {"macro_f1", figures.macro_f1},
+                    {"texts", metrics.texts},
+                    {"error", metrics.error},
+                    {"accuracy", metrics.accuracy},
+                    {"error_low", 1 - metrics.accuracy_interval.high},
+                    {"error_high", 1 - metrics.accuracy_interval.low},
+                    {"macro_f1", metrics.macro_f1},
                     {"labels", c.labels},
                     {"confusion", c.confusion}};
-  if (options.baselines) result.figures["baselines"] = baselines(options, corpus, shards);
+  if (options.baselines) result.metrics["baselines"] = baselines(options, corpus, shards);
   if (comm.rank() != 0) return result;
-  result.table = table_text(c, figures);
+  result.table = table_text(c, metrics);
   if (!options.report.empty()) {
     make_directories(options.report);
     std::string config;

@@ -12,13 +12,13 @@
 namespace ulmfit::stages {
 
 // Perplexity of each. Collective.
-Evaluated evaluate_language_models(const std::vector<Stage>& models, const data::ShardSet& shards,
+Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& corpus,
                                    comm::Communicator& comm);
 
 // Of the mean of their probabilities: error rate, macro-F1, confusion matrix, and baselines and a report, if asked for.
 // Throws CheckpointError for models of different classes. Collective.
-Evaluated evaluate_classifiers(const std::vector<Stage>& models, const data::ShardSet& shards,
+Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

@@ -9,7 +9,7 @@
 
 namespace ulmfit::stages {
 
-Evaluated evaluate_language_models(const std::vector<Stage>& models, const data::ShardSet& shards,
+Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& /*corpus*/,
                                    comm::Communicator& comm) {
   nlohmann::json results = nlohmann::json::array();
@@ -17,9 +17,9 @@ Evaluated evaluate_language_models(const std::vector<Stage>& models, const data:
     data::LmStreamOptions streams;
     streams.streams = options.batch_size;
     streams.backward = model.info.backward;
-    const train::ShardPlan plan{comm.size(), comm.rank(), 1};
+    const train::MicroBatches micro_batches{comm.size(), comm.rank(), 1};
     const train::LmScore score =
-        train::evaluate_lm(*model.encoder, head_as<model::SoftmaxHead>(model), shards, streams, plan, comm);
+        train::evaluate_lm(*model.encoder, head_as<model::SoftmaxHead>(model), shards, streams, micro_batches, comm);
     const double loss = score.nats / score.targets;
     results.push_back({{"model", model.folder.string()},
                        {"split", options.split},

@@ -22,7 +22,7 @@ namespace ulmfit::stages {
 struct Evaluated;
 struct EvaluateOptions;
 struct HeadKind;
-struct Stage;
+struct TrainedModel;
 
 class HeadInfo {
  public:
@@ -51,8 +51,8 @@ struct HeadKind {
   std::shared_ptr<const HeadInfo> (*read)(const StageFields& fields, const model::Shape& shape);
 
   // Models of this kind on a split, see stages/evaluate.h. Collective.
-  Evaluated (*evaluate)(const std::vector<Stage>& models, const data::ShardSet& shards, const EvaluateOptions& options,
-                        const data::CorpusInfo& corpus, comm::Communicator& comm);
+  Evaluated (*evaluate)(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
+                        const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm);
 };
 
 std::span<const HeadKind> head_kinds();

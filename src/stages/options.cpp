@@ -55,8 +55,8 @@ void RunOptions::declare(config::OptionSet& set) {
   set.add("train.seed", seed, "of weights, data order and dropout masks", {.min = 0});
   set.add_alias("seed", "train.seed");
   set.add("train.max-streams-per-pass", max_streams_per_pass,
-          "most streams (or documents) a rank computes at once; more are split into passes whose gradients add up; 0: all "
-          "at once",
+          "most streams (or documents) a rank computes at once; more are split into micro-batches whose gradients add "
+          "up; 0: all at once",
           {.min = 0}, OnResume::kMayChange);
   set.add("comm.deadline", compute.deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
           OnResume::kMayChange);

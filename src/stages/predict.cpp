@@ -89,7 +89,7 @@ bool next_request(std::istream& in, const PredictOptions& options, const std::ve
 }
 
 // Ids of one text for one model, and the share of words that it does not know.
-std::vector<std::int64_t> encode(const Stage& model, const std::string& text, double* unknown_share) {
+std::vector<std::int64_t> encode(const TrainedModel& model, const std::string& text, double* unknown_share) {
   const auto tokens = model.text->tokenize(text);
   std::vector<std::int64_t> ids;
   std::int64_t unknown = 0;
@@ -104,7 +104,7 @@ std::vector<std::int64_t> encode(const Stage& model, const std::string& text, do
 }
 
 struct Classifier {
-  Stage stage;
+  TrainedModel stage;
   std::vector<model::LstmWeights> weights;
 };
 
@@ -150,7 +150,7 @@ std::string answer(const Request& request, const float* p, const std::vector<std
 std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Device device) {
   std::vector<Classifier> models;
   for (const auto& path : options.models) {
-    Stage stage = read_stage(path, device);
+    TrainedModel stage = read_stage(path, device);
     stage.encoder->set_precision(use_precision(options.compute.precision, device));
     if (stage.info.head_as<ClassifierInfo>() == nullptr) {
       throw CheckpointError(str(path, " is a ", stage.info.head->kind().what, "; predict needs a classifier"));

@@ -22,12 +22,12 @@ fs::path events_file(const fs::path& folder) {
 }  // namespace
 
 RunObserver::RunObserver(fs::path folder, std::string title, reports::MetricNames names, std::int64_t total_steps,
-                         std::vector<std::pair<std::string, std::string>> facts, std::string config_text,
+                         std::vector<std::pair<std::string, std::string>> summary, std::string config_text,
                          const nlohmann::json& saved)
     : folder_(std::move(folder)),
       title_(std::move(title)),
       names_(names),
-      facts_(std::move(facts)),
+      summary_(std::move(summary)),
       config_text_(std::move(config_text)),
       metrics_(folder_ / "metrics.jsonl", saved_bytes(saved, "metrics_bytes")),
       events_(events_file(folder_), static_cast<std::uint64_t>(saved_bytes(saved, "event_bytes"))),
@@ -69,7 +69,7 @@ void RunObserver::write_report(const std::optional<reports::Classification>& cla
   try {
     events_.flush();
     reports::write_html_report(
-        folder_, {title_ + ": " + folder_.filename().string(), title_, facts_, names_, classification, config_text_});
+        folder_, {title_ + ": " + folder_.filename().string(), title_, summary_, names_, classification, config_text_});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

@@ -19,7 +19,8 @@ class RunObserver : public train::Observer {
  public:
   // `saved` is what state() gave at the checkpoint that the run goes on from, or null: files are cut back to it.
   RunObserver(std::filesystem::path folder, std::string title, reports::MetricNames names, std::int64_t total_steps,
-              std::vector<std::pair<std::string, std::string>> facts, std::string config_text, const nlohmann::json& saved);
+              std::vector<std::pair<std::string, std::string>> summary, std::string config_text,
+              const nlohmann::json& saved);
 
   void on_step_report(const reports::StepReport& report) override;
   void on_evaluation(const reports::EvaluationReport& report) override;
@@ -34,7 +35,7 @@ class RunObserver : public train::Observer {
   std::filesystem::path folder_;
   std::string title_;
   reports::MetricNames names_;
-  std::vector<std::pair<std::string, std::string>> facts_;
+  std::vector<std::pair<std::string, std::string>> summary_;
   std::string config_text_;
   reports::MetricsLog metrics_;
   interop::EventWriter events_;

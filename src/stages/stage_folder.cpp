@@ -85,10 +85,10 @@ fs::path finished_stage_in(const fs::path& path) {
   return folder;
 }
 
-Stage read_stage(const fs::path& path, at::Device device) {
+TrainedModel read_stage(const fs::path& path, at::Device device) {
   const fs::path folder = finished_stage_in(path);
   check_manifest<CheckpointError>(folder, /*checksums=*/true);
-  Stage stage;
+  TrainedModel stage;
   stage.folder = folder;
   try {
     const json j = parse_json(read_file(folder / "stage.json"));
@@ -118,7 +118,7 @@ Stage read_stage(const fs::path& path, at::Device device) {
   return stage;
 }
 
-void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const fs::path& folder) {
+void check_same_text(const TrainedModel& stage, const data::CorpusInfo& corpus, const fs::path& folder) {
   if (stage.text->fingerprint() == corpus.text_fingerprint) return;
   throw DataError(str(folder.string(), " was made with other text rules or another tokenizer than the stage ",
                       stage.folder.string(), "; prepare it with --vocab ", stage.folder.string(),

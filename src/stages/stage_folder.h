@@ -19,7 +19,7 @@
 namespace ulmfit::stages {
 
 // A stage read back: info, vocabulary, text rules, and the model with its weights.
-struct Stage {
+struct TrainedModel {
   std::filesystem::path folder;
   StageInfo info;
   std::shared_ptr<const text::Vocabulary> vocabulary;
@@ -31,7 +31,7 @@ struct Stage {
 
 // Its head as what it is. std::bad_cast, if it is another.
 template <class H>
-H& head_as(const Stage& stage) {
+H& head_as(const TrainedModel& stage) {
   return dynamic_cast<H&>(*stage.head);
 }
 
@@ -43,11 +43,11 @@ bool holds_finished_stage(const std::filesystem::path& path);
 // Reads and checks a stage: manifest with checksums, stage_info(), shapes against weights, vocabulary against shape, and
 // the probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder
 // that holds it as `stage`. Throws CheckpointError naming what is wrong.
-Stage read_stage(const std::filesystem::path& path, at::Device device);
+TrainedModel read_stage(const std::filesystem::path& path, at::Device device);
 
 // Throws DataError if the prepared folder `corpus`, at `folder`, was made with other text rules or another tokenizer than
 // the stage's: even over the same vocabulary most of its words would be unknown.
-void check_same_text(const Stage& stage, const data::CorpusInfo& corpus, const std::filesystem::path& folder);
+void check_same_text(const TrainedModel& stage, const data::CorpusInfo& corpus, const std::filesystem::path& folder);
 
 // Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.
 void write_stage(const std::filesystem::path& folder, const StageInfo& info, const model::AwdLstm& encoder,

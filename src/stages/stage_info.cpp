@@ -48,7 +48,7 @@ json to_json(const StageInfo& info) {
               {"hidden", info.shape.hidden},
               {"layers", info.shape.layers}}},
             {"direction", kDirections[info.backward ? 1 : 0]},
-            {"figures", info.figures},
+            {"figures", info.metrics},
             {"lineage", json::array()}};
   for (const auto& a : info.lineage) {
     j["lineage"].push_back({{"command", a.command}, {"fingerprint", a.fingerprint}, {"facts", a.facts}});
@@ -63,7 +63,7 @@ reports::CardInfo card_info(const StageInfo& info, const std::string& config_tex
       str("Direction: ", info.backward ? "backward" : "forward", ". Vocabulary: ", reports::grouped(info.shape.vocabulary),
           " words. Embedding ", info.shape.embedding, ", hidden ", info.shape.hidden, ", ", info.shape.layers, " layers; ",
           reports::grouped(info.shape.encoder_parameters()), " parameters in the encoder.");
-  card.figures = info.figures;
+  card.metrics = info.metrics;
   for (const Ancestor& a : info.lineage) card.lineage.push_back({a.command, a.fingerprint, a.facts});
   card.config_text = config_text;
   info.head->complete(card);
@@ -83,8 +83,8 @@ StageInfo stage_info(const json& json, const std::filesystem::path& file) {
   info.backward = fields.choice("direction", kDirections) == 1;
   info.head = kind.read(fields, info.shape);
   info.lineage = read_lineage(fields);
-  info.figures = json.at("figures").get<std::map<std::string, double>>();
-  for (const auto& [name, value] : info.figures) fields.require(std::isfinite(value), "figure ", name, " is not finite");
+  info.metrics = json.at("figures").get<std::map<std::string, double>>();
+  for (const auto& [name, value] : info.metrics) fields.require(std::isfinite(value), "figure ", name, " is not finite");
   return info;
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::int64_t kStageVersion = 1;
 struct Ancestor {
   std::string command;      // "pretrain", "finetune-lm", "train-classifier"
   std::string fingerprint;  // of the stage's model.safetensors; empty for the stage being described
-  nlohmann::json facts;     // corpus fingerprint, steps, seed, figures; lists of files summarized (data/file_lists.h)
+  nlohmann::json facts;     // corpus fingerprint, steps, seed, metrics; lists of files summarized (data/file_lists.h)
 };
 
 struct StageInfo {
@@ -29,7 +29,7 @@ struct StageInfo {
   bool backward = false;
   std::shared_ptr<const HeadInfo> head;
   std::vector<Ancestor> lineage;
-  std::map<std::string, double> figures;  // validation results
+  std::map<std::string, double> metrics;  // validation results
 
   // The head's info, if it is of that type; else null.
   template <class Info>

@@ -46,24 +46,25 @@ std::string shapes(const train::Task& task) {
   return text;
 }
 
-std::vector<std::pair<std::string, std::string>> plan_facts(const TrainingStage& stage, const train::TrainingPlan& plan,
-                                                            const comm::Communicator& comm) {
-  auto facts = stage.facts;
+std::vector<std::pair<std::string, std::string>> plan_summary(const TrainingStage& stage, const train::TrainingPlan& plan,
+                                                              const comm::Communicator& comm) {
+  auto summary = stage.summary;
   const std::int64_t parameters = parameter_count(stage.task());
-  facts.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
-  facts.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
-  facts.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
-  facts.emplace_back("ranks", describe_compute(comm));
-  facts.emplace_back(
-      "mode", str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
-                  stage.shards.count, stage.shards.count == 1 ? " pass a step" : " passes a step"));
-  return facts;
+  summary.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
+  summary.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
+  summary.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
+  summary.emplace_back("ranks", describe_compute(comm));
+  summary.emplace_back(
+      "mode",
+      str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
+          stage.micro_batches.count, stage.micro_batches.count == 1 ? " micro-batch a step" : " micro-batches a step"));
+  return summary;
 }
 
 void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
-              const std::vector<std::pair<std::string, std::string>>& facts) {
+              const std::vector<std::pair<std::string, std::string>>& summary) {
   log::info(stage.title, "plan:");
-  for (const auto& [name, value] : facts) log::info(stage.title, str("  ", name, ": ", value));
+  for (const auto& [name, value] : summary) log::info(stage.title, str("  ", name, ": ", value));
   for (const auto& line : plan.describe(stage.task().groups())) log::info(stage.title, "  " + line);
 }
 
@@ -169,13 +170,13 @@ Engine::Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm
     : optimizer(stage.task().groups(), stage.optim.optimizer),
       reducer(comm, stage.task().reduced_parameters()),
       trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
-  if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.shards.total));
+  if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.micro_batches.total));
 }
 
 StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   const train::TrainingPlan plan(stage.optim.plan(stage.task()), stage.task());
-  const auto facts = plan_facts(stage, plan, comm);
-  log_plan(stage, plan, facts);
+  const auto summary = plan_summary(stage, plan, comm);
+  log_plan(stage, plan, summary);
   if (comm.rank() == 0) warn_of_memory(stage, comm);
   check_world(stage, comm);
   if (stage.run.dry_run) return StageEnd::kPlanned;
@@ -191,7 +192,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
     observer = std::make_unique<RunObserver>(folder.path(), stage.title, stage.task().metric_names(), plan.total_steps(),
-                                             facts, stage.settings.to_config(),
+                                             summary, stage.settings.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
   Engine engine(stage, plan, comm, store.get(), observer.get());

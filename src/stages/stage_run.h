@@ -58,9 +58,9 @@ struct TrainingStage {
   const RunOptions& run;
   const OptimOptions& optim;
   const config::OptionSet& settings;  // the resolved configuration
-  train::ShardPlan shards;
-  double bytes = 0;                                        // of memory that a rank needs at least (model::training_bytes)
-  std::vector<std::pair<std::string, std::string>> facts;  // for the plan and the report
+  train::MicroBatches micro_batches;
+  double bytes = 0;                                          // of memory that a rank needs at least (model::training_bytes)
+  std::vector<std::pair<std::string, std::string>> summary;  // for the plan and the report
   comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
 };
 

@@ -16,15 +16,15 @@ TrainingText open_training_text(const fs::path& folder, data::CorpusInfo corpus)
   return {std::move(corpus), std::move(vocabulary), std::move(train), std::move(valid)};
 }
 
-Stage read_language_model(const std::string& command, const std::string& from, at::Device device) {
-  Stage stage = read_stage(from, device);
+TrainedModel read_language_model(const std::string& command, const std::string& from, at::Device device) {
+  TrainedModel stage = read_stage(from, device);
   if (const HeadKind& kind = stage.info.head->kind(); kind.name != LanguageModelInfo::kName) {
     throw CheckpointError(str("--from ", from, " is a ", kind.what, "; ", command, " starts from a language model"));
   }
   return stage;
 }
 
-std::vector<Ancestor> lineage_of(const std::optional<Stage>& parent, Ancestor own) {
+std::vector<Ancestor> lineage_of(const std::optional<TrainedModel>& parent, Ancestor own) {
   std::vector<Ancestor> lineage;
   if (parent) {
     lineage = parent->info.lineage;

@@ -24,9 +24,9 @@ struct TrainingText {
 TrainingText open_training_text(const std::filesystem::path& folder, data::CorpusInfo corpus);
 
 // The stage in `from`, which `command` starts from. CheckpointError unless it is a language model.
-Stage read_language_model(const std::string& command, const std::string& from, at::Device device);
+TrainedModel read_language_model(const std::string& command, const std::string& from, at::Device device);
 
 // That of a stage, `own`, which started from `parent` (none: from scratch).
-std::vector<Ancestor> lineage_of(const std::optional<Stage>& parent, Ancestor own);
+std::vector<Ancestor> lineage_of(const std::optional<TrainedModel>& parent, Ancestor own);
 
 }  // namespace ulmfit::stages

@@ -35,7 +35,7 @@ std::vector<std::int64_t> head_widths(const TrainClassifierOptions& options, std
   return widths;
 }
 
-void copy_encoder(const Stage& parent, model::AwdLstm& encoder) {
+void copy_encoder(const TrainedModel& parent, model::AwdLstm& encoder) {
   at::NoGradGuard no_grad;
   const auto from = parent.encoder->parameters();
   const auto to = encoder.parameters();
@@ -46,7 +46,8 @@ void copy_encoder(const Stage& parent, model::AwdLstm& encoder) {
 }
 
 // Rows of the classifier's vocabulary must be the language model's: train-classifier does not transfer words.
-void check_vocabulary(const Stage& parent, const text::Vocabulary& vocabulary, const TrainClassifierOptions& options) {
+void check_vocabulary(const TrainedModel& parent, const text::Vocabulary& vocabulary,
+                      const TrainClassifierOptions& options) {
   if (parent.vocabulary->fingerprint() != vocabulary.fingerprint()) {
     throw CheckpointError(str("the vocabulary of ", options.from, " (", parent.vocabulary->size(), " words, ",
                               parent.vocabulary->fingerprint(), ") is not that of ", options.data, " (", vocabulary.size(),
@@ -80,7 +81,7 @@ class ClassifierStage : public TrainingStage {
 
   const TrainClassifierOptions& options_;
   std::optional<TrainingText> text_;
-  std::optional<Stage> parent_;
+  std::optional<TrainedModel> parent_;
   model::Shape shape_;
   bool backward_;
   std::shared_ptr<ClassifierInfo> classifier_ = std::make_shared<ClassifierInfo>();
@@ -95,7 +96,7 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
       options_(options),
       shape_(options.shape),
       backward_(options.backward) {
-  shards = shard_plan(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
+  micro_batches = micro_batches_of(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
   train::ClassifierTaskOptions task_options = options.task;
   task_options.dropout = options.dropout.resolved();
   open_corpus();
@@ -113,7 +114,7 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
   task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
-                                                  task_options, shards, comm);
+                                                  task_options, micro_batches, comm);
   describe();
   inputs = run_inputs(options.data, options.from);
 }
@@ -143,8 +144,8 @@ void ClassifierStage::describe() {
   // Of texts as long as the mean: a batch of long ones needs more.
   const std::int64_t length =
       std::min(text_->train.token_count() / text_->train.document_count(), classifier_->head.bpt3c.length);
-  bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / shards.total), 1);
-  facts = {
+  bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / micro_batches.total), 1);
+  summary = {
       {"data", str(options_.data, ": ", text_->train.document_count(), " texts, ", text_->train.token_count(), " tokens, ",
                    text_->corpus.labels.size(), " classes")},
       {"model", str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "",
@@ -158,7 +159,7 @@ void ClassifierStage::write(const StageResult& result) const {
   info.shape = shape_;
   info.backward = backward_;
   info.head = classifier_;
-  info.figures = result.evaluation.values;
+  info.metrics = result.evaluation.values;
   info.lineage = lineage_of(parent_, {kCommand,
                                       "",
                                       {{"data_fingerprint", text_->train.fingerprint()},

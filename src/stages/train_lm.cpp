@@ -23,7 +23,7 @@ namespace ulmfit::stages {
 namespace {
 
 // Copies the parent's weights, words matched by their text; returns how many are known to it.
-std::int64_t transfer(const Stage& parent, const text::Vocabulary& vocabulary, const model::AwdLstm& encoder,
+std::int64_t transfer(const TrainedModel& parent, const text::Vocabulary& vocabulary, const model::AwdLstm& encoder,
                       const model::SoftmaxHead& head) {
   at::NoGradGuard no_grad;
   std::vector<std::int64_t> source;
@@ -59,7 +59,7 @@ class LmStage : public TrainingStage {
 
   const TrainLmOptions& options_;
   std::optional<TrainingText> text_;
-  std::optional<Stage> parent_;
+  std::optional<TrainedModel> parent_;
   std::int64_t known_to_parent_ = 0;  // words
   model::Shape shape_;
   bool backward_;
@@ -74,7 +74,7 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
       options_(options),
       shape_(options.shape),
       backward_(options.backward) {
-  shards = shard_plan(options.run, options.task.streams.streams, /*exact=*/true, comm);
+  micro_batches = micro_batches_of(options.run, options.task.streams.streams, /*exact=*/true, comm);
   train::LmTaskOptions task_options = options.task;
   task_options.dropout = options.dropout.resolved();
   open_corpus();
@@ -93,7 +93,7 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
   task_options.streams.seed = seed;
   task_options.seed = seed;
   task_ = std::make_unique<train::LmTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
-                                          task_options, shards, comm);
+                                          task_options, micro_batches, comm);
   describe();
   inputs = run_inputs(options.corpus, options.from);
 }
@@ -116,13 +116,13 @@ void LmStage::read_parent(at::Device device) {
 
 void LmStage::describe() {
   const data::LmStreamOptions& streams = options_.task.streams;
-  bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / shards.total), 1);
-  facts = {{"corpus", str(options_.corpus, ": ", text_->train.token_count(), " tokens, ", text_->train.document_count(),
-                          " documents, ", text_->vocabulary.size(), " words")},
-           {"model",
-            str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "")},
-           {"streams", str(streams.streams, " of ", (text_->train.token_count() - 1) / streams.streams,
-                           " tokens, windows of ", streams.variable_bptt ? "about " : "", streams.bptt)}};
+  bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / micro_batches.total), 1);
+  summary = {{"corpus", str(options_.corpus, ": ", text_->train.token_count(), " tokens, ", text_->train.document_count(),
+                            " documents, ", text_->vocabulary.size(), " words")},
+             {"model",
+              str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "")},
+             {"streams", str(streams.streams, " of ", (text_->train.token_count() - 1) / streams.streams,
+                             " tokens, windows of ", streams.variable_bptt ? "about " : "", streams.bptt)}};
 }
 
 void LmStage::write(const StageResult& result) const {
@@ -130,7 +130,7 @@ void LmStage::write(const StageResult& result) const {
   info.head = std::make_shared<LanguageModelInfo>();
   info.shape = shape_;
   info.backward = backward_;
-  info.figures = result.evaluation.values;
+  info.metrics = result.evaluation.values;
   nlohmann::json own = {{"corpus_fingerprint", text_->train.fingerprint()},
                         {"corpus", data::corpus_provenance(options_.corpus)},
                         {"tokens", text_->train.token_count()},

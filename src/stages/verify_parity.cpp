@@ -40,7 +40,7 @@ nlohmann::json to_json(const train::StepComparison& state) {
 }
 
 ParityVerdict judge(const train::ParityReport& report, const VerifyParityOptions& options, const RunOptions& run, int ranks,
-                    const train::ShardPlan& shards) {
+                    const train::MicroBatches& micro_batches) {
   const auto worst = std::max_element(report.states.begin(), report.states.end(), [](const auto& a, const auto& b) {
     return a.gradient_difference < b.gradient_difference;
   });
@@ -62,7 +62,7 @@ ParityVerdict judge(const train::ParityReport& report, const VerifyParityOptions
   for (const auto& state : report.states) verdict.lines.push_back(to_json(state));
   verdict.lines.push_back({{"agree", agree},
                            {"ranks", ranks},
-                           {"passes", shards.count},
+                           {"passes", micro_batches.count},
                            {"states", report.states.size()},
                            {"kinks", kinks},
                            {"state_loss_difference", state_loss},
@@ -99,16 +99,16 @@ ParityVerdict compare(const TrainingStage* alone, const TrainingStage& together,
   const train::TrainingPlan plan(together.optim.plan(together.task()), together.task());
   check_world(together, comm);
   log::info("verify-parity",
-            str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.shards.count,
-                together.shards.count == 1 ? " pass" : " passes", " a step against one; up to ", options.parity.steps,
-                " steps in each of ", plan.phases(), plan.phases() == 1 ? " phase" : " phases"));
+            str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.micro_batches.count,
+                together.micro_batches.count == 1 ? " micro-batch" : " micro-batches", " a step against one; up to ",
+                options.parity.steps, " steps in each of ", plan.phases(), plan.phases() == 1 ? " phase" : " phases"));
   comm::SoloCommunicator solo(comm.device());
   std::optional<Side> one;
   if (alone != nullptr) one.emplace(*alone, plan, solo);
   Side all(together, plan, comm);
   const train::ParityReport report = compare_with_one_rank(one ? &one->run : nullptr, all.run, plan, options.parity, comm);
   ParityVerdict verdict;
-  if (alone != nullptr) verdict = judge(report, options, together.run, comm.size(), together.shards);
+  if (alone != nullptr) verdict = judge(report, options, together.run, comm.size(), together.micro_batches);
   verdict.agree = comm.broadcast_flag(verdict.agree, 0);
   return verdict;
 }
@@ -139,10 +139,10 @@ ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet
                           " give --reproducible too, whose bits must be the same"));
   }
   const auto together = prepare(options, set, comm);
-  if (comm.size() == 1 && together->shards.count == 1) {
+  if (comm.size() == 1 && together->micro_batches.count == 1) {
     throw ConfigError(
         "verify-parity compares several ranks with one: mpirun -n N ulmfit verify-parity ... (or, on one rank, several "
-        "passes with one: --train.max-streams-per-pass)");
+        "micro-batches with one: --train.max-streams-per-pass)");
   }
   if (comm.rank() != 0) return compare(nullptr, *together, options, comm);
   comm::SoloCommunicator solo(comm.device());

@@ -27,8 +27,8 @@ struct ParityVerdict {
   std::vector<nlohmann::json> lines;  // rank 0: one for each state compared, and one with the verdict
 };
 
-// The ranks of `comm` against rank 0 alone. Writes no file. ConfigError if there is nothing to compare: one rank that needs
-// one pass. Collective.
+// The ranks of `comm` against rank 0 alone. Writes no file. ConfigError if there is nothing to compare: one rank
+// that computes the batch at once. Collective.
 ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet& set, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

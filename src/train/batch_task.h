@@ -1,5 +1,6 @@
-// The protocol of a step, for tasks whose global batches are read ahead on a thread and computed shard by shard: seek,
-// take the next batch, prepare, one backward pass a shard. A task adds what a batch is (its BatchSource) and two hooks.
+// The protocol of a step, for tasks whose global batches are read ahead on a thread and computed micro-batch by
+// micro-batch: seek, take the next batch, prepare, one backward pass a micro-batch. A task adds what a batch is (its
+// BatchSource) and two hooks.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -44,23 +45,23 @@ class BatchTask : public Task {
 
  protected:
   // At most `depth` batches wait. Encoder, head and communicator must outlive the task.
-  BatchTask(model::AwdLstm& encoder, model::Head& head, ShardPlan plan, comm::Communicator& comm,
+  BatchTask(model::AwdLstm& encoder, model::Head& head, MicroBatches micro_batches, comm::Communicator& comm,
             std::unique_ptr<BatchSource<Batch>> source, std::size_t depth)
       : encoder_(encoder),
-        plan_(plan),
+        micro_batches_(micro_batches),
         comm_(comm),
         head_(head),
         groups_(head.groups(encoder)),
         source_(std::move(source)),
         depth_(depth) {}
 
-  // Before the step's first shard. Collective, if the task's ranks exchange anything but gradients.
+  // Before the step's first micro-batch. Collective, if the task's ranks exchange anything but gradients.
   virtual void prepare_step(const Batch& batch, const Position& position, comm::GradReducer& reducer, StepSums& sums) = 0;
-  // Forward and backward of this rank's shard `shard`, 0 <= shard < plan_.count. Not collective.
-  virtual void backward_shard(const Batch& batch, const Position& position, std::int64_t shard, StepSums& sums) = 0;
+  // Forward and backward of this rank's micro-batch `index`, 0 <= index < micro_batches_.count. Not collective.
+  virtual void backward_micro_batch(const Batch& batch, const Position& position, std::int64_t index, StepSums& sums) = 0;
 
   model::AwdLstm& encoder_;
-  const ShardPlan plan_;
+  const MicroBatches micro_batches_;
   comm::Communicator& comm_;
 
  private:
@@ -102,11 +103,11 @@ StepSums BatchTask<Batch>::accumulate_gradients(const Position& position, comm::
   TORCH_CHECK(next && next->epoch == position.epoch && next->index == position.index, "the data path lost its place");
   StepSums sums;
   prepare_step(next->batch, position, reducer, sums);
-  for (std::int64_t shard = 0; shard < plan_.count; ++shard) {
-    reducer.begin_shard();
-    if (shard + 1 == plan_.count) reducer.expect_backward();
-    backward_shard(next->batch, position, shard, sums);
-    reducer.end_shard();
+  for (std::int64_t index = 0; index < micro_batches_.count; ++index) {
+    reducer.begin_micro_batch();
+    if (index + 1 == micro_batches_.count) reducer.expect_backward();
+    backward_micro_batch(next->batch, position, index, sums);
+    reducer.end_micro_batch();
   }
   return sums;
 }

@@ -19,41 +19,43 @@ std::vector<const std::vector<std::int64_t>*> token_lists(const std::vector<data
   return lists;
 }
 
-// Documents of shard k of a global batch of n: slots k, k + total, ...
-std::int64_t shard_documents(std::int64_t n, std::int64_t k, std::int64_t total) { return (n - k + total - 1) / total; }
+// Documents of micro-batch k of a global batch of n: slots k, k + total, ...
+std::int64_t micro_batch_documents(std::int64_t n, std::int64_t k, std::int64_t total) {
+  return (n - k + total - 1) / total;
+}
 
-// Rows of all shards, [shard of rank 0, ..., shard of the last rank] padded to equal heights, in slot order. `mine` holds
-// this rank's shards one after the other. Collective.
-at::Tensor gather_by_slot(const std::vector<at::Tensor>& mine, std::int64_t n, std::int64_t width, const ShardPlan& plan,
-                          comm::Communicator& comm, at::TensorOptions options) {
-  const std::int64_t height = shard_documents(n, 0, plan.total);
-  at::Tensor padded = at::zeros({plan.count, height, width}, options);
+// Rows of all micro-batches, [micro-batch of rank 0, ..., micro-batch of the last rank] padded to equal heights, in slot
+// order. `mine` holds this rank's micro-batches one after the other. Collective.
+at::Tensor gather_by_slot(const std::vector<at::Tensor>& mine, std::int64_t n, std::int64_t width,
+                          const MicroBatches& micro_batches, comm::Communicator& comm, at::TensorOptions options) {
+  const std::int64_t height = micro_batch_documents(n, 0, micro_batches.total);
+  at::Tensor padded = at::zeros({micro_batches.count, height, width}, options);
   for (std::size_t k = 0; k < mine.size(); ++k) {
     if (mine[k].defined()) padded[static_cast<std::int64_t>(k)].narrow(0, 0, mine[k].size(0)).copy_(mine[k]);
   }
-  const at::Tensor all = comm.all_gather(padded).reshape({plan.total, height, width});
-  // Slot s is row s / total of shard s % total.
-  return all.transpose(0, 1).reshape({height * plan.total, width}).narrow(0, 0, n).contiguous();
+  const at::Tensor all = comm.all_gather(padded).reshape({micro_batches.total, height, width});
+  // Slot s is row s / total of micro-batch s % total.
+  return all.transpose(0, 1).reshape({height * micro_batches.total, width}).narrow(0, 0, n).contiguous();
 }
 
-class DocumentSource : public BatchSource<DocumentShards> {
+class DocumentSource : public BatchSource<DocumentMicroBatches> {
  public:
   DocumentSource(const data::ShardSet& train, const data::DocumentBatchOptions& options, const model::Bpt3cOptions& bpt3c,
-                 const ShardPlan& plan)
-      : train_(train), batches_(train, options), bpt3c_(bpt3c), plan_(plan) {}
+                 const MicroBatches& micro_batches)
+      : train_(train), batches_(train, options), bpt3c_(bpt3c), micro_batches_(micro_batches) {}
 
   std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return batches_.batches_per_epoch(); }
-  DocumentShards read(std::int64_t epoch, std::int64_t index) override {
+  DocumentMicroBatches read(std::int64_t epoch, std::int64_t index) override {
     if (epoch != ordered_) order_ = batches_.order(ordered_ = epoch);
     const auto& documents = order_[static_cast<std::size_t>(index)];
-    DocumentShards batch;
+    DocumentMicroBatches batch;
     batch.global_documents = static_cast<std::int64_t>(documents.size());
     for (const std::int64_t d : documents) {
       batch.global_tokens += model::reached_tokens(train_.document_start(d + 1) - train_.document_start(d), bpt3c_);
     }
-    for (std::int64_t k = 0; k < plan_.count; ++k) {
-      batch.shards.push_back(
-          batches_.batch(epoch, index, static_cast<int>(plan_.first + k), static_cast<int>(plan_.total)));
+    for (std::int64_t k = 0; k < micro_batches_.count; ++k) {
+      batch.micro_batches.push_back(
+          batches_.batch(epoch, index, static_cast<int>(micro_batches_.first + k), static_cast<int>(micro_batches_.total)));
     }
     return batch;
   }
@@ -62,7 +64,7 @@ class DocumentSource : public BatchSource<DocumentShards> {
   const data::ShardSet& train_;
   data::DocumentBatches batches_;
   model::Bpt3cOptions bpt3c_;
-  ShardPlan plan_;
+  MicroBatches micro_batches_;
   std::int64_t ordered_ = -1;  // epoch of
   std::vector<std::vector<std::int64_t>> order_;
 };
@@ -72,7 +74,7 @@ constexpr std::size_t kBatchesAhead = 4;
 }  // namespace
 
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
-                                 const data::DocumentBatchOptions& batch_options, const ShardPlan& plan,
+                                 const data::DocumentBatchOptions& batch_options, const MicroBatches& micro_batches,
                                  comm::Communicator& comm) {
   at::NoGradGuard no_grad;
   data::DocumentBatchOptions options = batch_options;
@@ -83,15 +85,15 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
   const std::int64_t width = 3 * encoder.shape().embedding;
   at::Tensor probabilities = at::empty({shards.document_count(), head.classes()}, at::kFloat);
   for (std::size_t b = 0; b < order.size(); ++b) {
-    std::vector<at::Tensor> mine(static_cast<std::size_t>(plan.count));
-    for (std::int64_t k = 0; k < plan.count; ++k) {
-      const auto documents =
-          batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(plan.first + k), static_cast<int>(plan.total));
+    std::vector<at::Tensor> mine(static_cast<std::size_t>(micro_batches.count));
+    for (std::int64_t k = 0; k < micro_batches.count; ++k) {
+      const auto documents = batches.batch(0, static_cast<std::int64_t>(b), static_cast<int>(micro_batches.first + k),
+                                           static_cast<int>(micro_batches.total));
       if (documents.empty()) continue;
       mine[static_cast<std::size_t>(k)] = head.features(encoder, token_lists(documents), weights, {}, nullptr);
     }
     const auto n = static_cast<std::int64_t>(order[b].size());
-    const at::Tensor features = gather_by_slot(mine, n, width, plan, comm, at::TensorOptions(encoder.device()));
+    const at::Tensor features = gather_by_slot(mine, n, width, micro_batches, comm, at::TensorOptions(encoder.device()));
     const at::Tensor rows = at::softmax(head.forward(features, {}, nullptr), 1).cpu();
     probabilities.index_copy_(0, at::tensor(order[b], at::kLong), rows);
   }
@@ -99,10 +101,11 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
 }
 
 ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
-                               const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan,
+                               const data::ShardSet* valid, ClassifierTaskOptions options, MicroBatches micro_batches,
                                comm::Communicator& comm)
-    : BatchTask(encoder, head, plan, comm,
-                std::make_unique<DocumentSource>(train, options.batches, head.options().bpt3c, plan), kBatchesAhead),
+    : BatchTask(encoder, head, micro_batches, comm,
+                std::make_unique<DocumentSource>(train, options.batches, head.options().bpt3c, micro_batches),
+                kBatchesAhead),
       head_(head),
       options_(std::move(options)),
       train_(train),
@@ -122,8 +125,8 @@ at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, 
                         options_.dropout, &key, sums);
 }
 
-// What a shard adds to the loss of the global batch, beside the head's.
-at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const DocumentShards& batch) const {
+// What a micro-batch adds to the loss of the global batch, beside the head's.
+at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const DocumentMicroBatches& batch) const {
   const auto width = static_cast<double>(encoder_.shape().embedding);
   at::Tensor loss = sums.squares * (options_.ar / (static_cast<double>(batch.global_tokens) * width));
   const std::int64_t changes = batch.global_tokens - batch.global_documents;
@@ -148,19 +151,20 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
 }
 
 // The features of the whole batch on every rank, and what the loss says of them.
-void ClassifierTask::prepare_step(const DocumentShards& batch, const Position& position, comm::GradReducer& reducer,
+void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Position& position, comm::GradReducer& reducer,
                                   StepSums& sums) {
   const std::vector<optim::NamedParameter> encoder = encoder_.parameters();
   step_ = {};
   step_.encoder_trains =
       std::any_of(encoder.begin(), encoder.end(), [](const auto& p) { return p.tensor.requires_grad(); });
-  // With one shard the graph of the features is kept; with several a first pass without graph collects them and each shard
-  // is computed again, with the same masks, when its gradient is known. Memory is then that of one shard. In a fixed tree
-  // the second way serves every number of ranks: the kernels of inference and of training differ in their last bits.
-  step_.keeps_graph = step_.encoder_trains && plan_.count == 1 && reducer.shards_of_rank() == 0;
+  // With one micro-batch the graph of the features is kept; with several a first pass without graph collects them and each
+  // micro-batch is computed again, with the same masks, when its gradient is known. Memory is then that of one micro-batch.
+  // In a fixed tree the second way serves every number of ranks: the kernels of inference and of training differ in their
+  // last bits.
+  step_.keeps_graph = step_.encoder_trains && micro_batches_.count == 1 && reducer.micro_batches_of_rank() == 0;
   std::vector<at::Tensor> values;
   std::vector<at::Tensor> label_columns;
-  for (const auto& documents : batch.shards) {
+  for (const auto& documents : batch.micro_batches) {
     at::Tensor features;
     if (!documents.empty()) {
       const at::AutoGradMode mode(step_.keeps_graph);
@@ -174,8 +178,8 @@ void ClassifierTask::prepare_step(const DocumentShards& batch, const Position& p
   }
   const std::int64_t n = batch.global_documents;
   const auto options = at::TensorOptions(encoder_.device());
-  const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, plan_, comm_, options);
-  const at::Tensor labels = gather_by_slot(label_columns, n, 1, plan_, comm_, options.dtype(at::kLong)).squeeze(1);
+  const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, micro_batches_, comm_, options);
+  const at::Tensor labels = gather_by_slot(label_columns, n, 1, micro_batches_, comm_, options.dtype(at::kLong)).squeeze(1);
   statistics_before_.clear();
   for (const auto& [name, buffer] : head_.buffers()) statistics_before_.push_back(buffer.clone());
   double nats = 0;
@@ -184,10 +188,10 @@ void ClassifierTask::prepare_step(const DocumentShards& batch, const Position& p
   if (comm_.rank() == 0) sums = {nats, static_cast<double>(n), static_cast<double>(n)};
 }
 
-void ClassifierTask::backward_shard(const DocumentShards& batch, const Position& position, std::int64_t shard,
-                                    StepSums& /*sums*/) {
-  const auto& documents = batch.shards[static_cast<std::size_t>(shard)];
-  at::Tensor features = std::move(step_.features[static_cast<std::size_t>(shard)]);
+void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, const Position& position, std::int64_t index,
+                                          StepSums& /*sums*/) {
+  const auto& documents = batch.micro_batches[static_cast<std::size_t>(index)];
+  at::Tensor features = std::move(step_.features[static_cast<std::size_t>(index)]);
   model::ActivationSums sums = std::move(step_.sums);
   step_.sums = {};
   if (!step_.encoder_trains || documents.empty()) return;
@@ -236,7 +240,7 @@ reports::Classification tabulate(const at::Tensor& probabilities, const data::Sh
 Evaluation ClassifierTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
-  const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options_.batches, plan_, comm_);
+  const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options_.batches, micro_batches_, comm_);
   result.classification = tabulate(probabilities, *valid_, options_.labels, "valid");
   double nats = 0;
   const auto* p = probabilities.const_data_ptr<float>();
@@ -248,7 +252,7 @@ Evaluation ClassifierTask::validate() {
   const auto n = static_cast<double>(probabilities.size(0));
   result.score = nats / n;
   result.values = {{"loss", nats / n},
-                   {"error", reports::classification_figures(result.classification->confusion).error},
+                   {"error", reports::classification_metrics(result.classification->confusion).error},
                    {"documents", n}};
   return result;
 }

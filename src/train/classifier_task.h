@@ -29,7 +29,7 @@ struct ClassifierTaskOptions {
 // Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks.
 // Collective. Each document is computed once, by one rank.
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
-                                 const data::DocumentBatchOptions& batches, const ShardPlan& plan,
+                                 const data::DocumentBatchOptions& batches, const MicroBatches& micro_batches,
                                  comm::Communicator& comm);
 
 // The most probable class of each document beside the given one. `probabilities` as above; throws DataError for a document
@@ -37,44 +37,46 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
 reports::Classification tabulate(const at::Tensor& probabilities, const data::ShardSet& shards,
                                  const std::vector<std::string>& labels, const std::string& split);
 
-// This rank's shards of a global batch.
-struct DocumentShards {
+// This rank's micro-batches of a global batch.
+struct DocumentMicroBatches {
   std::int64_t global_documents = 0;
   std::int64_t global_tokens = 0;  // that gradients reach
-  std::vector<std::vector<data::Document>> shards;
+  std::vector<std::vector<data::Document>> micro_batches;
 };
 
-class ClassifierTask : public BatchTask<DocumentShards> {
+class ClassifierTask : public BatchTask<DocumentMicroBatches> {
  public:
   // All but the options must outlive the task.
   ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
-                 const data::ShardSet* valid, ClassifierTaskOptions options, ShardPlan plan, comm::Communicator& comm);
+                 const data::ShardSet* valid, ClassifierTaskOptions options, MicroBatches micro_batches,
+                 comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
   reports::MetricNames metric_names() const override { return reports::kClassifierMetrics; }
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
   void discard_step() override;
   Evaluation validate() override;
-  interop::NamedTensors carried_tensors() override { return {}; }
-  void load_carried(const interop::NamedTensors&) override {}
+  interop::NamedTensors recurrent_state() override { return {}; }
+  void load_recurrent_state(const interop::NamedTensors&) override {}
 
  private:
-  // What prepare_step leaves for the shards.
+  // What prepare_step leaves for the micro-batches.
   struct Step {
     bool encoder_trains = false;
     bool keeps_graph = false;
-    std::vector<at::Tensor> features;  // by shard, [documents, 3 E]; undefined for an empty one
-    model::ActivationSums sums;        // of the only shard, if its graph is kept
+    std::vector<at::Tensor> features;  // by micro-batch, [documents, 3 E]; undefined for an empty one
+    model::ActivationSums sums;        // of the only micro-batch, if its graph is kept
     at::Tensor gradient;               // of the whole batch's features, by slot
   };
 
-  void prepare_step(const DocumentShards& batch, const Position& position, comm::GradReducer& reducer,
+  void prepare_step(const DocumentMicroBatches& batch, const Position& position, comm::GradReducer& reducer,
                     StepSums& sums) override;
-  void backward_shard(const DocumentShards& batch, const Position& position, std::int64_t shard, StepSums& sums) override;
+  void backward_micro_batch(const DocumentMicroBatches& batch, const Position& position, std::int64_t index,
+                            StepSums& sums) override;
   bool penalized() const { return options_.ar > 0 || options_.tar > 0; }
   at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position,
                     model::ActivationSums* sums) const;
-  at::Tensor penalty(const model::ActivationSums& sums, const DocumentShards& batch) const;
+  at::Tensor penalty(const model::ActivationSums& sums, const DocumentMicroBatches& batch) const;
   at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
 
   model::PoolingHead& head_;

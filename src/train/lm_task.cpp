@@ -25,12 +25,12 @@ at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std:
 // the result beyond the communicator's deadline; so the deadline is for this many windows, and a dead rank is noticed.
 constexpr std::int64_t kWindowsBetweenMeetings = 8;
 
-std::int64_t columns_of_shard(const LmTaskOptions& options, const ShardPlan& plan) {
-  if (options.streams.streams % plan.total != 0) {
-    throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", plan.total,
-                          " equal shards; choose --train.streams as a multiple of ", plan.total));
+std::int64_t streams_of_micro_batch(const LmTaskOptions& options, const MicroBatches& micro_batches) {
+  if (options.streams.streams % micro_batches.total != 0) {
+    throw ConfigError(str("cannot split ", options.streams.streams, " streams into ", micro_batches.total,
+                          " equal micro-batches; choose --train.streams as a multiple of ", micro_batches.total));
   }
-  return options.streams.streams / plan.total;
+  return options.streams.streams / micro_batches.total;
 }
 
 // This rank's streams of each window.
@@ -52,9 +52,10 @@ class WindowSource : public BatchSource<data::LmBatch> {
 };
 
 std::unique_ptr<WindowSource> window_source(const data::ShardSet& train, const LmTaskOptions& options,
-                                            const ShardPlan& plan) {
-  const std::int64_t columns = columns_of_shard(options, plan);
-  return std::make_unique<WindowSource>(train, options.streams, plan.first * columns, plan.count * columns);
+                                            const MicroBatches& micro_batches) {
+  const std::int64_t columns = streams_of_micro_batch(options, micro_batches);
+  return std::make_unique<WindowSource>(train, options.streams, micro_batches.first * columns,
+                                        micro_batches.count * columns);
 }
 
 constexpr std::size_t kWindowsAhead = 2;
@@ -65,7 +66,7 @@ std::int64_t part_begin(std::int64_t n, std::int64_t part, std::int64_t total) {
 }  // namespace
 
 LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& head, const data::ShardSet& shards,
-                    data::LmStreamOptions options, const ShardPlan& plan, comm::Communicator& comm) {
+                    data::LmStreamOptions options, const MicroBatches& micro_batches, comm::Communicator& comm) {
   at::NoGradGuard no_grad;
   // A short text in many streams would start from an empty memory in each of them: at least four windows a stream.
   const std::int64_t fitting = std::max<std::int64_t>(shards.token_count() / (4 * options.bptt), 1);
@@ -75,10 +76,10 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
   data::LmStreams streams(shards, options);
   const auto windows = static_cast<std::int64_t>(streams.windows(0).size());
   const auto weights = encoder.batch_weights(0, nullptr);
-  at::Tensor nats = at::zeros({plan.count}, at::kDouble);
-  for (std::int64_t k = 0; k < plan.count; ++k) {
-    const std::int64_t first = part_begin(options.streams, plan.first + k, plan.total);
-    const std::int64_t count = part_begin(options.streams, plan.first + k + 1, plan.total) - first;
+  at::Tensor nats = at::zeros({micro_batches.count}, at::kDouble);
+  for (std::int64_t k = 0; k < micro_batches.count; ++k) {
+    const std::int64_t first = part_begin(options.streams, micro_batches.first + k, micro_batches.total);
+    const std::int64_t count = part_begin(options.streams, micro_batches.first + k + 1, micro_batches.total) - first;
     model::LstmState state = encoder.zero_state(count);
     double sum = 0;
     const auto add = [&](const data::LmBatch& batch) {
@@ -99,7 +100,7 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
     }
     nats[k] = sum;
   }
-  // Added in the order of the shards on every rank, so that the sum has the same bits everywhere.
+  // Added in the order of the micro-batches on every rank, so that the sum has the same bits everywhere.
   const at::Tensor all = comm.all_gather(nats).reshape({-1});
   const auto* values = all.const_data_ptr<double>();
   LmScore score;
@@ -109,14 +110,14 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
 }
 
 LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
-               LmTaskOptions options, ShardPlan plan, comm::Communicator& comm)
-    : BatchTask(encoder, head, plan, comm, window_source(train, options, plan), kWindowsAhead),
+               LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm)
+    : BatchTask(encoder, head, micro_batches, comm, window_source(train, options, micro_batches), kWindowsAhead),
       head_(head),
       options_(options),
       valid_(valid),
       windows_(train, options.streams),
-      shard_columns_(columns_of_shard(options, plan)) {
-  for (std::int64_t k = 0; k < plan.count; ++k) states_.push_back(encoder.zero_state(shard_columns_));
+      micro_batch_streams_(streams_of_micro_batch(options, micro_batches)) {
+  for (std::int64_t k = 0; k < micro_batches.count; ++k) states_.push_back(encoder.zero_state(micro_batch_streams_));
 }
 
 std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
@@ -140,20 +141,21 @@ void LmTask::prepare_step(const data::LmBatch& batch, const Position& /*position
                           StepSums& /*sums*/) {
   reducer.expect_lookup(columns_of(batch.x, batch.T, batch.B, 0, batch.B, at::kCPU).reshape({-1}));
   if (batch.epoch_start) {
-    for (auto& state : states_) state = encoder_.zero_state(shard_columns_);
+    for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
   }
   states_before_ = states_;
 }
 
-void LmTask::backward_shard(const data::LmBatch& batch, const Position& position, std::int64_t shard, StepSums& sums) {
-  const std::int64_t B = shard_columns_;
-  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, shard * B, B, encoder_.device());
-  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, shard * B, B, encoder_.device()).reshape({-1});
+void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
+                                  StepSums& sums) {
+  const std::int64_t B = micro_batch_streams_;
+  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, index * B, B, encoder_.device());
+  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, index * B, B, encoder_.device()).reshape({-1});
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step),
                      std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
-  std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((plan_.first + shard) * B));
+  std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((micro_batches_.first + index) * B));
 
-  auto& state = states_[static_cast<std::size_t>(shard)];
+  auto& state = states_[static_cast<std::size_t>(index)];
   const auto& rates = options_.dropout;
   model::EncoderOutput out = encoder_.forward(x, state, encoder_.batch_weights(rates.weight, &key), rates, &key);
   at::Tensor dropped = out.top;
@@ -161,7 +163,8 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
     dropped =
         dropped * model::locked_mask(key, Purpose::kOutputDropout, 0, rates.output, out.top.size(2), encoder_.device());
   }
-  // Every term is divided by its global count here, once: sums over shards and ranks are then the mean of the whole batch.
+  // Every term is divided by its global count here, once: sums over micro-batches and ranks are then the mean of the whole
+  // batch.
   const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
   const model::CrossEntropy ce = head_.loss(dropped.reshape({batch.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
@@ -182,13 +185,13 @@ void LmTask::backward_shard(const data::LmBatch& batch, const Position& position
 Evaluation LmTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
-  const LmScore score = evaluate_lm(encoder_, head_, *valid_, options_.streams, plan_, comm_);
+  const LmScore score = evaluate_lm(encoder_, head_, *valid_, options_.streams, micro_batches_, comm_);
   result.score = score.nats / score.targets;
   result.values = {{"loss", result.score}, {"perplexity", std::exp(result.score)}, {"tokens", score.targets}};
   return result;
 }
 
-interop::NamedTensors LmTask::carried_tensors() {
+interop::NamedTensors LmTask::recurrent_state() {
   interop::NamedTensors tensors;
   for (std::size_t l = 0; l < states_[0].h.size(); ++l) {
     for (const bool cell : {false, true}) {
@@ -201,10 +204,10 @@ interop::NamedTensors LmTask::carried_tensors() {
   return tensors;
 }
 
-void LmTask::load_carried(const interop::NamedTensors& tensors) {
+void LmTask::load_recurrent_state(const interop::NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     for (std::size_t l = 0; l < states_[0].h.size(); ++l) {
-      for (std::int64_t k = 0; k < plan_.count; ++k) {
+      for (std::int64_t k = 0; k < micro_batches_.count; ++k) {
         auto& state = states_[static_cast<std::size_t>(k)];
         const bool cell = name == str("lstm.c.", l);
         if (!cell && name != str("lstm.h.", l)) continue;
@@ -212,8 +215,9 @@ void LmTask::load_carried(const interop::NamedTensors& tensors) {
           throw CheckpointError(
               str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
         }
-        const at::Tensor rows =
-            tensor.narrow(0, (plan_.first + k) * shard_columns_, shard_columns_).clone().to(encoder_.device());
+        const at::Tensor rows = tensor.narrow(0, (micro_batches_.first + k) * micro_batch_streams_, micro_batch_streams_)
+                                    .clone()
+                                    .to(encoder_.device());
         (cell ? state.c[l] : state.h[l]) = rows;
       }
     }

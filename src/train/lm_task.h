@@ -30,13 +30,13 @@ struct LmScore {
 // Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out, every token but
 // the first a target once. Collective.
 LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& head, const data::ShardSet& shards,
-                    data::LmStreamOptions options, const ShardPlan& plan, comm::Communicator& comm);
+                    data::LmStreamOptions options, const MicroBatches& micro_batches, comm::Communicator& comm);
 
 class LmTask : public BatchTask<data::LmBatch> {
  public:
-  // All but the options must outlive the task. Throws ConfigError when plan.total does not divide the streams.
+  // All but the options must outlive the task. Throws ConfigError when micro_batches.total does not divide the streams.
   LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
-         LmTaskOptions options, ShardPlan plan, comm::Communicator& comm);
+         LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
   reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
@@ -44,20 +44,21 @@ class LmTask : public BatchTask<data::LmBatch> {
   double lr_scale(const Position& position) const override;
   void discard_step() override { states_ = states_before_; }
   Evaluation validate() override;
-  interop::NamedTensors carried_tensors() override;
-  void load_carried(const interop::NamedTensors& tensors) override;
+  interop::NamedTensors recurrent_state() override;
+  void load_recurrent_state(const interop::NamedTensors& tensors) override;
 
  private:
   void prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
                     StepSums& sums) override;
-  void backward_shard(const data::LmBatch& batch, const Position& position, std::int64_t shard, StepSums& sums) override;
+  void backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
+                            StepSums& sums) override;
 
   model::SoftmaxHead& head_;
   LmTaskOptions options_;
   const data::ShardSet* valid_;
   data::LmStreams windows_;                      // for their lengths: what is read is the source's
-  std::int64_t shard_columns_;                   // streams of a shard
-  std::vector<model::LstmState> states_;         // by local shard
+  std::int64_t micro_batch_streams_;             // streams of a micro-batch
+  std::vector<model::LstmState> states_;         // by local micro-batch
   std::vector<model::LstmState> states_before_;  // the latest step
 };
 

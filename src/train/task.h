@@ -23,10 +23,10 @@ struct Position {
   std::int64_t index = 0;  // step within the epoch
 };
 
-// How a step's global batch is split: into `total` shards, of which this rank computes [first, first + count), one after
-// the other. In normal mode there are as many as ranks times passes; in reproducible mode a fixed number whatever the
+// How a step's global batch is split: into `total` micro-batches, of which this rank computes [first, first + count), one
+// after the other. In normal mode every rank has as many; in reproducible mode their number in all is fixed, whatever the
 // ranks.
-struct ShardPlan {
+struct MicroBatches {
   std::int64_t total = 1;
   std::int64_t first = 0;
   std::int64_t count = 1;
@@ -61,24 +61,24 @@ class Task {
   // Starts reading data at `position`; called once before the first step.
   virtual void seek(const Position& position) = 0;
 
-  // Forward and backward of this rank's shards of one step. Adds to the parameters' .grad the gradient of
-  // (sum over this rank's shards) / (global number of targets), so that a sum over ranks is the gradient of the mean loss.
-  // Calls reducer.begin_shard / end_shard around each, and reducer.expect_backward before the last backward pass.
-  // Collective for tasks that exchange features.
+  // Forward and backward of this rank's micro-batches of one step. Adds to the parameters' .grad the gradient of
+  // (sum over this rank's micro-batches) / (global number of targets), so that a sum over ranks is the gradient of the mean
+  // loss. Calls reducer.begin_micro_batch / end_micro_batch around each, and reducer.expect_backward before the last
+  // backward pass. Collective for tasks that exchange features.
   virtual StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) = 0;
 
   // Takes back what the latest accumulate_gradients changed besides gradients (LSTM states, batch norm's statistics): its
   // step is skipped, on all ranks, and what it left there may be NaN.
   virtual void discard_step() = 0;
 
-  // Loss and figures on the validation split; nothing is dropped, no state of training is touched. Collective.
+  // Loss and metrics on the validation split; nothing is dropped, no state of training is touched. Collective.
   virtual Evaluation validate() = 0;
 
   // Weights and buffers by their names in model.safetensors.
   virtual interop::NamedTensors model_tensors() const = 0;
   // What training needs beyond weights and moments (LSTM states of all streams), the same on every rank count. Collective.
-  virtual interop::NamedTensors carried_tensors() = 0;
-  virtual void load_carried(const interop::NamedTensors& tensors) = 0;  // collective; throws CheckpointError
+  virtual interop::NamedTensors recurrent_state() = 0;
+  virtual void load_recurrent_state(const interop::NamedTensors& tensors) = 0;  // collective; throws CheckpointError
 
   virtual double data_wait_seconds() const = 0;
 };

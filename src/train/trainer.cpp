@@ -30,7 +30,7 @@ const at::Tensor* find(const interop::NamedTensors& tensors, const std::string& 
 }
 
 // Exchanges the values of the averages and of the model's tensors: done twice, all is as it was.
-void exchange(const interop::NamedTensors& model, const interop::NamedTensors& averages) {
+void swap_values(const interop::NamedTensors& model, const interop::NamedTensors& averages) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, average] : averages) {
     const at::Tensor* tensor = find(model, name);
@@ -203,9 +203,9 @@ void Trainer::validate() {
   const ScopedTimer pause = clock_.pause();
   const double in_comm = communication_seconds();
   const interop::NamedTensors model = task_.model_tensors();
-  exchange(model, averages());
+  swap_values(model, averages());
   const Evaluation evaluation = task_.validate();
-  exchange(model, averages());
+  swap_values(model, averages());
   report_comm_start_ += communication_seconds() - in_comm;
   if (evaluation.values.empty()) return;
   require_finite(evaluation, counters_.step);
@@ -233,7 +233,7 @@ interop::NamedTensors Trainer::averages() const {
   return average_ == nullptr ? interop::NamedTensors() : average_->averages();
 }
 
-void Trainer::keep_averages() { exchange(task_.model_tensors(), averages()); }
+void Trainer::keep_averages() { swap_values(task_.model_tensors(), averages()); }
 
 Snapshot Trainer::snapshot() {
   Snapshot taken;
@@ -242,8 +242,8 @@ Snapshot Trainer::snapshot() {
   taken.model = task_.model_tensors();
   const optim::OptimizerState state = optimizer_.state();
   taken.training = state.moments;
-  const interop::NamedTensors carried = task_.carried_tensors();
-  taken.training.insert(taken.training.end(), carried.begin(), carried.end());
+  const interop::NamedTensors recurrent = task_.recurrent_state();
+  taken.training.insert(taken.training.end(), recurrent.begin(), recurrent.end());
   const interop::NamedTensors averages = this->averages();
   for (auto& [name, tensor] : taken.model) {
     const at::Tensor* average = find(averages, name);
@@ -304,13 +304,13 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
     for (auto& [name, tensor] : moments.moments) spread(tensor, name, training);
     moments.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
     optimizer_.load_state(moments);
-    interop::NamedTensors carried = task_.carried_tensors();
-    for (auto& [name, tensor] : carried) {
+    interop::NamedTensors recurrent = task_.recurrent_state();
+    for (auto& [name, tensor] : recurrent) {
       at::Tensor on_device = tensor.to(comm_.device());
       spread(on_device, name, training);
       tensor = on_device.cpu();
     }
-    task_.load_carried(carried);
+    task_.load_recurrent_state(recurrent);
   } catch (const nlohmann::json::exception& e) {
     throw CheckpointError(str("cannot continue: state.json of the checkpoint is not what this version writes: ", e.what()));
   }

@@ -25,7 +25,7 @@ void stay(const Activity&) {
 constexpr ActivityListener kListener{stay, [](const Activity&) {}};
 
 // Three epochs of four steps.
-ExitCode train(comm::Communicator& comm, int rank, const std::string& activity) {
+ExitCode run(comm::Communicator& comm, int rank, const std::string& activity) {
   if (comm.rank() == rank) stays_in = activity;
   set_activity_listener(&kListener);
   test::StepTask task;
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   options.deadline = std::chrono::seconds(1);
   try {
     const ExitCode code =
-        comm::run_on_ranks(options, [&](comm::Communicator& comm) { return train(comm, std::atoi(argv[1]), argv[2]); });
+        comm::run_on_ranks(options, [&](comm::Communicator& comm) { return run(comm, std::atoi(argv[1]), argv[2]); });
     comm::leave_ranks();
     return static_cast<int>(code);
   } catch (const Error& error) {

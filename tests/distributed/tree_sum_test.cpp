@@ -1,4 +1,4 @@
-// The promise of --reproducible: eight virtual shards give the same bits on 1, 2, 4 and 8 ranks. Every rank knows all
+// The promise of --reproducible: eight micro-batches give the same bits on 1, 2, 4 and 8 ranks. Every rank knows all
 // shards, so each compares with the tree computed alone.
 #include "comm/tree_sum.h"
 
@@ -51,17 +51,17 @@ TEST(FixedTree, GradientsHaveTheBitsOfOneRank) {
   GradReducer reducer(comm, parameters, 16 << 10);
   EXPECT_GT(reducer.buckets(), 1U);
   reducer.use_fixed_tree(kShards);
-  ASSERT_EQ(reducer.shards_of_rank() * comm.size(), kShards);
+  ASSERT_EQ(reducer.micro_batches_of_rank() * comm.size(), kShards);
   for (std::uint64_t step = 0; step < 2; ++step) {
     std::vector<std::vector<at::Tensor>> shards;  // by parameter
     for (const std::int64_t size : sizes) shards.push_back(shards_of(size, step));
-    for (int k = 0; k < reducer.shards_of_rank(); ++k) {
-      reducer.begin_shard();
-      const auto shard = static_cast<std::size_t>(comm.rank() * reducer.shards_of_rank() + k);
+    for (int k = 0; k < reducer.micro_batches_of_rank(); ++k) {
+      reducer.begin_micro_batch();
+      const auto shard = static_cast<std::size_t>(comm.rank() * reducer.micro_batches_of_rank() + k);
       for (std::size_t i = 0; i < sizes.size(); ++i) {
         (parameters[i].tensor * shards[i][shard]).sum().backward();
       }
-      reducer.end_shard();
+      reducer.end_micro_batch();
     }
     reducer.reduce();
     for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -83,7 +83,7 @@ TEST(FixedTree, FewerShardsThanRanksAreRefused) {
   GradReducer reducer(comm, {{"p", at::ones({4}).requires_grad_()}});
   if (comm.size() == 1) return;
   EXPECT_THAT([&] { reducer.use_fixed_tree(comm.size() / 2); },
-              ThrowsMessage<CommError>(HasSubstr(str(comm.size() / 2, " virtual shards on ", comm.size(), " ranks"))));
+              ThrowsMessage<CommError>(HasSubstr(str(comm.size() / 2, " micro-batches on ", comm.size(), " ranks"))));
 }
 
 }  // namespace

@@ -46,8 +46,8 @@ class StepTask : public train::Task {
   interop::NamedTensors model_tensors() const override {
     return {{"lower.weight", tensor(0).detach()}, {"upper.weight", tensor(1).detach()}};
   }
-  interop::NamedTensors carried_tensors() override { return {}; }
-  void load_carried(const interop::NamedTensors&) override {}
+  interop::NamedTensors recurrent_state() override { return {}; }
+  void load_recurrent_state(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 
   std::vector<std::int64_t> discarded;  // steps

@@ -87,7 +87,8 @@ class Overlapping : public Communicator {
 };
 
 // The first step of a language model with all dropouts, its batch in `shards`.
-std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet& corpus, const train::ShardPlan& shards) {
+std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet& corpus,
+                                        const train::MicroBatches& shards) {
   model::AwdLstm model({400, 24, 40, 3}, 1, comm.device());
   model::SoftmaxHead head(model);
   train::LmTaskOptions options;

@@ -239,11 +239,11 @@ TEST(GradReducer, AFixedTreeHasTheSameBitsWhetherSumsOverlapOrNot) {
     reducer.use_fixed_tree(2);
     reducer.expect_lookup(at::arange(3, at::kLong));
     for (std::uint32_t shard = 0; shard < 2; ++shard) {
-      reducer.begin_shard();
+      reducer.begin_micro_batch();
       reducer.expect_backward();
       (tied.parameters[0].early * random_tensor({10, 4}, 7 + shard)).sum().backward();
       (tied.parameters[0].tensor * random_tensor({10, 4}, 9 + shard)).sum().backward();
-      reducer.end_shard();
+      reducer.end_micro_batch();
     }
     reducer.reduce();
     found.push_back(tied.parameters[0].tensor.grad().clone());
@@ -298,14 +298,14 @@ TEST(GradReducer, ShardsAreSummedInTheTree) {
   const auto parameters = three_parameters();
   GradReducer reducer(comm, parameters, 4);
   reducer.use_fixed_tree(4);
-  EXPECT_EQ(reducer.shards_of_rank(), 4);
+  EXPECT_EQ(reducer.micro_batches_of_rank(), 4);
   for (int step = 0; step < 2; ++step) {
     std::vector<at::Tensor> shards;
     for (std::uint32_t k = 0; k < 4; ++k) {
-      reducer.begin_shard();
+      reducer.begin_micro_batch();
       shards.push_back(random_tensor({8, 3}, 10 + k));
       (parameters[1].tensor * shards.back()).sum().backward();
-      reducer.end_shard();
+      reducer.end_micro_batch();
     }
     reducer.reduce();
     EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), (shards[0] + shards[1]) + (shards[2] + shards[3])));
@@ -317,9 +317,9 @@ TEST(GradReducer, WithoutATreeShardsAddUpInTheGradients) {
   const auto parameters = three_parameters();
   GradReducer reducer(comm, parameters);
   for (int k = 0; k < 3; ++k) {
-    reducer.begin_shard();
+    reducer.begin_micro_batch();
     parameters[2].tensor.sum().backward();
-    reducer.end_shard();
+    reducer.end_micro_batch();
   }
   reducer.reduce();
   EXPECT_TRUE(at::equal(parameters[2].tensor.grad(), at::full({5}, 3.0)));
@@ -328,13 +328,13 @@ TEST(GradReducer, WithoutATreeShardsAddUpInTheGradients) {
 TEST(GradReducer, MisusedTreesAreRefused) {
   SoloCommunicator comm;
   GradReducer reducer(comm, three_parameters());
-  EXPECT_THAT([&] { reducer.use_fixed_tree(6); }, ThrowsMessage<CommError>(HasSubstr("6 virtual shards on 1 ranks")));
+  EXPECT_THAT([&] { reducer.use_fixed_tree(6); }, ThrowsMessage<CommError>(HasSubstr("6 micro-batches on 1 ranks")));
   EXPECT_THROW(reducer.use_fixed_tree(-2), CommError);
   reducer.use_fixed_tree(2);
-  reducer.end_shard();
+  reducer.end_micro_batch();
   EXPECT_THROW(reducer.reduce(), std::logic_error);
-  reducer.end_shard();
-  EXPECT_THROW(reducer.end_shard(), std::logic_error);
+  reducer.end_micro_batch();
+  EXPECT_THROW(reducer.end_micro_batch(), std::logic_error);
   reducer.use_fixed_tree(0);
   EXPECT_NO_THROW(reducer.reduce());
 }

@@ -178,17 +178,21 @@ TEST(LmStreams, AnyWindowCanBeAskedForAtAnyTime) {
   test::TempDir dir;
   const ShardSet shards = test::counting_corpus(dir.path(), kLengths, 40);
   LmStreams in_order(shards, options(3, 10, true, true, true));
-  std::vector<LmBatch> batches;
+  struct Placed {
+    std::int64_t epoch = 0;
+    std::int64_t window = 0;
+    LmBatch batch = {};
+  };
+  std::vector<Placed> all;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
-    for (std::size_t w = 0; w < in_order.windows(epoch).size(); ++w) {
-      batches.push_back(in_order.batch(epoch, static_cast<std::int64_t>(w), 0, 3));
-    }
+    const auto windows = static_cast<std::int64_t>(in_order.windows(epoch).size());
+    for (std::int64_t w = 0; w < windows; ++w) all.push_back({epoch, w, in_order.batch(epoch, w, 0, 3)});
   }
   LmStreams jumping(shards, options(3, 10, true, true, true));
-  for (auto batch = batches.rbegin(); batch != batches.rend(); ++batch) {
-    const LmBatch again = jumping.batch(batch->epoch, batch->window, 0, 3);
-    EXPECT_EQ(again.x, batch->x);
-    EXPECT_EQ(again.y, batch->y);
+  for (auto placed = all.rbegin(); placed != all.rend(); ++placed) {
+    const LmBatch again = jumping.batch(placed->epoch, placed->window, 0, 3);
+    EXPECT_EQ(again.x, placed->batch.x);
+    EXPECT_EQ(again.y, placed->batch.y);
   }
 }
 

@@ -68,7 +68,7 @@ class BlockLstmTest : public testing::TestWithParam<at::ScalarType> {
 
   std::function<LstmWindow(const Inputs&)> own = [this](const Inputs& in) {
     return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
-                      lstm_panels(GetParam(), in.weight_ih, in.weight_hh));
+                      pack_lstm_weights(GetParam(), in.weight_ih, in.weight_hh));
   };
 };
 
@@ -94,7 +94,7 @@ TEST(BlockLstm, WithoutGradientGivesTheSameBits) {
   const Inputs in = inputs_of({6, 5, 12, 40}, true);
   const auto own = [&] {
     return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
-                      lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh));
+                      pack_lstm_weights(at::kBFloat16, in.weight_ih, in.weight_hh));
   };
   const LstmWindow with = own();
   const at::NoGradGuard no_grad;
@@ -111,10 +111,10 @@ TEST_P(BlockLstmTest, RowsThatOccurSeveralTimesGiveTheSameBits) {
     const Inputs in = inputs_of({6, 70, 12, 100}, false);
     const at::Tensor rows = closed_form(10, {distinct, 12}, 1);
     const at::Tensor places = at::arange(6 * 70, at::kLong).mul_(37).remainder_(distinct).view({6, 70});
-    const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
-    const LstmWindow found = block_lstm_of_rows(rows, places, in.h, in.c, in.bias, panels);
+    const PackedLstmWeights packed = pack_lstm_weights(GetParam(), in.weight_ih, in.weight_hh);
+    const LstmWindow found = block_lstm_of_rows(rows, places, in.h, in.c, in.bias, packed);
     const LstmWindow expected =
-        block_lstm(at::embedding(rows, places), in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels);
+        block_lstm(at::embedding(rows, places), in.h, in.c, in.weight_ih, in.weight_hh, in.bias, packed);
     EXPECT_TRUE(same_bits(found.output, expected.output)) << distinct << " rows";
     EXPECT_TRUE(same_bits(found.h, expected.h)) << distinct << " rows";
     EXPECT_TRUE(same_bits(found.c, expected.c)) << distinct << " rows";
@@ -127,15 +127,15 @@ TEST_P(BlockLstmTest, AnOutputForTheNextLayerGivesItTheSameBits) {
   const Inputs above = inputs_of({6, 5, 100, 20}, true);
   {
     const at::NoGradGuard no_grad;
-    const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
-    const LstmPanels panels_above = lstm_panels(GetParam(), above.weight_ih, above.weight_hh);
+    const PackedLstmWeights packed = pack_lstm_weights(GetParam(), in.weight_ih, in.weight_hh);
+    const PackedLstmWeights packed_above = pack_lstm_weights(GetParam(), above.weight_ih, above.weight_hh);
     const auto two_layers = [&](bool for_next_layer) {
-      const LstmWindow first = block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels, for_next_layer);
+      const LstmWindow first = block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, packed, for_next_layer);
       EXPECT_EQ(first.output.scalar_type(), for_next_layer ? GetParam() : at::kFloat);
       EXPECT_EQ(first.h.scalar_type(), at::kFloat);
       const LstmWindow again =
-          block_lstm(in.x, first.h, first.c, in.weight_ih, in.weight_hh, in.bias, panels, for_next_layer);
-      return block_lstm(again.output, above.h, above.c, above.weight_ih, above.weight_hh, above.bias, panels_above);
+          block_lstm(in.x, first.h, first.c, in.weight_ih, in.weight_hh, in.bias, packed, for_next_layer);
+      return block_lstm(again.output, above.h, above.c, above.weight_ih, above.weight_hh, above.bias, packed_above);
     };
     const LstmWindow rounded = two_layers(true), expected = two_layers(false);
     EXPECT_TRUE(same_bits(rounded.output, expected.output));
@@ -143,8 +143,8 @@ TEST_P(BlockLstmTest, AnOutputForTheNextLayerGivesItTheSameBits) {
     EXPECT_TRUE(same_bits(rounded.c, expected.c));
   }
   if (!has_gradients()) return;
-  const LstmPanels panels = lstm_panels(GetParam(), in.weight_ih, in.weight_hh);
-  EXPECT_THROW(block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels, true), c10::Error);
+  const PackedLstmWeights packed = pack_lstm_weights(GetParam(), in.weight_ih, in.weight_hh);
+  EXPECT_THROW(block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, packed, true), c10::Error);
 }
 
 TEST_P(BlockLstmTest, OneThreadGivesTheSameBits) {
@@ -196,7 +196,7 @@ TEST(BlockLstm, EachGradientAloneIsThatOfAll) {
   };
   const auto own = [](const Inputs& in) {
     return block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias,
-                      lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh));
+                      pack_lstm_weights(at::kBFloat16, in.weight_ih, in.weight_hh));
   };
   for (std::size_t result = 0; result < 3; ++result) {
     const auto expected = gradients(plain, result, 99);
@@ -219,9 +219,9 @@ TEST(BlockLstm, GradientsFlowThroughTheStateOfTwoWindows) {
   const Size size{8, 5, 12, 40};
   const auto gradients = [&](bool two) {
     const Inputs in = inputs_of(size, true);
-    const LstmPanels panels = lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh);
+    const PackedLstmWeights packed = pack_lstm_weights(at::kBFloat16, in.weight_ih, in.weight_hh);
     const auto layer = [&](const at::Tensor& x, const at::Tensor& h, const at::Tensor& c) {
-      return block_lstm(x, h, c, in.weight_ih, in.weight_hh, in.bias, panels);
+      return block_lstm(x, h, c, in.weight_ih, in.weight_hh, in.bias, packed);
     };
     at::Tensor output;
     if (two) {
@@ -254,8 +254,8 @@ TEST_P(BlockLstmTest, TakesInputsOfAnyStrides) {
 TEST(BlockLstm, ShapesThatDoNotFitAreRefused) {
   if (!has_block_kernels(at::kBFloat16)) return;
   Inputs in = inputs_of({4, 3, 6, 10}, false);
-  const LstmPanels panels = lstm_panels(at::kBFloat16, in.weight_ih, in.weight_hh);
-  const auto layer = [&] { block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, panels); };
+  const PackedLstmWeights packed = pack_lstm_weights(at::kBFloat16, in.weight_ih, in.weight_hh);
+  const auto layer = [&] { block_lstm(in.x, in.h, in.c, in.weight_ih, in.weight_hh, in.bias, packed); };
   in.x = at::zeros({0, 3, 6});
   EXPECT_THROW(layer(), c10::Error);
   in.x = at::zeros({4, 3, 8});

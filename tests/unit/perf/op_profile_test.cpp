@@ -1,6 +1,7 @@
 #include "perf/op_profile.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -15,7 +16,7 @@ double sum(const std::map<std::string, double>& seconds) {
   return std::accumulate(seconds.begin(), seconds.end(), 0.0, [](double s, const auto& entry) { return s + entry.second; });
 }
 
-TEST(OpProfile, PhasesAddUpToTheWholeTime) {
+TEST(OpProfile, ActivitiesAddUpToTheWholeTime) {
   const at::Tensor a = at::randn({256, 256});
   OpProfile profile(at::kCPU);
   at::Tensor b = a;
@@ -27,26 +28,26 @@ TEST(OpProfile, PhasesAddUpToTheWholeTime) {
     const Activity activity("second");
     b = b.exp();
   }
-  const ProfileFigures figures = profile.stop();
-  EXPECT_NEAR(sum(figures.by_activity), figures.seconds, 1e-3 * figures.seconds + 1e-6);
-  EXPECT_GT(figures.by_activity.at("first"), figures.by_activity.at("second"));
-  EXPECT_GT(figures.by_operator.at("aten::mm"), 0);
-  EXPECT_GT(figures.outside_kernels, 0);
-  EXPECT_LT(figures.outside_kernels, 1);
+  const ProfileResult result = profile.stop();
+  EXPECT_NEAR(sum(result.by_activity), result.seconds, 1e-3 * result.seconds + 1e-6);
+  EXPECT_GT(result.by_activity.at("first"), result.by_activity.at("second"));
+  EXPECT_GT(result.by_operator.at("aten::mm"), 0);
+  EXPECT_GT(result.outside_kernels, 0);
+  EXPECT_LT(result.outside_kernels, 1);
 }
 
-TEST(OpProfile, TheInnerScopeTakesItsTimeFromTheOuterOne) {
+TEST(OpProfile, TheInnerActivityTakesItsTimeFromTheOuterOne) {
   const at::Tensor a = at::randn({256, 256});
   OpProfile profile(at::kCPU);
   {
-    const Activity activity("outer");
+    const Activity outer("outer");
     {
-      const Activity activity("inner");
+      const Activity inner("inner");
       for (int i = 0; i < 20; ++i) at::mm(a, a);
     }
   }
-  const ProfileFigures figures = profile.stop();
-  EXPECT_GT(figures.by_activity.at("inner"), 10 * figures.by_activity.at("outer"));
+  const ProfileResult result = profile.stop();
+  EXPECT_GT(result.by_activity.at("inner"), 10 * result.by_activity.at("outer"));
 }
 
 TEST(OpProfile, BackwardGoesToThePhaseOfItsNode) {
@@ -70,10 +71,10 @@ TEST(OpProfile, OfOtherThreadsOnlyGradientsCount) {
     RECORD_FUNCTION_WITH_SCOPE(at::RecordScope::BACKWARD_FUNCTION, "MkldnnRnnLayerBackward0", {});
     at::addmm(a, a, a);
   }).join();
-  const ProfileFigures figures = profile.stop();
-  EXPECT_FALSE(figures.by_operator.contains("aten::mm"));
-  EXPECT_GT(figures.by_operator.at("aten::addmm"), 0);
-  EXPECT_GT(figures.by_activity.at("LSTM backward"), figures.by_operator.at("aten::addmm"));
+  const ProfileResult result = profile.stop();
+  EXPECT_FALSE(result.by_operator.contains("aten::mm"));
+  EXPECT_GT(result.by_operator.at("aten::addmm"), 0);
+  EXPECT_GT(result.by_activity.at("LSTM backward"), result.by_operator.at("aten::addmm"));
 }
 
 TEST(OpProfile, NobodyListensAfterTheStop) {
@@ -82,8 +83,8 @@ TEST(OpProfile, NobodyListensAfterTheStop) {
     at::ones({2}).add(1);
   }
   OpProfile profile(at::kCPU);
-  const ProfileFigures figures = profile.stop();
-  EXPECT_FALSE(figures.by_operator.contains("aten::add"));
+  const ProfileResult result = profile.stop();
+  EXPECT_FALSE(result.by_operator.contains("aten::add"));
 }
 
 }  // namespace

@@ -68,11 +68,11 @@ TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
         plain.train_step(at::tensor(batch.x, at::kLong).view({-1, 4}), at::tensor(batch.y, at::kLong).view({-1, 4})));
   };
   train::LmTask task(model, head, shards, nullptr, options, {1, 0, 1}, comm);
-  const TrainingFigures figures = measure_training(task, {}, {1, 0, 1}, blocks, comm, plain_step);
+  const TrainingMeasurements measurements = measure_training(task, {}, {1, 0, 1}, blocks, comm, plain_step);
   ASSERT_EQ(expected.size(), 10U);
-  ASSERT_EQ(figures.losses.size(), 9U);
+  ASSERT_EQ(measurements.losses.size(), 9U);
   EXPECT_GT((model.embedding() - before).abs().max().item<float>(), 1e-3);
-  for (std::size_t i = 0; i < 9; ++i) EXPECT_NEAR(figures.losses[i], expected[i + 1], 1e-5) << "after step " << i + 1;
+  for (std::size_t i = 0; i < 9; ++i) EXPECT_NEAR(measurements.losses[i], expected[i + 1], 1e-5) << "after step " << i + 1;
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ Classification classes(std::size_t count) {
 }
 
 std::string sections(const Classification& result) {
-  return classification_sections(result, classification_figures(result.confusion));
+  return classification_sections(result, classification_metrics(result.confusion));
 }
 
 TEST(ClassificationSections, ShowCountsFiguresAndMistakes) {
@@ -60,12 +60,12 @@ TEST(ClassificationSections, LabelsAreTextNotMarkup) {
 TEST(ClassificationSections, NothingWithoutTexts) {
   Classification result{{"a", "b"}, {{0, 0}, {0, 0}}, "test"};
   EXPECT_EQ(sections(result), "");
-  EXPECT_EQ(classification_tiles(result, classification_figures(result.confusion)), "");
+  EXPECT_EQ(classification_tiles(result, classification_metrics(result.confusion)), "");
 }
 
 TEST(ClassificationTiles, ShowTheInterval) {
   const Classification result{{"a", "b"}, {{40, 10}, {0, 50}}, "test"};
-  const std::string html = classification_tiles(result, classification_figures(result.confusion));
+  const std::string html = classification_tiles(result, classification_metrics(result.confusion));
   EXPECT_THAT(html, HasSubstr("90.0%"));
   EXPECT_THAT(html, HasSubstr("95% interval 82.6 to 94.5%"));
 }

@@ -8,9 +8,9 @@
 namespace ulmfit::reports {
 namespace {
 
-TEST(ClassificationFigures, ByHand) {
+TEST(ClassificationMetrics, ByHand) {
   // 3 classes, 10 texts: hits 3 + 2 + 1.
-  const auto f = classification_figures({{3, 1, 0}, {1, 2, 1}, {0, 1, 1}});
+  const auto f = classification_metrics({{3, 1, 0}, {1, 2, 1}, {0, 1, 1}});
   EXPECT_EQ(f.texts, 10);
   EXPECT_EQ(f.hits, 6);
   EXPECT_DOUBLE_EQ(f.accuracy, 0.6);
@@ -26,8 +26,8 @@ TEST(ClassificationFigures, ByHand) {
   EXPECT_EQ(f.classes[1].predicted, 4);
 }
 
-TEST(ClassificationFigures, PrecisionAndRecallAreNotSwapped) {
-  const auto f = classification_figures({{8, 2}, {0, 0}});
+TEST(ClassificationMetrics, PrecisionAndRecallAreNotSwapped) {
+  const auto f = classification_metrics({{8, 2}, {0, 0}});
   EXPECT_DOUBLE_EQ(f.classes[0].precision, 1.0);  // all 8 predicted so are right
   EXPECT_DOUBLE_EQ(f.classes[0].recall, 0.8);     // 2 of 10 were missed
   EXPECT_DOUBLE_EQ(f.classes[0].f1, 16.0 / 18);
@@ -35,30 +35,30 @@ TEST(ClassificationFigures, PrecisionAndRecallAreNotSwapped) {
   EXPECT_DOUBLE_EQ(f.classes[1].recall, 0);
 }
 
-TEST(ClassificationFigures, F1IsTheHarmonicMean) {
-  const auto f = classification_figures({{5, 3, 1}, {2, 7, 4}, {6, 0, 9}});
-  for (const ClassFigures& c : f.classes) {
+TEST(ClassificationMetrics, F1IsTheHarmonicMean) {
+  const auto f = classification_metrics({{5, 3, 1}, {2, 7, 4}, {6, 0, 9}});
+  for (const ClassMetrics& c : f.classes) {
     EXPECT_DOUBLE_EQ(c.f1, 2 * c.precision * c.recall / (c.precision + c.recall));
   }
 }
 
-TEST(ClassificationFigures, AClassNeitherGivenNorPredictedDoesNotCountForTheMean) {
-  EXPECT_DOUBLE_EQ(classification_figures({{4, 0, 0}, {0, 6, 0}, {0, 0, 0}}).macro_f1, 1.0);
-  EXPECT_DOUBLE_EQ(classification_figures({{4, 0, 0}, {0, 5, 1}, {0, 0, 0}}).macro_f1, (1 + 10.0 / 11 + 0) / 3);
+TEST(ClassificationMetrics, AClassNeitherGivenNorPredictedDoesNotCountForTheMean) {
+  EXPECT_DOUBLE_EQ(classification_metrics({{4, 0, 0}, {0, 6, 0}, {0, 0, 0}}).macro_f1, 1.0);
+  EXPECT_DOUBLE_EQ(classification_metrics({{4, 0, 0}, {0, 5, 1}, {0, 0, 0}}).macro_f1, (1 + 10.0 / 11 + 0) / 3);
 }
 
-TEST(ClassificationFigures, NothingSeenIsNotANumber) {
-  const auto f = classification_figures({{0, 0}, {0, 0}});
+TEST(ClassificationMetrics, NothingSeenIsNotANumber) {
+  const auto f = classification_metrics({{0, 0}, {0, 0}});
   EXPECT_TRUE(std::isnan(f.accuracy) && std::isnan(f.error) && std::isnan(f.macro_f1));
   EXPECT_EQ(f.accuracy_interval.low, 0);
   EXPECT_EQ(f.accuracy_interval.high, 1);
-  EXPECT_EQ(classification_figures({}).texts, 0);
+  EXPECT_EQ(classification_metrics({}).texts, 0);
 }
 
-TEST(ClassificationFigures, RefusesWhatIsNoMatrixOfCounts) {
-  EXPECT_THROW(classification_figures({{1, 2}, {3}}), std::invalid_argument);
-  EXPECT_THROW(classification_figures({{1, 2, 3}, {3, 4, 5}}), std::invalid_argument);
-  EXPECT_THROW(classification_figures({{1, -1}, {0, 1}}), std::invalid_argument);
+TEST(ClassificationMetrics, RefusesWhatIsNoMatrixOfCounts) {
+  EXPECT_THROW(classification_metrics({{1, 2}, {3}}), std::invalid_argument);
+  EXPECT_THROW(classification_metrics({{1, 2, 3}, {3, 4, 5}}), std::invalid_argument);
+  EXPECT_THROW(classification_metrics({{1, -1}, {0, 1}}), std::invalid_argument);
 }
 
 TEST(WilsonInterval, ClosedForms) {

@@ -21,7 +21,7 @@ ReportInfo info() {
   ReportInfo made;
   made.title = "WikiText-2";
   made.stage = "Language model";
-  made.facts = {{"Parameters", "4,112,488"}, {"Machine", "two <cores>"}};
+  made.summary = {{"Parameters", "4,112,488"}, {"Machine", "two <cores>"}};
   made.config_text = "optim.lr = 0.004\n";
   return made;
 }
@@ -141,7 +141,7 @@ TEST(HtmlReport, AllTextsAreEscaped) {
   log.write(EvaluationReport{50, 1, "<em>", {{"loss", 1}, {"perplexity", 3}}});
   ReportInfo given;
   given.title = given.stage = given.config_text = "<em>\"'&";
-  given.facts = {{"<em>", "<em>"}};
+  given.summary = {{"<em>", "<em>"}};
   const std::string page = report_of(dir.path(), given);
   EXPECT_THAT(page, Not(HasSubstr("<em>")));
   EXPECT_THAT(page, Not(HasSubstr("\"onload")));

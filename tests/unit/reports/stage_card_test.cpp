@@ -27,7 +27,7 @@ TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
             HasSubstr("| steps | 7,000 |"), HasSubstr("### 2. finetune-lm (this stage)"),
             HasSubstr("there was no validation split"), HasSubstr("authors, the weather."), HasSubstr("seed = 3")));
   info.labels = {"a", "b|c"};
-  info.figures = {{"error", 0.25}};
+  info.metrics = {{"error", 0.25}};
   EXPECT_THAT(stage_card(info), AllOf(HasSubstr("2 classes: a, b\\|c."), HasSubstr("| error | 0.25 |")));
 }
 

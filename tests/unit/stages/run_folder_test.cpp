@@ -226,7 +226,7 @@ struct RankOf : comm::SoloCommunicator {
   int size() const override { return n; }
 };
 
-TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
+TEST(MicroBatches, CoversTheBatchOnceWhateverTheRanksAndPasses) {
   for (const bool reproducible : {false, true}) {
     for (const int ranks : {1, 2, 4, 8}) {
       for (const std::int64_t most : {0, 3, 4}) {
@@ -235,11 +235,11 @@ TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
         run.max_streams_per_pass = most;
         std::int64_t next = 0;
         for (int rank = 0; rank < ranks; ++rank) {
-          const train::ShardPlan plan = shard_plan(run, 64, true, RankOf(rank, ranks));
+          const train::MicroBatches plan = micro_batches_of(run, 64, true, RankOf(rank, ranks));
           EXPECT_EQ(plan.first, next);
           EXPECT_EQ(64 % plan.total, 0);
           if (reproducible) {
-            EXPECT_EQ(plan.total, kReproducibleShards);
+            EXPECT_EQ(plan.total, kReproducibleMicroBatches);
           }
           if (!reproducible && most > 0) {
             EXPECT_LE(64 / plan.total, most);
@@ -254,12 +254,12 @@ TEST(ShardPlan, CoversTheBatchOnceWhateverTheRanksAndPasses) {
   }
 }
 
-TEST(ShardPlan, RefusesRanksThatDoNotDivide) {
+TEST(MicroBatches, RefusesRanksThatDoNotDivide) {
   const auto refusal = [](bool reproducible, std::int64_t streams, int ranks) -> std::string {
     RunOptions run;
     run.compute.reproducible = reproducible;
     try {
-      shard_plan(run, streams, true, RankOf(0, ranks));
+      micro_batches_of(run, streams, true, RankOf(0, ranks));
     } catch (const ConfigError& e) {
       return e.what();
     }

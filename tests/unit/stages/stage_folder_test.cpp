@@ -42,7 +42,7 @@ class StageFolder : public ::testing::Test {
     info.head = std::make_shared<LanguageModelInfo>();
     info.shape = kShape;
     info.backward = true;
-    info.figures = {{"loss", 4.5}, {"perplexity", 90.017}};
+    info.metrics = {{"loss", 4.5}, {"perplexity", 90.017}};
     info.lineage = {{"pretrain", "00ff", {{"steps", 7}, {"corpus", {{"name", "x"}}}}}, {"finetune-lm", "", {{"seed", 3}}}};
     return info;
   }
@@ -60,7 +60,7 @@ class StageFolder : public ::testing::Test {
     write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, corpus_,
                 "[train]\nseed = 3\n");
   }
-  Stage read() const { return read_stage(stage_, at::kCPU); }
+  TrainedModel read() const { return read_stage(stage_, at::kCPU); }
   std::string refusal() const {
     try {
       read();
@@ -90,7 +90,7 @@ class StageFolder : public ::testing::Test {
 TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
   write(lm());
   for (const fs::path& path : {stage_, dir_ / "run"}) {  // the stage, or the run folder that holds it
-    const Stage stage = read_stage(path, at::kCPU);
+    const TrainedModel stage = read_stage(path, at::kCPU);
     EXPECT_EQ(to_json(stage.info), to_json(lm()));
     EXPECT_EQ(stage.vocabulary->fingerprint(), vocabulary_.fingerprint());
     EXPECT_EQ(stage.text->fingerprint(), text::TextPipeline({}).fingerprint());
@@ -106,7 +106,7 @@ TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
 
 TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
   write(classifier());
-  const Stage stage = read();
+  const TrainedModel stage = read();
   EXPECT_EQ(to_json(stage.info), to_json(classifier()));
   const auto before = head_.parameters();
   const auto after = stage.head->parameters();
@@ -251,7 +251,7 @@ TEST(StageInfo, OfBothKindsHasACard) {
   head->head.widths = {18, 2};
   head->text_columns = {"text"};
   info.head = head;
-  info.figures = {{"error", 0.25}};
+  info.metrics = {{"error", 0.25}};
   EXPECT_THAT(reports::stage_card(card_info(info, "")),
               AllOf(HasSubstr("# AWD-LSTM text classifier\n"), HasSubstr("2 classes: a, b."), HasSubstr("| error | 0.25 |"),
                     HasSubstr("calibration of the probabilities")));

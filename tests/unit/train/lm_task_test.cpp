@@ -96,7 +96,7 @@ TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
   }
   EXPECT_EQ(targets, 4 * 39);
   double expected = 0;
-  for (std::int64_t g = 0; g < 4; ++g) expected += nats(g * 39, 39);  // carried from window to window
+  for (std::int64_t g = 0; g < 4; ++g) expected += nats(g * 39, 39);  // recurrent from window to window
   EXPECT_NEAR(sum, expected, 1e-5 * expected);
 }
 
@@ -131,21 +131,21 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
   };
   task.seek({0, 0, 0});
   step(task, 0);
-  interop::NamedTensors carried;
-  for (const auto& [name, tensor] : task.carried_tensors()) carried.emplace_back(name, tensor.clone());
-  ASSERT_EQ(carried.size(), 4U);  // h and c of two layers
+  interop::NamedTensors recurrent;
+  for (const auto& [name, tensor] : task.recurrent_state()) recurrent.emplace_back(name, tensor.clone());
+  ASSERT_EQ(recurrent.size(), 4U);  // h and c of two layers
   const double next = step(task, 1);
 
   LmTask resumed(model_, head_, shards_, nullptr, options(), {2, 0, 2}, comm_);
-  resumed.load_carried(carried);
+  resumed.load_recurrent_state(recurrent);
   resumed.seek({1, 0, 1});
   EXPECT_EQ(step(resumed, 1), next);
   LmTask forgetful(model_, head_, shards_, nullptr, options(), {2, 0, 2}, comm_);
   forgetful.seek({1, 0, 1});
   EXPECT_NE(step(forgetful, 1), next);
 
-  carried[0].second = at::zeros({3, 8});
-  EXPECT_THROW(resumed.load_carried(carried), CheckpointError);
+  recurrent[0].second = at::zeros({3, 8});
+  EXPECT_THROW(resumed.load_recurrent_state(recurrent), CheckpointError);
 }
 
 TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
@@ -154,11 +154,11 @@ TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
   r.zero();
   task.seek({0, 0, 0});
   task.accumulate_gradients({0, 0, 0}, r);
-  const auto before = task.carried_tensors();
+  const auto before = task.recurrent_state();
   const Evaluation result = task.validate();
   EXPECT_EQ(result.values.at("tokens"), kTokens - 1);
   EXPECT_NEAR(result.values.at("perplexity"), std::exp(result.score), 1e-9);
-  const auto after = task.carried_tensors();
+  const auto after = task.recurrent_state();
   for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i].second, after[i].second));
 }
 

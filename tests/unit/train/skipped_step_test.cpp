@@ -62,7 +62,7 @@ interop::NamedTensors trained(Task& task, std::int64_t epochs, comm::Communicato
   comm::GradReducer reducer(comm, task.reduced_parameters());
   Trainer(task, plan, optimizer, reducer, comm, nullptr, nullptr, {}).run();
   interop::NamedTensors state = task.model_tensors();
-  for (const auto& carried : task.carried_tensors()) state.push_back(carried);
+  for (const auto& recurrent : task.recurrent_state()) state.push_back(recurrent);
   return state;
 }
 
@@ -85,7 +85,7 @@ TEST(SkippedStep, LeavesNoTraceInALanguageModel) {
     const auto run = [&](Harm harm) {
       model::AwdLstm model({157, 6, 8, 2}, 5, at::kCPU);
       model::SoftmaxHead head(model);
-      HarmedTask<LmTask> task(model, head, shards, nullptr, options, ShardPlan{2, 0, 2}, comm);
+      HarmedTask<LmTask> task(model, head, shards, nullptr, options, MicroBatches{2, 0, 2}, comm);
       task.step = step;
       task.harm = harm;
       return trained(task, 4, comm);
@@ -107,7 +107,7 @@ TEST(SkippedStep, LeavesNoTraceInAClassifier) {
     const auto run = [&](Harm harm) {
       model::AwdLstm encoder({123, 6, 8, 2}, 5, at::kCPU);
       model::PoolingHead head({{18, 5, 3}, {8, 16, true, true}}, 5, at::kCPU);
-      HarmedTask<ClassifierTask> task(encoder, head, shards, nullptr, options, ShardPlan{passes, 0, passes}, comm);
+      HarmedTask<ClassifierTask> task(encoder, head, shards, nullptr, options, MicroBatches{passes, 0, passes}, comm);
       task.step = 4;
       task.harm = harm;
       return trained(task, 9, comm);

@@ -19,9 +19,9 @@ struct FakeTask : Task {
   StepSums accumulate_gradients(const Position&, comm::GradReducer&) override { return {}; }
   Evaluation validate() override { return {}; }
   interop::NamedTensors model_tensors() const override { return {}; }
-  interop::NamedTensors carried_tensors() override { return {}; }
+  interop::NamedTensors recurrent_state() override { return {}; }
   void discard_step() override {}
-  void load_carried(const interop::NamedTensors&) override {}
+  void load_recurrent_state(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 };
 

@@ -1,4 +1,4 @@
-#include "perf/figures.h"
+#include "perf/measurements.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
