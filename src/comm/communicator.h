@@ -75,7 +75,7 @@ class Communicator {
 
 // "all_reduce on rank 1 of 4 in step 12, all-reduce", where current_activity() tells it: the start of error messages.
 std::string describe(const Communicator& comm, std::string_view operation);
-// And then ": float32 [3, 5] on cpu".
+// And then ": Float [3, 5] on cpu".
 std::string describe(const Communicator& comm, std::string_view operation, const at::Tensor& tensor);
 
 }  // namespace ulmfit::comm

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 #include <unordered_map>
@@ -34,10 +35,39 @@ void check_entry(const std::string& name, const at::Tensor& expected, const at::
                                     "; the checkpoint belongs to another model"));
 }
 
+void adam(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1) {
+  at::_fused_adamw_(lists.parameters, lists.gradients, lists.moments[0], lists.moments[1], /*max_exp_avg_sqs=*/{},
+                    lists.steps, lr, beta1, options.beta2, lists.weight_decay, options.eps, /*amsgrad=*/false,
+                    /*maximize=*/false);
+}
+
+void sgd(UpdateLists& lists, const OptimizerOptions& /*options*/, double lr, double /*beta1*/) {
+  at::_fused_sgd_(lists.parameters, lists.gradients, /*momentum_buffer_list=*/{}, lists.weight_decay, /*momentum=*/0, lr,
+                  /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
+}
+
+}  // namespace
+
+struct UpdateRule {
+  OptimizerKind kind;
+  std::vector<std::string> moments;  // names in a checkpoint, before that of the parameter
+  void (*update)(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1);
+};
+
+namespace {
+
+const UpdateRule& rule_of(OptimizerKind kind) {
+  static const std::vector<UpdateRule> rules{{OptimizerKind::kAdam, {"exp_avg", "exp_avg_sq"}, adam},
+                                             {OptimizerKind::kSgd, {}, sgd}};
+  const auto found = std::find_if(rules.begin(), rules.end(), [&](const UpdateRule& rule) { return rule.kind == kind; });
+  if (found == rules.end()) throw std::invalid_argument("Optimizer: unknown kind");
+  return *found;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::vector<LayerGroup> groups, OptimizerOptions options)
-    : groups_(std::move(groups)), options_(options), states_(groups_.size()) {
+    : groups_(std::move(groups)), options_(options), rule_(rule_of(options.kind)), states_(groups_.size()) {
   check_parameters(groups_);
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     states_[i].decayed.weight_decay = options_.weight_decay;
@@ -47,13 +77,13 @@ Optimizer::Optimizer(std::vector<LayerGroup> groups, OptimizerOptions options)
 
 void Optimizer::add_parameter(GroupState& group, const NamedParameter& parameter) {
   const at::NoGradGuard no_grad;
-  Lists& lists = parameter.decay ? group.decayed : group.plain;
+  UpdateLists& lists = parameter.decay ? group.decayed : group.plain;
   lists.parameters.push_back(parameter.tensor);
   lists.gradients.emplace_back();
-  if (options_.kind != OptimizerKind::kAdam) return;
+  if (rule_.moments.empty()) return;
   if (!group.steps_on_device.defined()) group.steps_on_device = at::zeros({}, parameter.tensor.options().dtype(at::kFloat));
-  lists.exp_avg.push_back(at::zeros_like(parameter.tensor));
-  lists.exp_avg_sq.push_back(at::zeros_like(parameter.tensor));
+  lists.moments.resize(rule_.moments.size());
+  for (auto& moment : lists.moments) moment.push_back(at::zeros_like(parameter.tensor));
   lists.steps.push_back(group.steps_on_device);
 }
 
@@ -105,22 +135,12 @@ void Optimizer::step(const std::vector<double>& lr_by_group, std::optional<doubl
     if (!group.trainable) continue;
     ++group.steps;
     if (group.steps_on_device.defined()) group.steps_on_device.fill_(group.steps);
-    update(group.decayed, lr_by_group[i], beta1.value_or(options_.beta1));
-    update(group.plain, lr_by_group[i], beta1.value_or(options_.beta1));
+    for (UpdateLists* lists : {&group.decayed, &group.plain}) {
+      if (lists->parameters.empty()) continue;
+      rule_.update(*lists, options_, lr_by_group[i], beta1.value_or(options_.beta1));
+      for (at::Tensor& gradient : lists->gradients) gradient.reset();  // they are the model's to keep or drop
+    }
   }
-}
-
-void Optimizer::update(Lists& lists, double lr, double beta1) {
-  if (lists.parameters.empty()) return;
-  if (options_.kind == OptimizerKind::kAdam) {
-    at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avg, lists.exp_avg_sq, /*max_exp_avg_sqs=*/{},
-                      lists.steps, lr, beta1, options_.beta2, lists.weight_decay, options_.eps, /*amsgrad=*/false,
-                      /*maximize=*/false);
-  } else {
-    at::_fused_sgd_(lists.parameters, lists.gradients, /*momentum_buffer_list=*/{}, lists.weight_decay, /*momentum=*/0, lr,
-                    /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
-  }
-  for (at::Tensor& gradient : lists.gradients) gradient.reset();  // they are the model's to keep or drop
 }
 
 OptimizerState Optimizer::state() const {
@@ -128,14 +148,14 @@ OptimizerState Optimizer::state() const {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const GroupState& group = states_[i];
     out.steps.push_back(group.steps);
-    if (options_.kind != OptimizerKind::kAdam) continue;
     std::size_t decayed = 0;
     std::size_t plain = 0;
     for (const NamedParameter& parameter : groups_[i].parameters) {
-      const Lists& lists = parameter.decay ? group.decayed : group.plain;
+      const UpdateLists& lists = parameter.decay ? group.decayed : group.plain;
       const std::size_t at = parameter.decay ? decayed++ : plain++;
-      out.moments.emplace_back("exp_avg." + parameter.name, lists.exp_avg[at]);
-      out.moments.emplace_back("exp_avg_sq." + parameter.name, lists.exp_avg_sq[at]);
+      for (std::size_t m = 0; m < rule_.moments.size(); ++m) {
+        out.moments.emplace_back(rule_.moments[m] + "." + parameter.name, lists.moments[m][at]);
+      }
     }
   }
   return out;

@@ -31,9 +31,19 @@ struct OptimizerOptions {
 
 // What a checkpoint holds of an optimizer.
 struct OptimizerState {
-  std::vector<std::pair<std::string, at::Tensor>> moments;  // "exp_avg.NAME", "exp_avg_sq.NAME"; none for SGD
+  std::vector<std::pair<std::string, at::Tensor>> moments;  // Adam's "exp_avg.NAME", "exp_avg_sq.NAME"; SGD has none
   std::vector<std::int64_t> steps;                          // updates so far, by group
 };
+
+// The tensors of one group with one weight decay, as lists that the multi-tensor kernels take.
+struct UpdateLists {
+  double weight_decay = 0;
+  std::vector<at::Tensor> parameters, gradients;
+  std::vector<std::vector<at::Tensor>> moments;  // one list for each moment of the update rule
+  std::vector<at::Tensor> steps;                 // the group's count on the device, once a parameter; empty without moments
+};
+
+struct UpdateRule;  // of an optimizer kind, in optimizer.cpp: its moments and its arithmetic
 
 // Updates the parameters in place from their `grad()`. With k the group's own count of updates, lr its rate:
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  p = p (1 - lr wd)
@@ -65,24 +75,19 @@ class Optimizer {
   void load_state(const OptimizerState& state);
 
  private:
-  // The tensors of one group with one weight decay, as lists that the multi-tensor kernels take.
-  struct Lists {
-    double weight_decay = 0;
-    std::vector<at::Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps;
-  };
   struct GroupState {
     bool trainable = true;
     std::int64_t steps = 0;
-    at::Tensor steps_on_device;  // float32 scalar, shared by all entries of Lists::steps
-    Lists decayed, plain;
+    at::Tensor steps_on_device;  // float32 scalar, shared by all entries of UpdateLists::steps
+    UpdateLists decayed, plain;
   };
 
   void add_parameter(GroupState& group, const NamedParameter& parameter);
   void gather_gradients(std::size_t group);
-  void update(Lists& lists, double lr, double beta1);
 
   std::vector<LayerGroup> groups_;
   OptimizerOptions options_;
+  const UpdateRule& rule_;
   std::vector<GroupState> states_;
 };
 
