@@ -1,4 +1,4 @@
-// The ranks that prepare a corpus together, as far as this room needs to know them.
+// The ranks that prepare a corpus together, as far as this library needs to know them.
 #pragma once
 
 #include <string>

@@ -29,7 +29,7 @@ CurrentStep::~CurrentStep() { step_of_thread = kNoStep; }
 std::string current_activity() {
   std::string text;
   if (step_of_thread != kNoStep) text = "step " + std::to_string(step_of_thread);
-  if (innermost != nullptr) text += (text.empty() ? "" : ", ") + std::string(innermost->name_);
+  if (innermost != nullptr) text += (text.empty() ? "" : ", ") + std::string(innermost->name());
   return text;
 }
 

@@ -22,8 +22,6 @@ class Activity {
   const char* name() const { return name_; }
 
  private:
-  friend std::string current_activity();
-
   const char* name_;
   const Activity* outer_;
 };
@@ -40,10 +38,10 @@ class CurrentStep {
 // "step 12, all-reduce": step and innermost activity of this thread, as far as it has them; else empty.
 std::string current_activity();
 
-// Called on the thread that begins or ends an activity; must not throw.
+// Called on the thread that begins or ends an activity.
 struct ActivityListener {
-  void (*began)(const Activity&) = nullptr;
-  void (*ended)(const Activity&) = nullptr;  // also for one that began before the listener was set
+  void (*began)(const Activity&) noexcept = nullptr;
+  void (*ended)(const Activity&) noexcept = nullptr;  // also for one that began before the listener was set
 };
 
 // One at a time; null: nobody. `listener` has static storage: another thread may be about to call it.

@@ -14,7 +14,7 @@ namespace ulmfit {
 enum class Purpose : std::uint32_t {
   kInit = 1,               // weight initialisation; stream = parameter number
   kDocumentOrder = 2,      // permutation of documents; step = epoch
-  kBpttLength = 3,         // window lengths; step = global step
+  kBpttLength = 3,         // window lengths; step = epoch, index = window, stream = which draw
   kEmbeddingDropout = 4,   // index = word id
   kInputDropout = 5,       // stream = global stream
   kHiddenDropout = 6,      // stream = global stream, + layer * kLayerStride
@@ -24,7 +24,7 @@ enum class Purpose : std::uint32_t {
   kBatchOrder = 10,        // order of classifier batches; step = epoch
   kSplit = 11,             // train/validation split
   kVocabularySample = 12,  // reserved: sampled softmax
-  kGenerate = 13,          // sampling of text
+  kGenerate = 13,          // reserved: sampling of text
   kBench = 14,             // synthetic data
 };
 

@@ -1,4 +1,4 @@
-// Time by phase on the monotonic clock.
+// Time on the monotonic clock.
 #pragma once
 
 #include <chrono>

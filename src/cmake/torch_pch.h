@@ -1,3 +1,3 @@
-// Precompiled for every room that uses tensors. Nothing of ours in here.
+// Precompiled for every library that uses tensors. Nothing of ours in here.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>

@@ -43,14 +43,6 @@ const std::vector<Entry>& all() {
   return entries;
 }
 
-std::vector<std::string> training_stages() {
-  std::vector<std::string> names;
-  for (const auto& entry : all()) {
-    if (entry.trains) names.emplace_back(entry.name);
-  }
-  return names;
-}
-
 namespace {
 
 std::string overview() {

@@ -11,9 +11,6 @@ namespace ulmfit::commands {
 // All of them, in the order of a project.
 const std::vector<Entry>& all();
 
-// The names of those that train a stage, in that order.
-std::vector<std::string> training_stages();
-
 // Runs `ulmfit ARGUMENTS...`: finds the command, turns errors into a message on standard error and an exit code.
 int dispatch(const Arguments& arguments);
 

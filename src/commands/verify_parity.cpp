@@ -1,6 +1,7 @@
 #include "stages/verify_parity.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "commands/commands.h"
 
@@ -15,7 +16,7 @@ class VerifyParity : public Command {
     if (!arguments.empty() && !arguments[0].starts_with("--")) {
       options_.command = arguments[0];
       arguments.erase(arguments.begin());
-      const std::vector<std::string> names = training_stages();
+      const std::vector<std::string> names(std::begin(stages::kParityStages), std::end(stages::kParityStages));
       if (std::find(names.begin(), names.end(), options_.command) == names.end()) {
         throw ConfigError(str("verify-parity knows no stage '", options_.command, "'; did you mean ",
                               config::nearest(options_.command, names), "?"));

@@ -115,23 +115,28 @@ std::int64_t DocumentBatches::batches_per_epoch() const {
   return (documents + size - 1) / size - (joined ? 1 : 0);
 }
 
-std::vector<Document> DocumentBatches::batch(std::int64_t epoch, std::int64_t batch, int rank, int size) {
+const std::vector<std::int64_t>& DocumentBatches::documents(std::int64_t epoch, std::int64_t batch) {
   if (epoch != impl_->epoch) {
     impl_->batches = order(epoch);
     impl_->epoch = epoch;
   }
-  if (batch < 0 || batch >= batches_per_epoch() || rank < 0 || rank >= size) {
-    throw std::out_of_range(str("batch ", batch, " of ", batches_per_epoch(), ", rank ", rank, " of ", size));
+  if (batch < 0 || batch >= batches_per_epoch()) {
+    throw std::out_of_range(str("batch ", batch, " of ", batches_per_epoch()));
   }
-  const auto& indices = impl_->batches[static_cast<std::size_t>(batch)];
+  return impl_->batches[static_cast<std::size_t>(batch)];
+}
+
+std::vector<Document> DocumentBatches::batch(std::int64_t epoch, std::int64_t batch, int rank, int size) {
+  if (rank < 0 || rank >= size) throw std::out_of_range(str("rank ", rank, " of ", size));
+  const auto& indices = documents(epoch, batch);
   const bool labelled = impl_->shards.header().labelled;
-  std::vector<Document> documents;
+  std::vector<Document> found;
   for (auto slot = static_cast<std::size_t>(rank); slot < indices.size(); slot += static_cast<std::size_t>(size)) {
     const std::int64_t index = indices[slot];
-    documents.push_back(
+    found.push_back(
         {index, static_cast<std::int64_t>(slot), labelled ? impl_->shards.label(index) : -1, impl_->tokens(index)});
   }
-  return documents;
+  return found;
 }
 
 }  // namespace ulmfit::data

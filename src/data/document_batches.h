@@ -37,6 +37,9 @@ class DocumentBatches {
   std::vector<std::vector<std::int64_t>> order(std::int64_t epoch) const;
   std::int64_t batches_per_epoch() const;
 
+  // The documents of global batch `batch`, by slot; valid until another epoch is asked for. Not thread-safe.
+  const std::vector<std::int64_t>& documents(std::int64_t epoch, std::int64_t batch);
+
   // The documents at slots rank, rank + size, rank + 2 size, ... of global batch `batch` (so every rank gets a like mix of
   // lengths), sorted by slot. May be empty on some ranks for a short last batch. Not thread-safe.
   std::vector<Document> batch(std::int64_t epoch, std::int64_t batch, int rank, int size);

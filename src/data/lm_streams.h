@@ -48,7 +48,7 @@ class LmStreams {
   std::int64_t stream_length() const;   // L
   std::int64_t dropped_tokens() const;  // an epoch: those that are no stream's input (the first of them is still a target)
 
-  // The windows of an epoch: a pure function of options, epoch and L.
+  // The windows of an epoch: a pure function of options, epoch and L, for any thread. Takes time in proportion to them.
   std::vector<Window> windows(std::int64_t epoch) const;
 
   // Streams [first, first + count) of window `window` of `epoch`. Not thread-safe (one reader thread).

@@ -58,14 +58,14 @@ std::int64_t Shape::encoder_parameters() const {
   return count;
 }
 
-double training_bytes(const Shape& shape, double tokens, std::int64_t shards) {
+double training_bytes(const Shape& shape, double tokens, std::int64_t ranks) {
   const auto parameters = static_cast<double>(shape.encoder_parameters() + shape.vocabulary);
   double floats = 2.0 * static_cast<double>(shape.embedding);  // embedded, and the dropped top with its gradient
   for (std::int64_t l = 0; l < shape.layers; ++l) {
     // Input, four gates, cell, output and its masked copy.
     floats += static_cast<double>(shape.input_width(l) + 7 * shape.output_width(l));
   }
-  return parameters * (8 + 8 / static_cast<double>(shards)) + 4 * floats * tokens;
+  return parameters * (8 + 8 / static_cast<double>(ranks)) + 4 * floats * tokens;
 }
 
 LstmState LstmState::detached() const {

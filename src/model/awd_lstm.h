@@ -1,7 +1,7 @@
 // The encoder of an AWD-LSTM (Merity et al., "Regularizing and Optimizing LSTM Language Models", 2017): embedding, LSTM
-// layers, and all of its five dropouts but the output's, which is the head's. Shapes: T time, B columns (streams or
-// documents), E embedding, H hidden, V vocabulary. Gates are in the order input, forget, cell, output, with two biases, as
-// cuDNN and PyTorch have them.
+// layers, and all of its five dropouts but the output's, which the task or the head applies. Shapes: T time, B columns
+// (streams or documents), E embedding, H hidden, V vocabulary. Gates are in the order input, forget, cell, output, with two
+// biases, as cuDNN and PyTorch have them.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/activity.h"
-
 #include "model/block_kernels.h"
 #include "model/lstm_cell.h"
 #include "model/rounded_sums.h"

@@ -8,7 +8,6 @@
 #include <algorithm>
 
 #include "base/activity.h"
-
 #include "model/block_kernels.h"
 #include "model/head_products.h"
 #include "model/rounded_sums.h"
@@ -184,14 +183,6 @@ CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& we
   result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, precision,
                                           gradient, &result.nats);
   return result;
-}
-
-at::Tensor plain_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
-                                      const at::Tensor& targets, double scale) {
-  const at::Tensor losses =
-      at::nll_loss(at::log_softmax(at::addmm(bias, hidden, weight.t()), 1), targets, {}, at::Reduction::Sum,
-                   /*ignore_index=*/-1);
-  return losses * scale;
 }
 
 }  // namespace ulmfit::model

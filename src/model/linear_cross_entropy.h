@@ -23,8 +23,4 @@ struct CrossEntropy {
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale, Precision precision = Precision::kFloat32);
 
-// The plain way, for tests and comparison: all logits at once, ordinary autograd.
-at::Tensor plain_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
-                                      const at::Tensor& targets, double scale);
-
 }  // namespace ulmfit::model

@@ -18,9 +18,9 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
-// Bytes of a rank at least: float32 weights, gradients and two moments (shared among `shards` ranks), and what backward
+// Bytes of a rank at least: float32 weights, gradients and two moments (shared among `ranks` of them), and what backward
 // needs of the `tokens` tokens that are computed at once.
-double training_bytes(const Shape& shape, double tokens, std::int64_t shards);
+double training_bytes(const Shape& shape, double tokens, std::int64_t ranks);
 
 // Shares dropped, each in [0, 1). Defaults are fastai's for the language model.
 struct DropoutRates {

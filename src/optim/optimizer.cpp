@@ -100,12 +100,6 @@ void Optimizer::set_trainable(const std::vector<bool>& trainable_by_group) {
   }
 }
 
-void Optimizer::zero_grad() {
-  for (LayerGroup& group : groups_) {
-    for (NamedParameter& parameter : group.parameters) parameter.tensor.mutable_grad().reset();
-  }
-}
-
 void Optimizer::gather_gradients(std::size_t group) {
   std::size_t decayed = 0;
   std::size_t plain = 0;

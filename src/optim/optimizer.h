@@ -63,8 +63,6 @@ class Optimizer {
   // cycles it. Allocates no tensor. Throws std::logic_error if a trainable parameter has no gradient.
   void step(const std::vector<double>& lr_by_group, std::optional<double> beta1 = std::nullopt);
 
-  void zero_grad();  // drops all gradients, so that the next backward stores instead of adding
-
   const std::vector<LayerGroup>& groups() const { return groups_; }
 
   // The moments themselves, not copies: copy them before the next step.

@@ -42,8 +42,8 @@ std::string title(const char* name, const model::Shape& shape, const Documents& 
              stages::describe_compute(comm));
 }
 
-nlohmann::json facts(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
-                     const stages::RunOptions& run) {
+nlohmann::json line_of(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
+                       const stages::RunOptions& run) {
   return {{"bench", name},
           {"precision", name_in(stages::kArithmetics, run.compute.precision)},
           {"vocab", shape.vocabulary},
@@ -88,7 +88,7 @@ Measured bench_classifier(const BenchClassifierOptions& options, comm::Communica
   const TrainingMeasurements measurements = measure_training(task, options.run, micro_batches, blocks, comm);
   const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
   if (comm.rank() != 0) return {};
-  nlohmann::json line = facts("classifier", shape, documents, options.batch_size, options.run);
+  nlohmann::json line = line_of("classifier", shape, documents, options.batch_size, options.run);
   Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
   const double flop =
       (documents.mean_tokens() + 2 * documents.mean_tokens(options.bpt3c)) * encoder_training_flop(shape) / 3;
@@ -126,7 +126,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   if (comm.rank() != 0) return {};
   const Spread rate = spread(rates);
   const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
-  nlohmann::json line = facts("predict", shape, documents, options.batch_size, options.run);
+  nlohmann::json line = line_of("predict", shape, documents, options.batch_size, options.run);
   add_spread(line, "docs_per_s", rate);
   line["ranks"] = comm.size();
   line["threads"] = at::get_num_threads();

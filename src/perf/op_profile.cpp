@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -104,18 +105,32 @@ void on_end(const at::RecordFunction&, at::ObserverContext* context) {
   if (profile != nullptr && context != nullptr && open_frames.profile == profile.get()) profile->leave(open_frames.stack);
 }
 
-void on_began(const Activity& activity) {
-  const std::shared_ptr<OpProfile::Impl> profile = counting_profile(/*backward=*/false);
-  if (profile == nullptr) return;
-  profile->enter(open_frames.stack,
-                 {.name = str(kOwnPrefix, activity.name()), .activity = activity.name(), .mark = &activity});
+// What the device reports while it is awaited is for the operators to throw: an activity ends also while something is
+// thrown, and the profile then misses it.
+template <class Tell>
+void quietly(Tell&& tell) noexcept {
+  try {
+    tell();
+  } catch (const std::exception&) {
+  }
 }
 
-void on_ended(const Activity& activity) {
-  const std::shared_ptr<OpProfile::Impl> profile = listening.load();
-  if (profile == nullptr || open_frames.profile != profile.get()) return;
-  const bool counted = !open_frames.stack.empty() && open_frames.stack.back().mark == &activity;
-  if (counted) profile->leave(open_frames.stack);
+void on_began(const Activity& activity) noexcept {
+  quietly([&] {
+    const std::shared_ptr<OpProfile::Impl> profile = counting_profile(/*backward=*/false);
+    if (profile == nullptr) return;
+    profile->enter(open_frames.stack,
+                   {.name = str(kOwnPrefix, activity.name()), .activity = activity.name(), .mark = &activity});
+  });
+}
+
+void on_ended(const Activity& activity) noexcept {
+  quietly([&] {
+    const std::shared_ptr<OpProfile::Impl> profile = listening.load();
+    if (profile == nullptr || open_frames.profile != profile.get()) return;
+    const bool counted = !open_frames.stack.empty() && open_frames.stack.back().mark == &activity;
+    if (counted) profile->leave(open_frames.stack);
+  });
 }
 
 constexpr ActivityListener kActivityListener{on_began, on_ended};

@@ -12,7 +12,7 @@
 namespace ulmfit::perf {
 
 struct ProfileResult {
-  double seconds = 0;                         // from start() to stop()
+  double seconds = 0;                         // from the constructor to stop()
   std::map<std::string, double> by_activity;  // seconds; what no operator or activity covers is "other"
   std::map<std::string, double> by_operator;  // seconds of the operator itself, without those that it calls
   // Share of the time outside matrix products, LSTM kernels and the softmax.

@@ -149,7 +149,7 @@ void describe_training(const TrainingMeasurements& measurements, const std::stri
   table.add("outside products, LSTM, softmax", reports::percent(profile.outside_kernels));
   for (const auto& [name, seconds] : largest(profile.by_activity, profile.by_activity.size())) {
     line["phases"][name] = seconds / profile.seconds;
-    table.add("  phase: " + name, reports::percent(seconds / profile.seconds));
+    table.add("  activity: " + name, reports::percent(seconds / profile.seconds));
   }
   for (const auto& [name, seconds] : largest(profile.by_operator, kOperatorsShown)) {
     line["operators"][name] = seconds / profile.seconds;

@@ -9,7 +9,6 @@
 
 #include "comm/communicator.h"
 #include "config/option_set.h"
-#include "optim/param_groups.h"
 #include "perf/measurements.h"
 #include "perf/op_profile.h"
 #include "stages/options.h"
@@ -46,7 +45,7 @@ TrainingMeasurements measure_training(train::Task& task, const stages::RunOption
 // The optimizer's settings that measure_training uses, for loops that are compared with it.
 stages::OptimOptions bench_optim();
 
-// What both training benchmarks tell in the same words: spread of rates, share of the peak, memory, phases, operators.
+// What both training benchmarks tell in the same words: spread of rates, share of the peak, memory, activities, operators.
 void describe_training(const TrainingMeasurements& measurements, const std::string& rate_name, double flop_an_item,
                        double product_peak, const comm::Communicator& comm, nlohmann::json& line, Table& table);
 

@@ -73,13 +73,13 @@ Chart loss_chart(const MetricsHistory& history, const MetricNames& names) {
   return chart;
 }
 
-Chart score_chart(const MetricsHistory& history, const MetricNames& names) {
+Chart headline_chart(const MetricsHistory& history, const MetricNames& names) {
   Chart chart;
   chart.x_name = "step";
-  chart.title = names.score_title;
-  chart.note = names.score_note;
-  if (names.score_is_share) chart.unit = "%";
-  chart.series = evaluations(history, std::string(names.score), names.score_is_share ? 100 : 1, 1);
+  chart.title = names.headline_title;
+  chart.note = names.headline_note;
+  if (names.headline_is_share) chart.unit = "%";
+  chart.series = evaluations(history, std::string(names.headline), names.headline_is_share ? 100 : 1, 1);
   return chart;
 }
 
@@ -132,7 +132,7 @@ Chart gradient_chart(const std::vector<StepReport>& train) {
 }
 
 std::string charts_html(const MetricsHistory& history, const MetricNames& names) {
-  Chart charts[] = {loss_chart(history, names), score_chart(history, names), learning_rate_chart(history.train),
+  Chart charts[] = {loss_chart(history, names), headline_chart(history, names), learning_rate_chart(history.train),
                     throughput_chart(history.train, names), gradient_chart(history.train)};
   std::string html;
   for (Chart& chart : charts) {
@@ -158,10 +158,10 @@ EvaluationReport best_evaluation(const MetricsHistory& history, const std::strin
 
 std::string progress_tiles(const MetricsHistory& history, const MetricNames& names) {
   std::string html;
-  const std::string name(names.score);
+  const std::string name(names.headline);
   if (const EvaluationReport best = best_evaluation(history, name); best.step > 0) {
     const double value = best.values.at(name);
-    html += tile_html("Best validation " + name, names.score_is_share ? percent(value) : significant(value, 4),
+    html += tile_html("Best validation " + name, names.headline_is_share ? percent(value) : significant(value, 4),
                       "step " + grouped(best.step) + ", epoch " + fixed(best.epoch, 2));
   }
   if (history.train.empty()) return html;

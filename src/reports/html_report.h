@@ -17,7 +17,7 @@ struct ReportInfo {
   std::string title;
   std::string stage;                                         // "Language model, general text"
   std::vector<std::pair<std::string, std::string>> summary;  // name and value, in the order shown
-  MetricNames names = kLanguageModelMetrics;
+  MetricNames names;
   std::optional<Classification> classification;  // of a classifier's evaluation
   std::string config_text;
 };

@@ -7,28 +7,28 @@
 namespace ulmfit::reports {
 
 struct MetricNames {
-  std::string_view rate;         // key of the throughput: "tokens_per_s"
-  std::string_view target;       // what the loss is a mean over and throughput counts, for readers: "token"
-  std::string_view score;        // the value of evaluations that is charted; lower is better: "perplexity"
-  std::string_view score_title;  // of its chart
-  std::string_view score_note;
-  bool score_is_share = false;  // shown as a percentage
-  bool has_perplexity = false;  // the exponential of the training loss has a meaning
+  std::string_view rate;            // key of the throughput: "tokens_per_s"
+  std::string_view target;          // what the loss is a mean over and throughput counts, for readers: "token"
+  std::string_view headline;        // the value of evaluations that is charted: "perplexity"; lower is better
+  std::string_view headline_title;  // of its chart
+  std::string_view headline_note;
+  bool headline_is_share = false;  // shown as a percentage
+  bool has_perplexity = false;     // the exponential of the training loss has a meaning
 };
 
 inline constexpr MetricNames kLanguageModelMetrics{
     .rate = "tokens_per_s",
     .target = "token",
-    .score = "perplexity",
-    .score_title = "Perplexity on unseen text",
-    .score_note = "Among how many equally likely words the model hesitates: lower is better.",
+    .headline = "perplexity",
+    .headline_title = "Perplexity on unseen text",
+    .headline_note = "Among how many equally likely words the model hesitates: lower is better.",
     .has_perplexity = true};
 
 inline constexpr MetricNames kClassifierMetrics{.rate = "docs_per_s",
                                                 .target = "text",
-                                                .score = "error",
-                                                .score_title = "Error on unseen texts",
-                                                .score_note = "Share of texts that get a wrong label: lower is better.",
-                                                .score_is_share = true};
+                                                .headline = "error",
+                                                .headline_title = "Error on unseen texts",
+                                                .headline_note = "Share of texts that get a wrong label: lower is better.",
+                                                .headline_is_share = true};
 
 }  // namespace ulmfit::reports

@@ -39,7 +39,7 @@ struct StepReport {
   std::uint64_t memory_bytes = 0;  // of rank 0
   std::int64_t skipped_steps = 0;  // in the whole run
   double elapsed_seconds = 0;      // of training up to here, before all restarts too
-  MetricNames names = kLanguageModelMetrics;
+  MetricNames names;
 };
 
 struct EvaluationReport {

@@ -97,7 +97,7 @@ std::string stage_card(const CardInfo& info) {
   std::ostringstream out;
   out << "# " << info.title << "\n\n" << info.model << "\n";
   if (!info.labels.empty()) write_labels(out, info.labels);
-  out << "\n## Figures on the validation split\n\n";
+  out << "\n## Metrics on the validation split\n\n";
   if (info.metrics.empty()) {
     out << "None: there was no validation split.\n";
   } else {

@@ -71,6 +71,12 @@ void ClassifierInfo::complete(reports::CardInfo& card) const {
   card.also_not_measured = "calibration of the probabilities";
 }
 
+void require_same_classes(const ClassifierInfo& a, const std::string& path_a, const ClassifierInfo& b,
+                          const std::string& path_b) {
+  if (a.labels == b.labels) return;
+  throw CheckpointError(str(path_a, " and ", path_b, " have different classes and cannot be averaged"));
+}
+
 std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape) {
   const json& c = fields.root().at("classifier");
   auto info = std::make_shared<ClassifierInfo>();

@@ -25,6 +25,10 @@ struct ClassifierInfo : HeadInfo {
   void complete(reports::CardInfo& card) const override;
 };
 
+// CheckpointError if the classifiers at two paths have different classes: their probabilities cannot be averaged.
+void require_same_classes(const ClassifierInfo& a, const std::string& path_a, const ClassifierInfo& b,
+                          const std::string& path_b);
+
 std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape);
 
 }  // namespace ulmfit::stages

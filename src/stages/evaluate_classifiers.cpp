@@ -67,13 +67,11 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
   }
-  const std::vector<std::string>& labels = models.front().info.head_as<ClassifierInfo>()->labels;
+  const auto& first = *models.front().info.head_info_as<ClassifierInfo>();
   for (std::size_t i = 1; i < models.size(); ++i) {
-    if (models[i].info.head_as<ClassifierInfo>()->labels == labels) continue;
-    throw CheckpointError(
-        str(options.models[i], " and ", options.models[0], " have different classes and cannot be averaged"));
+    require_same_classes(*models[i].info.head_info_as<ClassifierInfo>(), options.models[i], first, options.models[0]);
   }
-  if (corpus.labels != labels) {
+  if (corpus.labels != first.labels) {
     throw DataError(str("the classes of ", options.data, " are not those of ", models.front().folder.string()));
   }
   at::Tensor probabilities;
@@ -98,7 +96,6 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
                     {"macro_f1", metrics.macro_f1},
                     {"labels", c.labels},
                     {"confusion", c.confusion}};
-  if (options.baselines) result.metrics["baselines"] = baselines(options, corpus, shards);
   if (comm.rank() != 0) return result;
   result.table = table_text(c, metrics);
   if (!options.report.empty()) {
@@ -113,6 +110,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
                                                 config});
     log::info("evaluate", str("report: ", (fs::path(options.report) / "report.html").string()));
   }
+  if (options.baselines) result.metrics["baselines"] = baselines(options, corpus, shards);
   return result;
 }
 

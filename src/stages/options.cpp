@@ -43,7 +43,7 @@ void RunOptions::declare(config::OptionSet& set) {
   set.require("output");
   compute.declare(set);
   set.add("reproducible", compute.reproducible,
-          "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 fixed shards summed in one fixed tree "
+          "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 micro-batches summed in one fixed tree "
           "(slower)");
   set.add("dry-run", dry_run, "print the plan and stop", OnResume::kAction);
   set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kAction);

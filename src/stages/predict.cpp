@@ -104,7 +104,7 @@ std::vector<std::int64_t> encode(const TrainedModel& model, const std::string& t
 }
 
 struct Classifier {
-  TrainedModel stage;
+  TrainedModel model;
   std::vector<model::LstmWeights> weights;
 };
 
@@ -150,22 +150,20 @@ std::string answer(const Request& request, const float* p, const std::vector<std
 std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Device device) {
   std::vector<Classifier> models;
   for (const auto& path : options.models) {
-    TrainedModel stage = read_stage(path, device);
-    stage.encoder->set_precision(use_precision(options.compute.precision, device));
-    if (stage.info.head_as<ClassifierInfo>() == nullptr) {
-      throw CheckpointError(str(path, " is a ", stage.info.head->kind().what, "; predict needs a classifier"));
+    TrainedModel model = read_stage(path, device);
+    model.encoder->set_precision(use_precision(options.compute.precision, device));
+    if (model.info.head_info_as<ClassifierInfo>() == nullptr) {
+      throw CheckpointError(str(path, " is a ", model.info.head->kind().what, "; predict needs a classifier"));
     }
-    const auto& info = *stage.info.head_as<ClassifierInfo>();
-    const auto& first = models.empty() ? info : *models.front().stage.info.head_as<ClassifierInfo>();
-    if (info.labels != first.labels) {
-      throw CheckpointError(str(path, " and ", options.models.front(), " have different classes and cannot be averaged"));
-    }
+    const auto& info = *model.info.head_info_as<ClassifierInfo>();
+    const auto& first = models.empty() ? info : *models.front().model.info.head_info_as<ClassifierInfo>();
+    require_same_classes(info, path, first, options.models.front());
     if (info.text_columns != first.text_columns && info.text_columns.size() + first.text_columns.size() > 2) {
       throw CheckpointError(str(path, " and ", options.models.front(),
                                 " were trained on other columns, or in another order, and cannot be averaged"));
     }
-    auto weights = stage.encoder->batch_weights(0, nullptr);
-    models.push_back({std::move(stage), std::move(weights)});
+    auto weights = model.encoder->batch_weights(0, nullptr);
+    models.push_back({std::move(model), std::move(weights)});
   }
   return models;
 }
@@ -190,7 +188,7 @@ void PredictOptions::declare(config::OptionSet& set) {
 void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
   at::NoGradGuard no_grad;
   const std::vector<Classifier> models = read_classifiers(options, device);
-  const auto& first = *models.front().stage.info.head_as<ClassifierInfo>();
+  const auto& first = *models.front().model.info.head_info_as<ClassifierInfo>();
   const std::vector<std::string> fields = text_fields(options, first.text_columns);
   for (Request request; next_request(in, options, fields, request);) {
     // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.

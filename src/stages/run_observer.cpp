@@ -1,7 +1,5 @@
 #include "stages/run_observer.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"

@@ -11,7 +11,6 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "model/shape.h"
 
 namespace ulmfit::stages {
 

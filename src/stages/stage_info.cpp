@@ -30,7 +30,7 @@ std::vector<Ancestor> read_lineage(const StageFields& fields) {
     ancestors.push_back({a.at("command").get<std::string>(), a.at("fingerprint").get<std::string>(),
                          data::summarize_file_lists(a.at("facts"))});
     fields.require(!ancestors.back().command.empty() && ancestors.back().facts.is_object(),
-                   "a step of its lineage is empty");
+                   "an entry of its lineage is empty");
   }
   fields.require(!ancestors.empty(), "it has no lineage");
   return ancestors;
@@ -84,7 +84,7 @@ StageInfo stage_info(const json& json, const std::filesystem::path& file) {
   info.head = kind.read(fields, info.shape);
   info.lineage = read_lineage(fields);
   info.metrics = json.at("figures").get<std::map<std::string, double>>();
-  for (const auto& [name, value] : info.metrics) fields.require(std::isfinite(value), "figure ", name, " is not finite");
+  for (const auto& [name, value] : info.metrics) fields.require(std::isfinite(value), "metric ", name, " is not finite");
   return info;
 }
 

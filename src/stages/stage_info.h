@@ -17,11 +17,12 @@ namespace ulmfit::stages {
 
 inline constexpr std::int64_t kStageVersion = 1;
 
-// One step of the way from text to this stage, oldest first.
+// One entry of the way from text to this stage, oldest first.
 struct Ancestor {
   std::string command;      // "pretrain", "finetune-lm", "train-classifier"
   std::string fingerprint;  // of the stage's model.safetensors; empty for the stage being described
-  nlohmann::json facts;     // corpus fingerprint, steps, seed, metrics; lists of files summarized (data/file_lists.h)
+  nlohmann::json
+      facts;  // corpus fingerprint, steps, seed, validation metrics; lists of files summarized (data/file_lists.h)
 };
 
 struct StageInfo {
@@ -33,7 +34,7 @@ struct StageInfo {
 
   // The head's info, if it is of that type; else null.
   template <class Info>
-  const Info* head_as() const {
+  const Info* head_info_as() const {
     return dynamic_cast<const Info*>(head.get());
   }
 };

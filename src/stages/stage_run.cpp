@@ -57,7 +57,7 @@ std::vector<std::pair<std::string, std::string>> plan_summary(const TrainingStag
   summary.emplace_back(
       "mode",
       str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
-          stage.micro_batches.count, stage.micro_batches.count == 1 ? " micro-batch a step" : " micro-batches a step"));
+          stage.micro_batches.total, stage.micro_batches.total == 1 ? " micro-batch a step" : " micro-batches a step"));
   return summary;
 }
 
@@ -150,6 +150,20 @@ void extend(const TrainingStage& stage, const train::TrainingPlan& plan, const s
                 highest(old.rates(step - 1)), " to ", highest(plan.rates(step))));
 }
 
+void leave_after_signal(const TrainingStage& stage, std::int64_t step, const RunFolder& folder,
+                        train::CheckpointStore* store, comm::Communicator& comm) {
+  comm.barrier();
+  if (store != nullptr && !store->finish()) {  // not code 75: a job that requeues itself would go on so for ever
+    throw CheckpointError(str("stopped on a signal at step ", step,
+                              ", which could not be saved (see the warning above); when that is mended, the same command "
+                              "goes on from the newest checkpoint in ",
+                              folder.path().string()));
+  }
+  if (comm.rank() == 0) tell_job_script_of_stop(str("step ", step, " of ", folder.path().string()));
+  log::info(stage.title, str("stopped on a signal at step ", step, " after saving; run the same command again",
+                             stage.run.restart ? ", without --restart," : "", " to go on"));
+}
+
 }  // namespace
 
 void check_world(const TrainingStage& stage, comm::Communicator& comm) {
@@ -206,17 +220,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     log::info(stage.title, "early stopping has ended this run: it does not go on");
   }
   if (reason == train::StopReason::kSignalled) {
-    comm.barrier();
-    if (store != nullptr && !store->finish()) {  // not code 75: a job that requeues itself would go on so for ever
-      throw CheckpointError(
-          str("stopped on a signal at step ", trainer.step(),
-              ", which could not be saved (see the warning above); when that is mended, the same command goes "
-              "on from the newest checkpoint in ",
-              folder.path().string()));
-    }
-    if (comm.rank() == 0) tell_job_script_of_stop(str("step ", trainer.step(), " of ", folder.path().string()));
-    log::info(stage.title, str("stopped on a signal at step ", trainer.step(), " after saving; run the same command again",
-                               stage.run.restart ? ", without --restart," : "", " to go on"));
+    leave_after_signal(stage, trainer.step(), folder, store.get(), comm);
     return StageEnd::kStopped;
   }
   trainer.keep_averages();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -34,7 +33,7 @@ struct StageResult {
   // All that follows is of a stage that was trained.
   std::filesystem::path run_folder;
   train::Evaluation evaluation;  // of the weights selected
-  double seconds = 0;            // training, over all restarts
+  double seconds = 0;            // of the run with validations, over all restarts
   double items = 0;              // targets seen
   std::int64_t steps = 0;
   reports::MetricNames names;  // Task::metric_names()

@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "comm/solo_communicator.h"
-#include "stages/compute.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -99,8 +98,8 @@ ParityVerdict compare(const TrainingStage* alone, const TrainingStage& together,
   const train::TrainingPlan plan(together.optim.plan(together.task()), together.task());
   check_world(together, comm);
   log::info("verify-parity",
-            str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.micro_batches.count,
-                together.micro_batches.count == 1 ? " micro-batch" : " micro-batches", " a step against one; up to ",
+            str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.micro_batches.total,
+                together.micro_batches.total == 1 ? " micro-batch" : " micro-batches", " a step against one; up to ",
                 options.parity.steps, " steps in each of ", plan.phases(), plan.phases() == 1 ? " phase" : " phases"));
   comm::SoloCommunicator solo(comm.device());
   std::optional<Side> one;

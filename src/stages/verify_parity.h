@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -13,8 +14,11 @@
 
 namespace ulmfit::stages {
 
+// The stages whose training can be compared.
+inline constexpr std::string_view kParityStages[] = {"pretrain", "finetune-lm", "train-classifier"};
+
 struct VerifyParityOptions {
-  std::string command;  // the stage whose options these are: pretrain, finetune-lm or train-classifier
+  std::string command;  // the one of them whose options these are
   TrainLmOptions lm;
   TrainClassifierOptions classifier;
   train::ParityOptions parity;

@@ -9,12 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/activity.h"
-
 #include "comm/communicator.h"
 #include "data/prefetch.h"
 #include "model/awd_lstm.h"
@@ -82,10 +80,11 @@ template <class Batch>
 void BatchTask<Batch>::seek(const Position& position) {
   prefetch_.reset();  // its thread uses the source: it must have ended before the next one starts
   prefetch_ = std::make_unique<data::Prefetch<Placed>>(
-      [source = source_.get(), epoch = position.epoch, index = position.index]() mutable -> std::optional<Placed> {
-        if (index == source->batches_in_epoch(epoch)) {
+      [source = source_.get(), epoch = position.epoch, index = position.index,
+       batches = source_->batches_in_epoch(position.epoch)]() mutable -> std::optional<Placed> {
+        if (index == batches) {
           index = 0;
-          ++epoch;
+          batches = source->batches_in_epoch(++epoch);
         }
         Placed next{epoch, index, source->read(epoch, index)};
         ++index;

@@ -19,7 +19,7 @@ struct Snapshot {
   std::int64_t best_step = -1;     // the step whose checkpoint is kept beside the newest ones (-1: none); until it is
                                    // saved, the one that was the best before it
   interop::NamedTensors model;     // weights
-  interop::NamedTensors training;  // moments, carried states
+  interop::NamedTensors training;  // moments, recurrent state
   nlohmann::json state;            // everything else
 };
 

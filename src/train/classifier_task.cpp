@@ -46,8 +46,7 @@ class DocumentSource : public BatchSource<DocumentMicroBatches> {
 
   std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return batches_.batches_per_epoch(); }
   DocumentMicroBatches read(std::int64_t epoch, std::int64_t index) override {
-    if (epoch != ordered_) order_ = batches_.order(ordered_ = epoch);
-    const auto& documents = order_[static_cast<std::size_t>(index)];
+    const auto& documents = batches_.documents(epoch, index);
     DocumentMicroBatches batch;
     batch.global_documents = static_cast<std::int64_t>(documents.size());
     for (const std::int64_t d : documents) {
@@ -65,8 +64,6 @@ class DocumentSource : public BatchSource<DocumentMicroBatches> {
   data::DocumentBatches batches_;
   model::Bpt3cOptions bpt3c_;
   MicroBatches micro_batches_;
-  std::int64_t ordered_ = -1;  // epoch of
-  std::vector<std::vector<std::int64_t>> order_;
 };
 
 constexpr std::size_t kBatchesAhead = 4;

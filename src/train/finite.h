@@ -14,7 +14,7 @@ std::optional<std::string> first_not_finite(const interop::NamedTensors& tensors
 
 // Throws DivergedError if a tensor (weight, buffer, moment, LSTM state) as it stands after `step` steps is not finite.
 void require_finite(const interop::NamedTensors& tensors, std::int64_t step);
-// The same for a score or another figure of an evaluation.
+// The same for a score or another value of an evaluation.
 void require_finite(const Evaluation& evaluation, std::int64_t step);
 
 }  // namespace ulmfit::train

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "model/dropout.h"
@@ -36,26 +37,25 @@ std::int64_t streams_of_micro_batch(const LmTaskOptions& options, const MicroBat
 // This rank's streams of each window.
 class WindowSource : public BatchSource<data::LmBatch> {
  public:
-  WindowSource(const data::ShardSet& train, const data::LmStreamOptions& options, std::int64_t first, std::int64_t count)
-      : streams_(train, options), first_(first), count_(count) {}
+  WindowSource(std::shared_ptr<data::LmStreams> streams, std::int64_t first, std::int64_t count)
+      : streams_(std::move(streams)), first_(first), count_(count) {}
 
   std::int64_t batches_in_epoch(std::int64_t epoch) const override {
-    return static_cast<std::int64_t>(streams_.windows(epoch).size());
+    return static_cast<std::int64_t>(streams_->windows(epoch).size());
   }
   data::LmBatch read(std::int64_t epoch, std::int64_t index) override {
-    return streams_.batch(epoch, index, first_, count_);
+    return streams_->batch(epoch, index, first_, count_);
   }
 
  private:
-  data::LmStreams streams_;
+  std::shared_ptr<data::LmStreams> streams_;
   std::int64_t first_, count_;
 };
 
-std::unique_ptr<WindowSource> window_source(const data::ShardSet& train, const LmTaskOptions& options,
+std::unique_ptr<WindowSource> window_source(std::shared_ptr<data::LmStreams> streams, const LmTaskOptions& options,
                                             const MicroBatches& micro_batches) {
   const std::int64_t columns = streams_of_micro_batch(options, micro_batches);
-  return std::make_unique<WindowSource>(train, options.streams, micro_batches.first * columns,
-                                        micro_batches.count * columns);
+  return std::make_unique<WindowSource>(std::move(streams), micro_batches.first * columns, micro_batches.count * columns);
 }
 
 constexpr std::size_t kWindowsAhead = 2;
@@ -111,11 +111,16 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
 
 LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
                LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm)
-    : BatchTask(encoder, head, micro_batches, comm, window_source(train, options, micro_batches), kWindowsAhead),
+    : LmTask(encoder, head, std::make_shared<data::LmStreams>(train, options.streams), valid, options, micro_batches,
+             comm) {}
+
+LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_ptr<data::LmStreams> streams,
+               const data::ShardSet* valid, LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm)
+    : BatchTask(encoder, head, micro_batches, comm, window_source(streams, options, micro_batches), kWindowsAhead),
       head_(head),
       options_(options),
       valid_(valid),
-      windows_(train, options.streams),
+      streams_(std::move(streams)),
       micro_batch_streams_(streams_of_micro_batch(options, micro_batches)) {
   for (std::int64_t k = 0; k < micro_batches.count; ++k) states_.push_back(encoder.zero_state(micro_batch_streams_));
 }
@@ -129,11 +134,15 @@ std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
   return reduced;
 }
 
-std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * windows_.stream_length(); }
+std::int64_t LmTask::tokens_in_epoch() const { return options_.streams.streams * streams_->stream_length(); }
 
-double LmTask::lr_scale(const Position& position) const {
+double LmTask::lr_scale(const Position& position) {
   if (!options_.scale_lr_by_bptt) return 1;
-  const auto window = windows_.windows(position.epoch).at(static_cast<std::size_t>(position.index));
+  if (lengths_of_ != position.epoch) {
+    lengths_ = streams_->windows(position.epoch);
+    lengths_of_ = position.epoch;
+  }
+  const auto& window = lengths_.at(static_cast<std::size_t>(position.index));
   return static_cast<double>(window.length) / static_cast<double>(options_.streams.bptt);
 }
 

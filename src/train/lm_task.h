@@ -1,6 +1,7 @@
 // Language-model training on global streams with truncated back-propagation: state is carried from window to window.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "data/lm_streams.h"
@@ -41,13 +42,16 @@ class LmTask : public BatchTask<data::LmBatch> {
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
   reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
   std::int64_t tokens_in_epoch() const override;
-  double lr_scale(const Position& position) const override;
+  double lr_scale(const Position& position) override;
   void discard_step() override { states_ = states_before_; }
   Evaluation validate() override;
   interop::NamedTensors recurrent_state() override;
   void load_recurrent_state(const interop::NamedTensors& tensors) override;
 
  private:
+  LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_ptr<data::LmStreams> streams,
+         const data::ShardSet* valid, LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
+
   void prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
                     StepSums& sums) override;
   void backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
@@ -56,7 +60,9 @@ class LmTask : public BatchTask<data::LmBatch> {
   model::SoftmaxHead& head_;
   LmTaskOptions options_;
   const data::ShardSet* valid_;
-  data::LmStreams windows_;                      // for their lengths: what is read is the source's
+  std::shared_ptr<data::LmStreams> streams_;     // read by the source alone; any thread may ask for windows
+  std::int64_t lengths_of_ = -1;                 // the epoch of
+  std::vector<data::Window> lengths_;            // for lr_scale
   std::int64_t micro_batch_streams_;             // streams of a micro-batch
   std::vector<model::LstmState> states_;         // by local micro-batch
   std::vector<model::LstmState> states_before_;  // the latest step

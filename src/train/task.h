@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "comm/grad_reducer.h"
 #include "interop/safetensors.h"
 #include "optim/param_groups.h"
@@ -56,9 +55,9 @@ class Task {
   virtual reports::MetricNames metric_names() const = 0;
   virtual std::int64_t steps_in_epoch(std::int64_t epoch) const = 0;
   virtual std::int64_t tokens_in_epoch() const = 0;  // of all ranks together
-  virtual double lr_scale(const Position&) const { return 1; }
+  virtual double lr_scale(const Position&) { return 1; }
 
-  // Starts reading data at `position`; called once before the first step.
+  // Starts reading data at `position`; before the first step, and again to go on elsewhere.
   virtual void seek(const Position& position) = 0;
 
   // Forward and backward of this rank's micro-batches of one step. Adds to the parameters' .grad the gradient of

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "base/activity.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int kCheckpointVersion = 1;
 constexpr const char* kTrained = "trained.";  // before the names of weights that are not what is evaluated
+constexpr const char* kNotOurs = "cannot continue: state.json of the checkpoint is not what this version writes: ";
 
 // The tensor called `name`; null: there is none.
 const at::Tensor* find(const interop::NamedTensors& tensors, const std::string& name) {
@@ -29,11 +31,18 @@ const at::Tensor* find(const interop::NamedTensors& tensors, const std::string& 
   return found == tensors.end() ? nullptr : &found->second;
 }
 
+void require_version(const nlohmann::json& state) {
+  if (state.at("version") == kCheckpointVersion) return;
+  throw CheckpointError(str("cannot continue from a checkpoint of version ", state.at("version").dump(),
+                            ": this program reads ", kCheckpointVersion, "; use the program that wrote it"));
+}
+
 // Exchanges the values of the averages and of the model's tensors: done twice, all is as it was.
 void swap_values(const interop::NamedTensors& model, const interop::NamedTensors& averages) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, average] : averages) {
     const at::Tensor* tensor = find(model, name);
+    if (tensor == nullptr) throw std::logic_error(str("WeightAverage: the model has no ", name));
     const at::Tensor before = tensor->clone();
     tensor->copy_(average);
     average.copy_(before);
@@ -277,9 +286,11 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
   if (state_text.empty()) return;
   const nlohmann::json state = nlohmann::json::parse(state_text);
   try {
-    if (state.at("version") != kCheckpointVersion) {
-      throw CheckpointError(str("cannot continue from a checkpoint of version ", state.at("version").dump(),
-                                ": this program reads ", kCheckpointVersion, "; use the program that wrote it"));
+    require_version(state);
+    if (state.contains("average") != (average_ != nullptr)) {
+      throw CheckpointError(str("cannot continue: the checkpoint ", average_ == nullptr ? "has" : "lacks",
+                                " an average of the weights, which this run ", average_ == nullptr ? "lacks" : "has",
+                                "; it belongs to another run"));
     }
     counters_from_json(state.at("counters"));
     if (counters_.step > plan_.total_steps()) {
@@ -312,14 +323,18 @@ void Trainer::restore(const std::optional<Snapshot>& snapshot) {
     }
     task_.load_recurrent_state(recurrent);
   } catch (const nlohmann::json::exception& e) {
-    throw CheckpointError(str("cannot continue: state.json of the checkpoint is not what this version writes: ", e.what()));
+    throw CheckpointError(str(kNotOurs, e.what()));
   }
 }
 
 bool early_stopped(const Snapshot& snapshot, std::int64_t patience) {
-  if (!snapshot.state.contains("counters")) return false;
   EarlyStopping at_the_time(patience);
-  at_the_time.load(snapshot.state.at("counters"));
+  try {
+    require_version(snapshot.state);
+    at_the_time.load(snapshot.state.at("counters"));
+  } catch (const nlohmann::json::exception& e) {
+    throw CheckpointError(str(kNotOurs, e.what()));
+  }
   return at_the_time.stops();
 }
 

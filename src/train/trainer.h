@@ -1,11 +1,9 @@
-// The order of a training run, whatever is learned: batch, forward, backward, sum over ranks, clip, agree, update, report,
+// The order of a training run, whatever is learned: batch, forward, backward, sum over ranks, agree, clip, update, report,
 // validate, save.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,7 +48,8 @@ class Observer {
   virtual nlohmann::json state() = 0;
 };
 
-// Whether early stopping with that patience had ended the run when the snapshot was taken.
+// Whether early stopping with that patience had ended the run when the snapshot was taken. Throws CheckpointError if it is
+// of another version.
 bool early_stopped(const Snapshot& snapshot, std::int64_t patience);
 
 class Trainer {
@@ -81,12 +80,11 @@ class Trainer {
 
   std::int64_t step() const { return counters_.step; }
   std::int64_t best_step() const { return early_stopping_.best_step(); }
-  double best_score() const { return early_stopping_.best_score(); }
-  double elapsed_seconds() const { return clock_.elapsed_seconds(); }  // training time, over all restarts
+  double elapsed_seconds() const { return clock_.elapsed_seconds(); }  // of the run with validations, over all restarts
   double items() const { return counters_.items; }
 
  private:
-  // Saved in state.json, beside what clock, early stopping and divergence guard save of themselves: see counters_to_json.
+  // Saved in state.json, beside the clock and what early stopping and divergence guard save: see counters_to_json.
   struct Counters {
     std::int64_t step = 0;   // steps done
     double items = 0;        // targets seen

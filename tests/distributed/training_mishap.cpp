@@ -18,11 +18,11 @@ using namespace ulmfit;
 
 std::string stays_in;  // the activity; empty: on the other ranks
 
-void stay(const Activity&) {
+void stay(const Activity&) noexcept {
   if (!stays_in.empty() && current_activity() == stays_in) std::this_thread::sleep_for(std::chrono::seconds(60));
 }
 
-constexpr ActivityListener kListener{stay, [](const Activity&) {}};
+constexpr ActivityListener kListener{stay, [](const Activity&) noexcept {}};
 
 // Three epochs of four steps.
 ExitCode run(comm::Communicator& comm, int rank, const std::string& activity) {

@@ -5,6 +5,7 @@
 #include "stages/compute.h"
 #include "tests/gpu/device.h"
 #include "tests/support/model_checks.h"
+#include "tests/support/plain_linear_cross_entropy.h"
 
 namespace ulmfit::model {
 namespace {
@@ -29,7 +30,7 @@ TEST_F(GpuHead, BlockedCrossEntropyIsThePlainOne) {
     weight.mutable_grad() = at::zeros_like(weight);
     bias.mutable_grad() = at::zeros_like(bias);
     const at::Tensor loss = blocked ? linear_cross_entropy(hidden, weight, bias, targets, 1.0 / kRows).loss
-                                    : plain_linear_cross_entropy(hidden, weight, bias, targets, 1.0 / kRows).sum();
+                                    : test::plain_linear_cross_entropy(hidden, weight, bias, targets, 1.0 / kRows).sum();
     loss.backward();
     return std::vector<at::Tensor>{loss, hidden.grad(), weight.grad(), bias.grad()};
   };

@@ -40,8 +40,9 @@ TEST(Activity, IsToldWithTheStep) {
 
 TEST(Activity, IsToldToTheListener) {
   static std::vector<std::string> heard;
-  static constexpr ActivityListener kListener{[](const Activity& a) { heard.push_back(std::string("+") + a.name()); },
-                                              [](const Activity& a) { heard.push_back(std::string("-") + a.name()); }};
+  static constexpr ActivityListener kListener{
+      [](const Activity& a) noexcept { heard.push_back(std::string("+") + a.name()); },
+      [](const Activity& a) noexcept { heard.push_back(std::string("-") + a.name()); }};
   {
     const Activity before("before");
     set_activity_listener(&kListener);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "tests/support/model_checks.h"
+#include "tests/support/plain_linear_cross_entropy.h"
 
 namespace ulmfit::model {
 namespace {
@@ -58,7 +59,7 @@ Result plain(const Case& c) {
   const Inputs in = make_inputs(c);
   const auto wide = [](const at::Tensor& t) { return t.detach().to(at::kDouble).set_requires_grad(true); };
   const at::Tensor hidden = wide(in.hidden), weight = wide(in.weight), bias = wide(in.bias);
-  const at::Tensor loss = plain_linear_cross_entropy(hidden, weight, bias, in.targets, c.scale);
+  const at::Tensor loss = test::plain_linear_cross_entropy(hidden, weight, bias, in.targets, c.scale);
   torch::autograd::backward({loss}, {});
   return {loss.item<double>(), loss.item<double>() / c.scale, hidden.grad(), weight.grad(), bias.grad()};
 }

@@ -20,6 +20,7 @@ using ::testing::Not;
 ReportInfo info() {
   ReportInfo made;
   made.title = "WikiText-2";
+  made.names = kLanguageModelMetrics;
   made.stage = "Language model";
   made.summary = {{"Parameters", "4,112,488"}, {"Machine", "two <cores>"}};
   made.config_text = "optim.lr = 0.004\n";
@@ -98,10 +99,10 @@ TEST(HtmlReport, OfAnotherKindOfModelUnderItsOwnNames) {
   ReportInfo given = info();
   given.names = {.rate = "tags_per_s",
                  .target = "tag",
-                 .score = "miss",
-                 .score_title = "Tags missed",
-                 .score_note = "",
-                 .score_is_share = true};
+                 .headline = "miss",
+                 .headline_title = "Tags missed",
+                 .headline_note = "",
+                 .headline_is_share = true};
   MetricsLog log(dir / "metrics.jsonl");
   StepReport r;
   r.step = 50;

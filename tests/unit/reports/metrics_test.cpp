@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 
 StepReport report_at(std::int64_t step) {
   StepReport r;
+  r.names = kLanguageModelMetrics;
   r.step = step;
   r.total_steps = 5000;
   r.epoch = 1.25;

@@ -14,6 +14,7 @@ using ::testing::StartsWith;
 
 StepReport report_at(std::int64_t step, double elapsed) {
   StepReport r;
+  r.names = kLanguageModelMetrics;
   r.step = step;
   r.total_steps = 5000;
   r.epoch = 1.34;

@@ -193,6 +193,7 @@ TEST(RunObserver, AResumedRunGoesOnWhereItsCheckpointWas) {
   test::TempDir dir;
   const auto report = [](std::int64_t step) {
     reports::StepReport r;
+    r.names = reports::kLanguageModelMetrics;
     r.step = step;
     r.lr = {0.1};
     r.groups = {"all"};

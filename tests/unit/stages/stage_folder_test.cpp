@@ -56,7 +56,7 @@ class StageFolder : public ::testing::Test {
     return info;
   }
   void write(const StageInfo& info) {
-    const bool classifies = info.head_as<ClassifierInfo>() != nullptr;
+    const bool classifies = info.head_info_as<ClassifierInfo>() != nullptr;
     write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, corpus_,
                 "[train]\nseed = 3\n");
   }
@@ -122,13 +122,13 @@ TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
 TEST_F(StageFolder, ColumnsOfAnOlderStageAreThoseOfItsData) {
   write(classifier());
   edit([](json& j) { j["classifier"].erase("text_columns"); });
-  EXPECT_EQ(read().info.head_as<ClassifierInfo>()->text_columns, std::vector<std::string>{"text"})
+  EXPECT_EQ(read().info.head_info_as<ClassifierInfo>()->text_columns, std::vector<std::string>{"text"})
       << "its lineage does not tell";
   edit([](json& j) {
     j["lineage"].push_back({{"command", "train-classifier"}, {"fingerprint", ""}});
     j["lineage"].back()["facts"]["data"]["request"]["text_columns"] = {"headline", "body"};
   });
-  EXPECT_EQ(read().info.head_as<ClassifierInfo>()->text_columns, (std::vector<std::string>{"headline", "body"}));
+  EXPECT_EQ(read().info.head_info_as<ClassifierInfo>()->text_columns, (std::vector<std::string>{"headline", "body"}));
 }
 
 TEST_F(StageFolder, AnOlderStageIsReplacedWhole) {

@@ -19,7 +19,6 @@ TEST(EarlyStopping, StopsAfterThatManyValidationsInARowThatAreNoBetter) {
     EXPECT_EQ(early.best_step(), validation.best_step) << "after step " << step;
     EXPECT_EQ(early.stops(), validation.stops) << "after step " << step;
   }
-  EXPECT_EQ(early.best_score(), 1.5);
 }
 
 TEST(EarlyStopping, WithoutPatienceNeverStops) {
@@ -39,7 +38,6 @@ TEST(EarlyStopping, GoesOnAsSavedUnderThePatienceOfTheNewStart) {
   same.load(counters);
   EXPECT_FALSE(same.stops());
   EXPECT_EQ(same.best_step(), 7);
-  EXPECT_EQ(same.best_score(), 1);
   EarlyStopping stricter(3);
   stricter.load(counters);
   EXPECT_TRUE(stricter.stops());

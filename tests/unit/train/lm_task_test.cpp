@@ -10,6 +10,7 @@
 #include "comm/solo_communicator.h"
 #include "model/linear_cross_entropy.h"
 #include "tests/support/corpora.h"
+#include "tests/support/plain_linear_cross_entropy.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::train {
@@ -25,7 +26,7 @@ class LmTaskTest : public ::testing::Test {
     const at::Tensor ids = at::arange(first, first + count + 1, at::kLong);  // token i of the corpus is i
     const auto out = model_.forward(ids.narrow(0, 0, count).unsqueeze(1), model_.zero_state(1),
                                     model_.batch_weights(0, nullptr), {}, nullptr);
-    return model::plain_linear_cross_entropy(out.top.squeeze(1), head_.weight(), head_.bias(), ids.narrow(0, 1, count), 1.0)
+    return test::plain_linear_cross_entropy(out.top.squeeze(1), head_.weight(), head_.bias(), ids.narrow(0, 1, count), 1.0)
         .item<double>();
   }
   LmTaskOptions options() const {
