@@ -37,6 +37,9 @@ struct RandomKey {
 
 // Layer l of a mask keyed by stream uses stream + l * kLayerStride: streams are below 2^24, layers below 2^8.
 inline constexpr std::uint32_t kLayerStride = 1U << 24;
+// Window w of a document, counted from its last, uses step + w * kWindowStride: no run has so many steps. The upper half of
+// a step has 16 bits: of a document of more windows, some of the first share their masks.
+inline constexpr std::uint64_t kWindowStride = std::uint64_t{1} << 32;
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 

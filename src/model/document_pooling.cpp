@@ -147,6 +147,7 @@ class Passage {
   // The tokens of the documents that window `back` (counted from the end) has, [T, active]; the state has grown to them.
   at::Tensor start_window(std::int64_t back) {
     const auto active = std::count_if(columns_.windows.begin(), columns_.windows.end(), [&](auto n) { return n >= back; });
+    back_ = back;
     if (options_.detach) state_ = state_.detached();
     state_ = grown(encoder_, state_, active);
     return window_tokens(documents_, columns_, back, active, options_.window, lengths_).to(encoder_.device());
@@ -242,7 +243,7 @@ class Passage {
   at::Tensor forward(const at::Tensor& x) {
     std::optional<MaskKey> key;
     if (key_ != nullptr) {
-      key = MaskKey{key_->seed, key_->step, {}};
+      key = MaskKey{key_->seed, key_->step, {}, options_.window_masks ? static_cast<std::uint32_t>(back_ - 1) : 0};
       for (std::int64_t b = 0; b < x.size(1); ++b) {
         key->streams.push_back(key_->streams[columns_.order[static_cast<std::size_t>(b)]]);
       }
@@ -272,6 +273,7 @@ class Passage {
   const MaskKey* key_;
   ActivationSums* sums_;
   std::int64_t gradient_windows_;
+  std::int64_t back_ = 1;  // the window under way, counted from the end
   Columns columns_;
   LstmState state_;
   Pools pools_;

@@ -22,6 +22,7 @@ struct Bpt3cOptions {
   std::int64_t length = 1400;  // gradients reach this far back from the end of a document, in whole windows
   bool detach = true;          // cut the gradient of the state between windows (fastai); else it flows through
   bool pool_all = true;        // pool over the whole document; else over the last `length` tokens (fastai)
+  bool window_masks = true;  // other dropout masks in each window, but for the recurrent weights'; else one set a document
 };
 
 // Of a document of n tokens, those that gradients reach.

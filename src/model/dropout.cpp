@@ -48,7 +48,7 @@ struct Embed : Function<Embed> {
 };
 
 RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, std::uint32_t layer) {
-  return {key.seed, purpose, key.step, stream + layer * kLayerStride};
+  return {key.seed, purpose, key.step + key.window * kWindowStride, stream + layer * kLayerStride};
 }
 
 }  // namespace

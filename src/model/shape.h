@@ -40,6 +40,7 @@ struct MaskKey {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::vector<std::uint32_t> streams;
+  std::uint32_t window = 0;  // of the documents, 0 their last: other masks in each
 };
 
 }  // namespace ulmfit::model

@@ -19,6 +19,7 @@ constexpr double kAlmostOne = 0.999;
 constexpr Named<bool> kSpans[] = {{false, "phase"}, {true, "stage"}};        // of OptimOptions::one_schedule
 constexpr Named<bool> kSelections[] = {{false, "last"}, {true, "best"}};     // of OptimOptions::select_best
 constexpr Named<bool> kDetachments[] = {{true, "window"}, {false, "none"}};  // of Bpt3cOptions::detach
+constexpr Named<bool> kMasks[] = {{true, "window"}, {false, "document"}};    // of Bpt3cOptions::window_masks
 constexpr Named<bool> kPools[] = {{true, "all"}, {false, "length"}};         // of Bpt3cOptions::pool_all
 }  // namespace
 
@@ -213,6 +214,8 @@ void declare(config::OptionSet& set, model::Bpt3cOptions& bpt3c) {
   set.add("bpt3c.window", bpt3c.window, "tokens of a window", {.min = 1, .max = 100000});
   set.add("bpt3c.length", bpt3c.length, "tokens from the end of a document that gradients reach", {.min = 1, .max = 1e9});
   set.add("bpt3c.detach", bpt3c.detach, kDetachments, "cut the state's gradient between windows, or let it flow");
+  set.add("bpt3c.masks", bpt3c.window_masks, kMasks,
+          "draw dropout masks anew in each window (but the recurrent weights'), or once for a document");
   set.add("bpt3c.pool", bpt3c.pool_all, kPools, "pool over the whole document, or over its last bpt3c.length tokens");
 }
 

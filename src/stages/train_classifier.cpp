@@ -204,6 +204,7 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.add("optim.ar", task.ar, "activation regularisation alpha; 0: none", {.min = 0});
   set.add("optim.tar", task.tar, "temporal activation regularisation beta; 0: none", {.min = 0});
   for (const char* key : {"optim.ar", "optim.tar"}) set.add_value_of_older_runs(key, "0");
+  set.add_value_of_older_runs("bpt3c.masks", "document");
 }
 
 }  // namespace ulmfit::stages

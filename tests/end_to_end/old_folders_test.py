@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.reference.old_folders import CORPORA, FINISHED, STOPPED, answers
 from tests.support.ulmfit import TestCase, read_safetensors
 
-# What 9207f86 always did; the default has changed since.
-WITHOUT_REGULARISERS = ["--optim.ar=0", "--optim.tar=0"]
+# The defaults of 9207f86, which have changed since.
+AS_9207F86_DID = ["--optim.ar=0", "--optim.tar=0", "--bpt3c.masks=document"]
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
@@ -24,8 +24,8 @@ class OldFolders(TestCase):
     def again(self, name, *more, expect=0):
         """The command that wrote a run folder."""
         command = FINISHED[name] if name in FINISHED else STOPPED[name][0]
-        regularisers = WITHOUT_REGULARISERS if command[0] == "train-classifier" else []
-        return self.ulmfit(*command, f"--output={name}", *regularisers, *more, expect=expect)
+        older = AS_9207F86_DID if command[0] == "train-classifier" else []
+        return self.ulmfit(*command, f"--output={name}", *older, *more, expect=expect)
 
     def files(self, folder):
         return {path.name: path.read_bytes() for path in (self.dir / folder).iterdir()}

@@ -10,6 +10,8 @@ lm, lm_dropped                  one window of a language model from a given stat
                                 (Merity et al. 2017; fastai's RNNRegularizer)
 classifier, classifier_dropped  documents of several lengths, padded behind and masked, [last, max, mean] pooled over one long
                                 unroll, then the head of batch norm, dropout, linear; mean cross-entropy
+classifier_dropped_by_window    the same with other masks in each window of four tokens, counted from the document's last (but for
+                                the recurrent weights, which have one mask a batch)
 masks                           the dropout masks themselves
 
 Weights are a closed form of their number and index: see closed_form(). Run (any PyTorch from 2.0 on, and numpy):
@@ -32,6 +34,7 @@ RATES = {"output": 0.4, "hidden": 0.3, "input": 0.4, "embedding": 0.3, "weight":
 DOCUMENTS = [7, 3, 12, 5, 1, 9, 4, 6]
 SLOTS = [9, 0, 4, 1, 30, 12, 7, 2]
 LABELS = [2, 0, 1, 2, 1, 0, 0, 2]
+WINDOW = 4
 HEAD = [3 * E, 5, 3]
 HEAD_DROPS = [0.4, 0.2]
 EMBEDDING_DROPOUT, INPUT_DROPOUT, HIDDEN_DROPOUT, OUTPUT_DROPOUT, WEIGHT_DROPOUT, HEAD_DROPOUT = 4, 5, 6, 7, 8, 9
@@ -61,24 +64,34 @@ def philox(counter, key):
     return np.stack(c, axis=1)
 
 
-def words(purpose, stream, n):
-    """The first n 32-bit draws of a key: counter {block, stream, step low, step high (16 bits) + purpose (16)}, key = seed."""
+def words(purpose, stream, n, window=0):
+    """The first n 32-bit draws of a key: counter {block, stream, step low, step high (16 bits) + purpose (16)}, key = seed. A
+    document's windows count in units of 2^32 steps."""
+    step = STEP + (window << 32)
     blocks = (n + 3) // 4
     counter = np.zeros((blocks, 4), dtype=np.uint64)
     counter[:, 0] = np.arange(blocks)
     counter[:, 1] = stream
-    counter[:, 2] = STEP & 0xFFFFFFFF
-    counter[:, 3] = ((STEP >> 32) & 0xFFFF) | (purpose << 16)
+    counter[:, 2] = step & 0xFFFFFFFF
+    counter[:, 3] = ((step >> 32) & 0xFFFF) | (purpose << 16)
     return philox(counter, (SEED & 0xFFFFFFFF, SEED >> 32)).reshape(-1)[:n]
 
 
-def mask(purpose, stream, n, drop):
-    kept = words(purpose, stream, n) < np.uint64(round((1 - drop) * 2**32))
+def mask(purpose, stream, n, drop, window=0):
+    kept = words(purpose, stream, n, window) < np.uint64(round((1 - drop) * 2**32))
     return torch.tensor(np.where(kept, 1 / (1 - drop), 0.0))
 
 
 def locked_mask(purpose, layer, streams, width, drop):
     return torch.stack([mask(purpose, stream + (layer << 24), width, drop) for stream in streams])
+
+
+def windowed_mask(purpose, layer, streams, width, drop, windows):
+    """[T, B, width]: of each place the mask of its window."""
+    known = {}
+    for window, stream in {(w, s) for row in windows for w, s in zip(row, streams)}:
+        known[window, stream] = mask(purpose, stream + (layer << 24), width, drop, window)
+    return torch.stack([torch.stack([known[w, s] for w, s in zip(row, streams)]) for row in windows])
 
 
 class Encoder:
@@ -98,14 +111,16 @@ class Encoder:
             tensor.requires_grad_(True)
         self.modules = [nn.LSTM(WIDTHS_IN[layer], WIDTHS_OUT[layer]).double() for layer in range(LAYERS)]
 
-    def __call__(self, x, state, streams=None):
-        """x [T, B] -> top [T, B, E] and the final (h, c) of each layer; streams: whose dropout masks, None: no dropout."""
-        weight = self.parameters["embedding.weight"]
+    def __call__(self, x, state, streams=None, windows=None):
+        """x [T, B] -> top [T, B, E] and the final (h, c) of each layer; streams: whose dropout masks, None: no dropout; windows
+        [T][B]: of which window, None: there is one."""
+        if windows is None:
+            windows = [[0] * x.shape[1]] * x.shape[0]
+        out = F.embedding(x, self.parameters["embedding.weight"])
         if streams is not None:
-            weight = weight * mask(EMBEDDING_DROPOUT, 0, V, RATES["embedding"]).unsqueeze(1)
-        out = F.embedding(x, weight)
-        if streams is not None:
-            out = out * locked_mask(INPUT_DROPOUT, 0, streams, E, RATES["input"])
+            by_window = {w: mask(EMBEDDING_DROPOUT, 0, V, RATES["embedding"], w) for w in {w for row in windows for w in row}}
+            out = out * torch.stack([torch.stack([by_window[w][i] for w, i in zip(row, ids)]) for row, ids in zip(windows, x)]).unsqueeze(2)
+            out = out * windowed_mask(INPUT_DROPOUT, 0, streams, E, RATES["input"], windows)
         final = []
         for layer, module in enumerate(self.modules):
             weights = {f"{name}_l0": self.parameters[f"rnn.{layer}.{name}"]
@@ -117,7 +132,7 @@ class Encoder:
             out, (h, c) = functional_call(module, weights, (out, (h.unsqueeze(0), c.unsqueeze(0))))
             final.append((h.squeeze(0), c.squeeze(0)))
             if streams is not None and layer + 1 < LAYERS:
-                out = out * locked_mask(HIDDEN_DROPOUT, layer, streams, WIDTHS_OUT[layer], RATES["hidden"])
+                out = out * windowed_mask(HIDDEN_DROPOUT, layer, streams, WIDTHS_OUT[layer], RATES["hidden"], windows)
         return out, final
 
 
@@ -151,12 +166,17 @@ def documents():
     return [[token(i + 13 * d) for i in range(n)] for d, n in enumerate(DOCUMENTS)]
 
 
-def features(encoder, dropped):
+def windows_of_documents(longest):
+    """[T][B]: 0 in a document's last window, 1 in the one before."""
+    return [[max(-(-n // WINDOW) - t // WINDOW - 1, 0) for n in DOCUMENTS] for t in range(longest)]
+
+
+def features(encoder, dropped, by_window=False):
     lists = documents()
     longest = max(len(tokens) for tokens in lists)
     x = torch.tensor([[tokens[t] if t < len(tokens) else 0 for tokens in lists] for t in range(longest)])
     zero = [(torch.zeros(len(lists), w, dtype=torch.float64),) * 2 for w in WIDTHS_OUT]
-    top, _ = encoder(x, zero, SLOTS if dropped else None)
+    top, _ = encoder(x, zero, SLOTS if dropped else None, windows_of_documents(longest) if by_window else None)
     rows = []
     for d, tokens in enumerate(lists):
         states = top[:len(tokens), d]
@@ -175,7 +195,7 @@ def head_forward(blocks, x, parameters, dropped):
     return x
 
 
-def classifier(dropped):
+def classifier(dropped, by_window=False):
     encoder = Encoder()
     blocks = [(nn.BatchNorm1d(HEAD[k]).double(), nn.Linear(HEAD[k], HEAD[k + 1], bias=False).double())
               for k in range(len(HEAD) - 1)]
@@ -186,7 +206,7 @@ def classifier(dropped):
         parameters[f"head.{k}.linear.weight"] = closed_form(320 + k, (HEAD[k + 1], HEAD[k]), 0.6)
     for tensor in parameters.values():
         tensor.requires_grad_(True)
-    pooled = features(encoder, dropped)
+    pooled = features(encoder, dropped, by_window)
     logits = head_forward(blocks, pooled, parameters, dropped)
     loss = F.cross_entropy(logits, torch.tensor(LABELS))
     loss.backward()
@@ -209,7 +229,8 @@ def main():
         "weight": [flat(mask(WEIGHT_DROPOUT, layer, 4 * w * w, RATES["weight"])) for layer, w in enumerate(WIDTHS_OUT)],
     }
     json.dump({"masks": masks, "lm": language_model(False), "lm_dropped": language_model(True),
-               "classifier": classifier(False), "classifier_dropped": classifier(True)}, sys.stdout, separators=(",", ":"))
+               "classifier": classifier(False), "classifier_dropped": classifier(True),
+               "classifier_dropped_by_window": classifier(True, True)}, sys.stdout, separators=(",", ":"))
     print()
 
 

@@ -46,19 +46,21 @@ at::Tensor pool(const AwdLstm& model, const Documents& documents, const Bpt3cOpt
 }
 
 // The definition: the states [n, E] of document d alone as one unroll. With `window` > 0 the state is detached after every
-// `window` tokens.
+// `window` tokens, and each window has its own masks, counted from the last.
 at::Tensor unrolled(const AwdLstm& model, const Documents& documents, std::size_t d, const MaskKey* key,
                     std::int64_t window) {
   std::vector<at::Tensor> tops;
   LstmState state = model.zero_state(1);
   MaskKey mine;
   if (key != nullptr) mine = {key->seed, key->step, {key->streams[d]}};
+  const auto weights = model.batch_weights(kHighRates.weight, key != nullptr ? &mine : nullptr);
   const MaskKey* masks = key != nullptr ? &mine : nullptr;
   const at::Tensor x = at::tensor(documents[d], at::kLong).unsqueeze(1);
   const std::int64_t step = window > 0 ? window : x.size(0);
   for (std::int64_t t = 0; t < x.size(0); t += step) {
-    const EncoderOutput out = model.forward(x.narrow(0, t, std::min(step, x.size(0) - t)), state,
-                                            model.batch_weights(kHighRates.weight, masks), kHighRates, masks);
+    mine.window = static_cast<std::uint32_t>((x.size(0) - 1) / step - t / step);
+    const EncoderOutput out =
+        model.forward(x.narrow(0, t, std::min(step, x.size(0) - t)), state, weights, kHighRates, masks);
     tops.push_back(out.top.squeeze(1));
     state = window > 0 ? out.next.detached() : out.next;
   }
@@ -102,7 +104,8 @@ TEST_F(PoolDocumentsTest, IsOneLongUnrollInFeaturesAndGradients) {
   for (const MaskKey* masks : {static_cast<const MaskKey*>(nullptr), &key}) {
     for (const std::int64_t window : {1, 4, 5, 12, 70}) {
       SCOPED_TRACE(window);
-      const Bpt3cOptions options{.window = window, .length = 1000, .detach = false, .pool_all = true};
+      const Bpt3cOptions options{
+          .window = window, .length = 1000, .detach = false, .pool_all = true, .window_masks = false};
       EXPECT_LT(relative_difference(pool(model, documents, options, masks), long_unroll(model, documents, masks)), 1e-6);
       expect_close(gradients(model, [&] { return pool(model, documents, options, masks); }),
                    gradients(model, [&] { return long_unroll(model, documents, masks); }), 1e-5);
@@ -116,6 +119,25 @@ TEST_F(PoolDocumentsTest, DetachCutsTheGradientBetweenWindowsAndNothingElse) {
   const Bpt3cOptions options{.window = 4, .length = 1000, .detach = true, .pool_all = true};
   expect_close(gradients(model, [&] { return pool(model, documents, options); }),
                gradients(model, [&] { return long_unroll(model, documents, nullptr, 4); }), 1e-5);
+}
+
+TEST_F(PoolDocumentsTest, EachWindowHasItsMasksCountedFromTheDocumentsLast) {
+  const AwdLstm model = tiny_model();
+  const Documents documents = documents_of(kLengths);
+  const MaskKey key{1, 2, {8, 3, 0, 5, 1, 4, 2, 6, 7}};
+  const Bpt3cOptions options{.window = 4, .length = 1000, .detach = true, .pool_all = true};
+  EXPECT_LT(relative_difference(pool(model, documents, options, &key), long_unroll(model, documents, &key, 4)), 1e-6);
+  expect_close(gradients(model, [&] { return pool(model, documents, options, &key); }),
+               gradients(model, [&] { return long_unroll(model, documents, &key, 4); }), 1e-5);
+
+  Bpt3cOptions one_set = options;
+  one_set.window_masks = false;
+  const at::Tensor by_window = pool(model, documents, options, &key);
+  const at::Tensor by_document = pool(model, documents, one_set, &key);
+  for (std::size_t d = 0; d < kLengths.size(); ++d) {
+    const auto row = static_cast<std::int64_t>(d);
+    EXPECT_EQ(by_window[row].equal(by_document[row]), kLengths[d] <= 4) << "only a document of one window has the same";
+  }
 }
 
 TEST_F(PoolDocumentsTest, DetachAndLengthChangeNoFeature) {

@@ -123,11 +123,13 @@ TEST_F(ReferenceTest, Classifier) {
   }
   std::vector<const std::vector<std::int64_t>*> lists;
   for (const auto& tokens : documents) lists.push_back(&tokens);
-  const Bpt3cOptions options{.window = 4, .length = 1000, .detach = false, .pool_all = true};
+  Bpt3cOptions options{.window = 4, .length = 1000, .detach = false, .pool_all = true};
 
-  for (const bool dropped : {false, true}) {
-    SCOPED_TRACE(dropped ? "with dropout" : "without dropout");
-    const auto& expected = all_.at(dropped ? "classifier_dropped" : "classifier");
+  for (const char* name : {"classifier", "classifier_dropped", "classifier_dropped_by_window"}) {
+    SCOPED_TRACE(name);
+    const auto& expected = all_.at(name);
+    const bool dropped = std::string_view(name) != "classifier";
+    options.window_masks = std::string_view(name).ends_with("by_window");
     const AwdLstm model = test::tiny_model();
     PoolingHead head({{3 * kE, 5, 3}}, 1, at::kCPU);
     test::set_closed_form(head);
