@@ -18,6 +18,8 @@ std::unique_ptr<Command> finetune_lm();
 std::unique_ptr<Command> train_classifier();
 std::unique_ptr<Command> evaluate();
 std::unique_ptr<Command> predict();
+std::unique_ptr<Command> import_model();
+std::unique_ptr<Command> export_model();
 std::unique_ptr<Command> inspect();
 ExitCode run_pipeline(const Arguments& arguments);
 std::unique_ptr<Command> verify_parity();
@@ -34,6 +36,8 @@ const std::vector<Entry>& all() {
       {"train-classifier", "stage 3: train a classifier on it", train_classifier, /*trains=*/true},
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
       {"predict", "text in, labels out, one JSON object a line", predict},
+      {"import", "a model of fastai becomes a stage", import_model},
+      {"export", "a stage as files that fastai loads", export_model},
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
       {.name = "run", .summary = "all stages of a pipeline file, each resumed, or skipped if done", .drive = run_pipeline},
       {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},

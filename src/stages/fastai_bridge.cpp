@@ -1,0 +1,228 @@
+#include "stages/fastai_bridge.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/temp_folder.h"
+#include "interop/fastai_weights.h"
+#include "model/softmax_head.h"
+#include "stages/classifier_info.h"
+#include "stages/language_model_info.h"
+#include "stages/options.h"
+#include "stages/stage_folder.h"
+
+namespace ulmfit::stages {
+namespace {
+
+// What fastai's text classifiers do unless told otherwise: windows of 72 tokens (v1: 70), gradients and pools over the
+// last 20.
+constexpr model::Bpt3cOptions kPooling{.window = 72, .length = 1440, .detach = true, .pool_all = false};
+constexpr model::Bpt3cOptions kPoolingOfV1{.window = 70, .length = 1400, .detach = true, .pool_all = false};
+
+const char* name_of(interop::FastaiKind kind) {
+  switch (kind) {
+    case interop::FastaiKind::kEncoder:
+      return "encoder";
+    case interop::FastaiKind::kLanguageModel:
+      return "language model";
+    case interop::FastaiKind::kClassifier:
+      return "classifier";
+  }
+  return "";
+}
+
+void check_words(const interop::FastaiVocabulary& vocabulary, const interop::FastaiWeights& weights,
+                 const ImportOptions& options) {
+  if (static_cast<std::int64_t>(vocabulary.words.size()) == weights.vocabulary) return;
+  throw CheckpointError(str(options.vocabulary, " has ", vocabulary.words.size(), " words, ", options.weights, " rows for ",
+                            weights.vocabulary, "; give the vocabulary that was saved with these weights"));
+}
+
+void check_text(const std::string& text, const std::string& whose) {
+  try {
+    [[maybe_unused]] const std::string written = nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw CheckpointError(str("cannot import ", whose, ": it has a name that is not valid UTF-8"));
+  }
+}
+
+std::vector<std::string> labels_of(const ImportOptions& options, const interop::FastaiVocabulary& vocabulary,
+                                   std::int64_t classes) {
+  std::vector<std::string> labels = options.labels.empty() ? vocabulary.labels : read_lines(options.labels);
+  if (labels.empty()) {
+    throw ConfigError(str(options.weights, " is a classifier of ", classes, " classes, whose names ", options.vocabulary,
+                          " does not have; give --labels, a file of one name a line, in fastai's order (dls.vocab[1])"));
+  }
+  for (const std::string& label : labels) check_text(label, options.labels.empty() ? options.vocabulary : options.labels);
+  if (static_cast<std::int64_t>(labels.size()) == classes) return labels;
+  throw CheckpointError(str("there are ", labels.size(), " names of classes, but ", options.weights, " has ", classes));
+}
+
+std::shared_ptr<const HeadInfo> head_info(const ImportOptions& options, const interop::FastaiVocabulary& vocabulary,
+                                          const interop::FastaiWeights& weights) {
+  if (weights.kind != interop::FastaiKind::kClassifier) {
+    if (!options.labels.empty()) {
+      throw ConfigError(str("--labels: ", options.weights, " is a ", name_of(weights.kind), ", which has no classes"));
+    }
+    return std::make_shared<LanguageModelInfo>();
+  }
+  auto info = std::make_shared<ClassifierInfo>();
+  info->labels = labels_of(options, vocabulary, weights.head_widths.back());
+  info->head = {
+      .widths = weights.head_widths, .bpt3c = weights.head_bias ? kPoolingOfV1 : kPooling, .bias = weights.head_bias};
+  info->text_columns = {"text"};
+  return info;
+}
+
+void copy_weights(const interop::NamedTensors& from, const interop::NamedTensors& to, const ImportOptions& options) {
+  const at::NoGradGuard no_grad;
+  for (auto [name, target] : to) {
+    const auto found = std::find_if(from.begin(), from.end(), [&](const auto& t) { return t.first == name; });
+    if (found == from.end()) {
+      if (name == "decoder.bias") continue;  // of an encoder: 0
+      throw CheckpointError(str("cannot import ", options.weights, ": it has nothing for ", name));
+    }
+    target.copy_(found->second);
+  }
+}
+
+// Words with blanks, which no text here can have (spaCy makes some of line breaks), become padding under their ids.
+std::int64_t blank_words_out(std::vector<std::string>& words) {
+  std::int64_t count = 0;
+  for (std::string& word : words) {
+    const bool blank = word.empty() || std::any_of(word.begin(), word.end(), [](char c) {
+                         return c == ' ' || (static_cast<unsigned char>(c) < 0x20) || c == 0x7f;
+                       });
+    if (!blank) continue;
+    word = "xxfake";
+    ++count;
+  }
+  return count;
+}
+
+// What would be written is what can be read: of a defect nothing is left behind.
+void check_stage(const StageInfo& info, const interop::NamedTensors& tensors, const ImportOptions& options) {
+  stage_info(to_json(info), options.weights);
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.isfinite().all().item<bool>()) continue;
+    throw CheckpointError(str("cannot import ", options.weights, ": ", name, " is not finite everywhere"));
+  }
+}
+
+void refuse_used(const fs::path& folder, const char* what) {
+  if (!fs::exists(folder) || fs::is_empty(folder)) return;
+  throw ConfigError(str(what, " --output: ", folder.string(), " is not empty; give a new folder"));
+}
+
+}  // namespace
+
+void ImportOptions::declare(config::OptionSet& set) {
+  set.add("weights", weights, "a .pth of fastai: learn.save, learn.save_encoder, a published model");
+  set.require("weights");
+  set.add("vocab", vocabulary, "its words by id: a .pkl of fastai, a JSON list, or a text of one word a line");
+  set.require("vocab");
+  set.add("labels", labels, "of a classifier, if the vocabulary's file does not have them: its classes, one a line");
+  set.add("output", output, "folder for the stage");
+  set.require("output");
+  set.add("direction", backward, kBackward, "which way the model reads");
+  set.add("accept-foreign-tokens", foreign_tokens,
+          "I know that the model was trained on words as spaCy splits them, and that this program splits them by its own "
+          "rules, which agree for most");
+}
+
+nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipeline& pipeline,
+                             const config::OptionSet& set) {
+  if (!options.foreign_tokens) {
+    throw ConfigError(
+        "fastai's models were trained on words as spaCy splits them; this program splits by its own rules, which agree for "
+        "most words of most texts. Give --accept-foreign-tokens to import one for use with them");
+  }
+  refuse_used(options.output, "import");
+  const interop::FastaiWeights weights = interop::read_fastai_weights(options.weights);
+  interop::FastaiVocabulary words = interop::read_fastai_vocabulary(options.vocabulary);
+  check_words(words, weights, options);
+  for (const std::string& word : words.words) check_text(word, options.vocabulary);
+  const std::int64_t blank = blank_words_out(words.words);
+  const text::Vocabulary vocabulary(words.words);
+
+  StageInfo info;
+  info.shape = {weights.vocabulary, weights.embedding, weights.hidden, weights.layers};
+  info.backward = options.backward;
+  info.head = head_info(options, words, weights);
+  check_text(fs::path(options.weights).filename().string(), options.weights);
+  const nlohmann::json facts = {{"source", "fastai"},
+                                {"what", name_of(weights.kind)},
+                                {"weights_file", fs::path(options.weights).filename().string()},
+                                {"weights_file_fingerprint", file_fingerprint(options.weights)},
+                                {"vocabulary_file_fingerprint", file_fingerprint(options.vocabulary)},
+                                {"tokenizer", "foreign (spaCy), approximated by words"},
+                                {"words_with_blanks", blank}};
+  info.lineage = {{"import", "", facts}};
+  check_stage(info, weights.tensors, options);
+  const model::AwdLstm encoder(info.shape, 0, at::kCPU);
+  const std::unique_ptr<model::Head> head = info.head->make(encoder);
+  copy_weights(weights.tensors, model::tensors_of(encoder, *head), options);
+  if (weights.kind == interop::FastaiKind::kEncoder) {
+    log::warn("import",
+              str(options.weights, " is an encoder: as a language model its decoder's bias is 0 until it is tuned"));
+  }
+  if (blank > 0) {
+    log::warn("import",
+              str(blank, " of its words hold blanks, which no word of this program does: their rows are kept unused"));
+  }
+
+  make_directories(options.output);
+  const TempFolder text_files;
+  vocabulary.save(text_files.path() / "vocab.txt");
+  write_file_atomic(text_files.path() / "text.json", pipeline.to_json().dump(1) + "\n");
+  write_stage(fs::path(options.output) / "stage", info, encoder, *head, text_files.path(), set.to_config());
+  return {{"imported", name_of(weights.kind)}, {"output", options.output}, {"vocabulary", weights.vocabulary},
+          {"embedding", weights.embedding},    {"hidden", weights.hidden}, {"layers", weights.layers}};
+}
+
+void ExportOptions::declare(config::OptionSet& set) {
+  set.add("model", model, "a finished stage");
+  set.require("model");
+  set.add("output", output, "folder for model.pth and vocab.pkl");
+  set.require("output");
+  set.add("encoder", encoder, "the encoder alone, as learn.save_encoder writes it");
+}
+
+nlohmann::json export_fastai(const ExportOptions& options) {
+  const fs::path folder = options.output;
+  const TrainedModel trained = read_stage(options.model, at::kCPU);
+  refuse_used(folder, "export");
+  const auto* classifier = trained.info.head_info_as<ClassifierInfo>();
+  interop::FastaiWeights weights;
+  weights.kind = options.encoder         ? interop::FastaiKind::kEncoder
+                 : classifier == nullptr ? interop::FastaiKind::kLanguageModel
+                                         : interop::FastaiKind::kClassifier;
+  weights.layers = trained.info.shape.layers;
+  for (auto& [name, tensor] : model::tensors_of(*trained.encoder, *trained.head)) {
+    weights.tensors.emplace_back(name, tensor.cpu().contiguous());
+  }
+  interop::FastaiVocabulary vocabulary{trained.vocabulary->tokens(), {}};
+  if (classifier != nullptr && !options.encoder) {
+    weights.head_widths = classifier->head.widths;
+    weights.head_bias = classifier->head.bias;
+    vocabulary.labels = classifier->labels;
+  }
+  if (weights.head_bias) log::warn("export", "its head has biases, as fastai v1's: v1 alone loads it");
+  make_directories(folder);
+  interop::write_fastai_weights(folder / "model.pth", weights);
+  interop::write_fastai_vocabulary(folder / "vocab.pkl", vocabulary);
+  return {{"exported", name_of(weights.kind)},
+          {"weights", (folder / "model.pth").string()},
+          {"vocabulary", (folder / "vocab.pkl").string()}};
+}
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,39 @@
+// Models of fastai become stages, and stages files that fastai loads.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "config/option_set.h"
+#include "text/text_pipeline.h"
+
+namespace ulmfit::stages {
+
+struct ImportOptions {
+  std::string weights;     // .pth
+  std::string vocabulary;  // .pkl, .json, .txt
+  std::string labels;      // of a classifier whose vocabulary file has none: a text of one name a line
+  std::string output;
+  bool backward = false;
+  bool foreign_tokens = false;  // the user knows that spaCy split the words which the model was trained on
+  void declare(config::OptionSet& set);
+};
+
+// Writes OUTPUT/stage, whole or not at all, and says what came in. A language model, an encoder (as a language model whose
+// decoder has a bias of 0) or a classifier; `pipeline` is what turns text into its tokens from now on. Throws ConfigError
+// without `foreign_tokens` or where OUTPUT holds anything; CheckpointError or DataError for files that do not fit together.
+nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipeline& pipeline,
+                             const config::OptionSet& set);
+
+struct ExportOptions {
+  std::string model;   // a finished stage
+  std::string output;  // folder
+  bool encoder = false;
+  void declare(config::OptionSet& set);
+};
+
+// Writes OUTPUT/model.pth and OUTPUT/vocab.pkl for fastai v2: of a language model, learn.load and pretrained_fnames take
+// them; of a classifier, learn.load; with `encoder`, load_encoder. Throws ConfigError where OUTPUT holds anything.
+nlohmann::json export_fastai(const ExportOptions& options);
+
+}  // namespace ulmfit::stages
