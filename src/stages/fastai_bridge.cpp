@@ -118,6 +118,34 @@ void check_stage(const StageInfo& info, const interop::NamedTensors& tensors, co
   }
 }
 
+nlohmann::json import_facts(const ImportOptions& options, interop::FastaiKind kind, std::int64_t words_with_blanks) {
+  const std::string file = fs::path(options.weights).filename().string();
+  check_text(file, options.weights);
+  return {{"source", "fastai"},
+          {"what", name_of(kind)},
+          {"weights_file", file},
+          {"weights_file_fingerprint", file_fingerprint(options.weights)},
+          {"vocabulary_file_fingerprint", file_fingerprint(options.vocabulary)},
+          {"tokenizer", "foreign (spaCy), approximated by words"},
+          {"words_with_blanks", words_with_blanks}};
+}
+
+// Whether OUTPUT holds what these files and options give: a pipeline that is started again goes on behind it.
+bool imported_before(const ImportOptions& options, const text::TextPipeline& pipeline) {
+  if (!holds_finished_stage(options.output)) return false;
+  const TrainedModel stage = read_stage(options.output, at::kCPU);
+  if (stage.info.lineage.size() != 1 || stage.info.lineage[0].command != "import") return false;
+  const nlohmann::json& facts = stage.info.lineage[0].facts;
+  const auto told = [&](const char* key, const std::string& file) {
+    return facts.value(key, "") == file_fingerprint(file);
+  };
+  const auto* classifier = stage.info.head_info_as<ClassifierInfo>();
+  const bool same_labels =
+      options.labels.empty() || (classifier != nullptr && classifier->labels == read_lines(options.labels));
+  return told("weights_file_fingerprint", options.weights) && told("vocabulary_file_fingerprint", options.vocabulary) &&
+         same_labels && stage.info.backward == options.backward && stage.text->fingerprint() == pipeline.fingerprint();
+}
+
 void refuse_used(const fs::path& folder, const char* what) {
   if (!fs::exists(folder) || fs::is_empty(folder)) return;
   throw ConfigError(str(what, " --output: ", folder.string(), " is not empty; give a new folder"));
@@ -146,6 +174,10 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
         "fastai's models were trained on words as spaCy splits them; this program splits by its own rules, which agree for "
         "most words of most texts. Give --accept-foreign-tokens to import one for use with them");
   }
+  if (imported_before(options, pipeline)) {
+    log::info("import", str("nothing to do: ", options.output, " holds what these files give"));
+    return {{"imported", "before"}, {"output", options.output}};
+  }
   refuse_used(options.output, "import");
   const interop::FastaiWeights weights = interop::read_fastai_weights(options.weights);
   interop::FastaiVocabulary words = interop::read_fastai_vocabulary(options.vocabulary);
@@ -158,14 +190,7 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
   info.shape = {weights.vocabulary, weights.embedding, weights.hidden, weights.layers};
   info.backward = options.backward;
   info.head = head_info(options, words, weights);
-  check_text(fs::path(options.weights).filename().string(), options.weights);
-  const nlohmann::json facts = {{"source", "fastai"},
-                                {"what", name_of(weights.kind)},
-                                {"weights_file", fs::path(options.weights).filename().string()},
-                                {"weights_file_fingerprint", file_fingerprint(options.weights)},
-                                {"vocabulary_file_fingerprint", file_fingerprint(options.vocabulary)},
-                                {"tokenizer", "foreign (spaCy), approximated by words"},
-                                {"words_with_blanks", blank}};
+  const nlohmann::json facts = import_facts(options, weights.kind, blank);
   info.lineage = {{"import", "", facts}};
   check_stage(info, weights.tensors, options);
   const model::AwdLstm encoder(info.shape, 0, at::kCPU);

@@ -20,6 +20,9 @@ class Fastai(TestCase):
     def test_a_language_model_is_tuned_and_evaluated_and_goes_back(self):
         said = json.loads(self.bring("lm.pth", "vocab.pkl", "lm").stdout)
         self.assertEqual((said["imported"], said["vocabulary"], said["layers"]), ("language model", 24, 3))
+        self.assertIn("nothing to do", self.bring("lm.pth", "vocab.pkl", "lm").stderr)
+        self.assertIn("is not empty", self.bring("lm_v1.pth", "vocab.pkl", "lm", expect=2).stderr)
+        self.assertIn("is not empty", self.bring("lm.pth", "vocab.pkl", "lm", "--direction=backward", expect=2).stderr)
         (self.dir / "general").mkdir()
         (self.dir / "general/text.txt").write_text("\n".join(TEXTS * 60) + "\n")
         self.ulmfit("prepare-corpus", "--input=general", "--output=corpus", "--vocab=lm", "--valid-share=0.1")

@@ -136,7 +136,8 @@ TEST_F(FastaiBridge, RefusesWhatDoesNotFitTogetherAndLeavesNothing) {
   write_file_atomic(dir_ / "two.txt", "good\nbad\n");
   expect_refused(o, "there are 2 names of classes");
   import("lm.pth", "vocab.pkl", "used");
-  o = options("lm.pth", "vocab.pkl", "used");
+  EXPECT_EQ(import_fastai(options("lm.pth", "vocab.pkl", "used"), text::TextPipeline({}), set_).at("imported"), "before");
+  o = options("lm_v1.pth", "vocab.pkl", "used");
   EXPECT_THAT([&] { import_fastai(o, text::TextPipeline({}), set_); },
               ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
 }
