@@ -242,17 +242,19 @@ const PickleValue& plain_list(const PickleValue& value) {
   return *list;
 }
 
-const std::vector<Pickled>& values_of(const PickleValue& list, const std::string& file) {
-  if (list.kind == Kind::kSequence) return list.values;
-  if (list.kind == Kind::kCall && !list.more.empty()) return list.more;  // a subclass of Python's list
-  throw CheckpointError(str("cannot import ", file, ": it is no list of words"));
+// The values of a list, or of a subclass of Python's; null: it is none.
+const std::vector<Pickled>* values_of(const PickleValue& list) {
+  if (list.kind == Kind::kSequence) return &list.values;
+  return list.kind == Kind::kCall && !list.more.empty() ? &list.more : nullptr;
 }
 
-std::vector<std::string> texts(const PickleValue& list, const std::string& file) {
+std::vector<std::string> texts(const std::vector<Pickled>* list, const std::string& file) {
   std::vector<std::string> words;
   std::uintmax_t bytes = 0;  // one long word may stand in many places
-  for (const Pickled& word : values_of(list, file)) {
-    if (word->kind != Kind::kText) throw CheckpointError(str("cannot import ", file, ": it is no list of words"));
+  const bool of_texts = list != nullptr && std::all_of(list->begin(), list->end(),
+                                                       [](const Pickled& word) { return word->kind == Kind::kText; });
+  if (!of_texts) throw CheckpointError(str("cannot import ", file, ": it is no list of words"));
+  for (const Pickled& word : *list) {
     bytes += word->text.size();
     if (bytes > kMostVocabularyBytes) throw CheckpointError(str("cannot import ", file, ": its words are too long"));
     words.push_back(word->text);
@@ -260,18 +262,13 @@ std::vector<std::string> texts(const PickleValue& list, const std::string& file)
   return words;
 }
 
-bool is_list(const PickleValue& value) {
-  return value.kind == Kind::kSequence || (value.kind == Kind::kCall && !value.more.empty());
-}
-
 FastaiVocabulary pickled_vocabulary(const std::string& bytes, const std::string& file) {
   const Pickled root = read_pickle(bytes, file);
-  const PickleValue& list = plain_list(*root);
-  const auto& values = values_of(list, file);
-  if (values.size() == 2) {
-    const PickleValue& words = plain_list(*values[0]);
-    const PickleValue& labels = plain_list(*values[1]);
-    if (is_list(words) && is_list(labels)) return {texts(words, file), texts(labels, file)};
+  const std::vector<Pickled>* list = values_of(plain_list(*root));
+  if (list != nullptr && list->size() == 2) {
+    const auto* words = values_of(plain_list(*list->front()));
+    const auto* labels = values_of(plain_list(*list->back()));
+    if (words != nullptr && labels != nullptr) return {texts(words, file), texts(labels, file)};
   }
   return {texts(list, file), {}};
 }

@@ -1,96 +1,35 @@
 #include "interop/pickle.h"
 
-#include <algorithm>
 #include <bit>
-#include <cstring>
+#include <cstdint>
+#include <iterator>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "interop/pickle_opcodes.h"
 
 namespace ulmfit::interop {
 namespace {
 
 using Kind = PickleValue::Kind;
+using namespace opcode;
 
 // Of values, of what stands on the stack, and of the places in lists and dicts: with the books kept of them, a hostile file
 // takes some 500 MB. A vocabulary of a million words is as large as they come.
 constexpr std::size_t kMostValues = std::size_t{1} << 20;
 constexpr std::size_t kLongestName = 1000;  // of a class or function, and of its module
 
-// The opcodes of CPython's pickletools, but for those of protocols 0 and 1 alone, extension codes and out-of-band buffers.
-enum Opcode : unsigned char {
-  kMark = '(',
-  kStop = '.',
-  kPop = '0',
-  kPopMark = '1',
-  kBinFloat = 'G',
-  kBinInt = 'J',
-  kBinInt1 = 'K',
-  kBinInt2 = 'M',
-  kNone = 'N',
-  kBinPersistentId = 'Q',
-  kReduce = 'R',
-  kBinString = 'T',
-  kShortBinString = 'U',
-  kBinUnicode = 'X',
-  kAppend = 'a',
-  kBuild = 'b',
-  kGlobal = 'c',
-  kAppends = 'e',
-  kBinGet = 'h',
-  kLongBinGet = 'j',
-  kBinPut = 'q',
-  kLongBinPut = 'r',
-  kSetItem = 's',
-  kTuple = 't',
-  kSetItems = 'u',
-  kEmptyList = ']',
-  kEmptyTuple = ')',
-  kEmptyDict = '}',
-  kBinBytes = 'B',
-  kShortBinBytes = 'C',
-  kProto = 0x80,
-  kNewObject = 0x81,
-  kTuple1 = 0x85,
-  kTuple2 = 0x86,
-  kTuple3 = 0x87,
-  kNewTrue = 0x88,
-  kNewFalse = 0x89,
-  kLong1 = 0x8a,
-  kLong4 = 0x8b,
-  kShortBinUnicode = 0x8c,
-  kBinUnicode8 = 0x8d,
-  kBinBytes8 = 0x8e,
-  kEmptySet = 0x8f,
-  kAddItems = 0x90,
-  kFrozenSet = 0x91,
-  kStackGlobal = 0x93,
-  kMemoize = 0x94,
-  kFrame = 0x95,
-};
-
-void take_children(PickleValue& value, std::vector<Pickled>& out) {
-  for (Pickled& child : value.values) out.push_back(std::move(child));
-  for (Pickled& child : value.more) out.push_back(std::move(child));
-  for (auto& [key, child] : value.items) {
-    out.push_back(std::move(key));
-    out.push_back(std::move(child));
-  }
-  out.push_back(std::move(value.state));
-  value.values.clear();
-  value.more.clear();
-  value.items.clear();
-}
-
 class Reader {
  public:
   Reader(std::string_view bytes, const std::string& what) : bytes_(bytes), what_(what) {}
 
   ~Reader() {
-    if (finished_) return;                // check_tree() has found no value that holds itself
-    for (const Pickled& value : made_) {  // values may hold one another
+    if (finished_) return;
+    for (const Pickled& value : made_) {  // values may hold themselves
       std::vector<Pickled> children;
-      take_children(*value, children);
+      value->release(children);
     }
   }
 
@@ -100,7 +39,7 @@ class Reader {
     if (length != nullptr) *length = at_;
     Pickled result = pop();
     require(stack_.empty() && marks_.empty(), "values are left over at its end");
-    check_trees();
+    require(!any_holds_itself(made_), "a value holds itself");
     finished_ = true;
     return result;
   }
@@ -118,12 +57,13 @@ class Reader {
     return taken;
   }
 
-  std::uint64_t unsigned_little(std::size_t width) {
-    const std::string_view raw = take(width);
+  static std::uint64_t little_endian(std::string_view raw) {
     std::uint64_t n = 0;
-    for (std::size_t i = width; i-- > 0;) n = n << 8U | static_cast<unsigned char>(raw[i]);
+    for (std::size_t i = raw.size(); i-- > 0;) n = n << 8U | static_cast<unsigned char>(raw[i]);
     return n;
   }
+
+  std::uint64_t unsigned_little(std::size_t width) { return little_endian(take(width)); }
 
   std::string_view line() {
     const std::size_t end = bytes_.find('\n', at_);
@@ -185,33 +125,30 @@ class Reader {
   // Two's complement, little-endian.
   void push_long(std::string_view raw) {
     if (raw.size() > 8) return push_text(Kind::kLong, raw);
-    std::uint64_t n = 0;
-    for (std::size_t i = raw.size(); i-- > 0;) n = n << 8U | static_cast<unsigned char>(raw[i]);
     const auto unused = static_cast<unsigned>(64 - 8 * raw.size());
-    push_integer(raw.empty() ? 0 : static_cast<std::int64_t>(n << unused) >> unused);
+    push_integer(raw.empty() ? 0 : static_cast<std::int64_t>(little_endian(raw) << unused) >> unused);
+  }
+
+  void push_values(Kind kind, std::vector<Pickled> values) {
+    const Pickled value = make(kind);
+    value->values = std::move(values);
+    push(value);
   }
 
   void push_tuple(std::size_t count) {
     std::vector<Pickled> values(count);
     for (std::size_t i = count; i-- > 0;) values[i] = pop();
-    const Pickled tuple = make(Kind::kSequence);
-    tuple->values = std::move(values);
-    push(tuple);
+    push_values(Kind::kSequence, std::move(values));
   }
 
   void push_sequence(std::vector<Pickled> values) {
     count_places(values.size());
-    const Pickled sequence = make(Kind::kSequence);
-    sequence->values = std::move(values);
-    push(sequence);
+    push_values(Kind::kSequence, std::move(values));
   }
 
   void push_call() {
-    Pickled arguments = pop();
-    Pickled callee = pop();
-    const Pickled call = make(Kind::kCall);
-    call->values = {std::move(callee), std::move(arguments)};
-    push(call);
+    const Pickled arguments = pop();
+    push_values(Kind::kCall, {pop(), arguments});
   }
 
   void count_places(std::size_t more) {
@@ -297,19 +234,15 @@ class Reader {
   bool step_text(unsigned char code) {
     switch (code) {
       case kBinUnicode:
+      case kBinString:  // of Python 2, whose text it is
         push_text(Kind::kText, take(unsigned_little(4)));
         return true;
       case kShortBinUnicode:
+      case kShortBinString:
         push_text(Kind::kText, take(unsigned_little(1)));
         return true;
       case kBinUnicode8:
         push_text(Kind::kText, take(unsigned_little(8)));
-        return true;
-      case kBinString:  // of Python 2, whose text it is
-        push_text(Kind::kText, take(unsigned_little(4)));
-        return true;
-      case kShortBinString:
-        push_text(Kind::kText, take(unsigned_little(1)));
         return true;
       case kBinBytes:
         push_text(Kind::kBytes, take(unsigned_little(4)));
@@ -348,28 +281,22 @@ class Reader {
       case kFrozenSet:
         push_sequence(pop_to_mark());
         return true;
-      case kAppend: {
-        const Pickled value = pop();
-        append({value});
+      case kAppend:
+        append({pop()});
         return true;
-      }
       case kAppends:
-      case kAddItems: {
-        const std::vector<Pickled> values = pop_to_mark();
-        append(values);
+      case kAddItems:
+        append(pop_to_mark());
         return true;
-      }
       case kSetItem: {
         const Pickled value = pop();
         const Pickled key = pop();
         set_items({key, value});
         return true;
       }
-      case kSetItems: {
-        const std::vector<Pickled> pairs = pop_to_mark();
-        set_items(pairs);
+      case kSetItems:
+        set_items(pop_to_mark());
         return true;
-      }
       default:
         return false;
     }
@@ -427,13 +354,9 @@ class Reader {
         top()->state = state;
         return true;
       }
-      case kBinPersistentId: {
-        Pickled id = pop();
-        const Pickled reference = make(Kind::kPersistent);
-        reference->values = {std::move(id)};
-        push(reference);
+      case kBinPersistentId:
+        push_values(Kind::kPersistent, {pop()});
         return true;
-      }
       default:
         return false;
     }
@@ -457,38 +380,6 @@ class Reader {
     }
   }
 
-  // A value that holds itself would have no end, and never be freed.
-  void check_trees() const {
-    std::unordered_map<const PickleValue*, bool> done;      // false: its children are under way
-    std::vector<std::pair<const PickleValue*, bool>> walk;  // and whether its children were walked
-    const auto visit = [&](const Pickled& child) {
-      if (child == nullptr) return;
-      const auto seen = done.find(child.get());
-      require(seen == done.end() || seen->second, "a value holds itself");
-      if (seen == done.end()) walk.emplace_back(child.get(), false);
-    };
-    for (const Pickled& root : made_) {
-      if (!done.contains(root.get())) walk.emplace_back(root.get(), false);
-      while (!walk.empty()) {
-        const auto [value, left] = walk.back();
-        walk.pop_back();
-        if (left) {
-          done[value] = true;
-          continue;
-        }
-        if (!done.try_emplace(value, false).second) continue;  // pushed twice, walked once
-        walk.emplace_back(value, true);
-        for (const Pickled& child : value->values) visit(child);
-        for (const Pickled& child : value->more) visit(child);
-        for (const auto& [key, child] : value->items) {
-          visit(key);
-          visit(child);
-        }
-        visit(value->state);
-      }
-    }
-  }
-
   std::string_view bytes_;
   const std::string& what_;
   std::size_t at_ = 0;
@@ -501,27 +392,6 @@ class Reader {
 };
 
 }  // namespace
-
-PickleValue::~PickleValue() {
-  std::vector<Pickled> open;
-  take_children(*this, open);
-  while (!open.empty()) {
-    const Pickled value = std::move(open.back());
-    open.pop_back();
-    if (value != nullptr && value.use_count() == 1) take_children(*value, open);
-  }
-}
-
-const PickleValue* PickleValue::find(std::string_view key) const {
-  for (const auto& [name, value] : items) {
-    if (name->is_text(key)) return value.get();
-  }
-  return nullptr;
-}
-
-bool PickleValue::calls(std::string_view global) const {
-  return kind == Kind::kCall && values.front()->kind == Kind::kGlobal && values.front()->text == global;
-}
 
 Pickled read_pickle(std::string_view bytes, const std::string& what, std::size_t* length) {
   return Reader(bytes, what).read(length);

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <utility>
 
@@ -14,7 +13,6 @@
 #include "base/log.h"
 #include "base/temp_folder.h"
 #include "interop/fastai_weights.h"
-#include "model/softmax_head.h"
 #include "stages/classifier_info.h"
 #include "stages/language_model_info.h"
 #include "stages/options.h"
