@@ -170,7 +170,8 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
   spools.reserve(static_cast<std::size_t>(team.size()));
   for (int rank = 0; rank < team.size(); ++rank) spools.push_back(spool_file(folder, rank));
   TokenSpool spool(spool_file(folder, team.rank()), setup.pipeline, options.threads, team.share());
-  const std::int64_t train_documents = spool_inputs(options, setup.pipeline.options().fastai_rules, spool, result.cleaned);
+  const std::int64_t train_documents =
+      spool_inputs(options, setup.pipeline.options().rules != text::TextRules::kNone, spool, result.cleaned);
   check_agreement(spool, team);
 
   const std::vector<bool> valid = validation_documents(options, spool, train_documents);

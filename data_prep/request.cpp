@@ -22,7 +22,8 @@ std::string fixed(double value, int digits) {
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
                              const std::filesystem::path& vocabulary_from) {
   nlohmann::json described = {{"tokenizer", name_in(text::kTokenizerKinds, text.tokenizer)},
-                              {"fastai_rules", text.fastai_rules}};
+                              {"fastai_rules", text.rules != text::TextRules::kNone}};
+  if (text.rules == text::TextRules::kFastai1) described["rules"] = name_in(text::kTextRules, text.rules);
   if (!text.sentencepiece_model.empty()) described["sentencepiece"] = fingerprint(text.sentencepiece_model);
   if (vocabulary_from.empty()) {
     described["max_words"] = vocabulary.max_words;

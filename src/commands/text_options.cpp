@@ -4,23 +4,19 @@
 #include "base/file.h"
 
 namespace ulmfit::commands {
-namespace {
-
-constexpr Named<bool> kRules[] = {{true, "fastai"}, {false, "none"}};
-
-}  // namespace
 
 void TextArguments::declare(config::OptionSet& set) {
   set.add("tokenizer", tokenizer, text::kTokenizerKinds,
           "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");
-  set.add("rules", fastai_rules, kRules, "fastai v2's text rules (xxmaj, xxup, xxrep ...), or none");
+  set.add("rules", rules, text::kTextRules,
+          "fastai: v2's text rules (xxmaj, xxup, xxrep ...); fastai1: v1's, for models that it trained; none");
   set.add("sentencepiece-model", sentencepiece_model, "the .model file of --tokenizer=sentencepiece");
 }
 
 text::TextOptions TextArguments::resolved() const {
   text::TextOptions options;
   options.tokenizer = tokenizer;
-  options.fastai_rules = fastai_rules;
+  options.rules = rules;
   const bool sentencepiece = options.tokenizer == text::TokenizerKind::kSentencePiece;
   if (sentencepiece == sentencepiece_model.empty()) {
     throw ConfigError(sentencepiece ? "--tokenizer=sentencepiece needs --sentencepiece-model=FILE"

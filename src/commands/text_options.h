@@ -12,7 +12,7 @@ namespace ulmfit::commands {
 
 struct TextArguments {
   text::TokenizerKind tokenizer = text::TokenizerKind::kWords;
-  bool fastai_rules = true;
+  text::TextRules rules = text::TextRules::kFastai;
   std::string sentencepiece_model;  // path
   void declare(config::OptionSet& set);
   text::TextOptions resolved() const;  // reads the model file

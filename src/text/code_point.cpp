@@ -53,6 +53,17 @@ std::string to_lower_beyond_ascii(std::string_view text) {
   return lower;
 }
 
+// Whether some character has the property `mine` and none has `other` or is in title case.
+bool all_cased(std::string_view text, UProperty mine, UProperty other) {
+  bool cased = false;
+  for (std::size_t at = 0; at < text.size(); at += code_point_bytes(text[at])) {
+    const auto code = static_cast<UChar32>(code_point_at(text, at));
+    if (u_hasBinaryProperty(code, other) || u_charType(code) == U_TITLECASE_LETTER) return false;
+    cased = cased || u_hasBinaryProperty(code, mine);
+  }
+  return cased;
+}
+
 }  // namespace
 
 char32_t wide_code_point_at(std::string_view text, std::size_t at) {
@@ -115,5 +126,9 @@ std::string to_lower(std::string_view text) {
   for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
   return lower;
 }
+
+bool is_upper_case(std::string_view text) { return all_cased(text, UCHAR_UPPERCASE, UCHAR_LOWERCASE); }
+
+bool is_lower_case(std::string_view text) { return all_cased(text, UCHAR_LOWERCASE, UCHAR_UPPERCASE); }
 
 }  // namespace ulmfit::text

@@ -47,6 +47,10 @@ std::string_view strip(std::string_view text);
 // Unicode lower case with the mappings that need several code points and the final sigma, as Python's str.lower().
 std::string to_lower(std::string_view text);
 
+// Python's str.isupper() and str.islower(): no cased character is of another case, and one is of this.
+bool is_upper_case(std::string_view text);
+bool is_lower_case(std::string_view text);
+
 // Calls use(part) for each longest part of `text` without a blank (is_blank).
 template <class Use>
 void split_at_blanks(std::string_view text, Use use) {

@@ -5,52 +5,21 @@
 
 #include "text/code_point.h"
 #include "text/html_unescape.h"
+#include "text/rule_parts.h"
 
 namespace ulmfit::text {
 namespace {
 
-struct Replacement {
-  std::string_view from;
-  std::string_view to;
-  std::size_t rare;  // index in `from` of the byte that is rarest in text: that one is searched for
-};
-
-// One after the other over the whole text: a later one sees what an earlier one wrote.
 constexpr Replacement kHtmlReplacements[] = {
     {"#39;", "'", 0},  {"amp;", "&", 3},  {"#146;", "'", 0},    {"nbsp;", " ", 4}, {"#36;", "$", 0},
     {"\\n", "\n", 0},  {"quot;", "'", 4}, {"<br />", "\n", 0},  {"\\\"", "\"", 0}, {"<unk>", "xxunk", 0},
     {" @.@ ", ".", 1}, {" @-@ ", "-", 1}, {"...", " \u2026", 0}};
-
-// All places, from the left, without overlap.
-void replace_all(std::string& text, const Replacement& what) {
-  const std::string_view source = text;
-  std::string out;
-  std::size_t copied = 0;
-  for (std::size_t search = what.rare; (search = source.find(what.from[what.rare], search)) != std::string_view::npos;) {
-    const std::size_t begin = search - what.rare;
-    if (source.substr(begin, what.from.size()) == what.from) {
-      out.append(source, copied, begin - copied).append(what.to);
-      copied = begin + what.from.size();
-      search = copied + what.rare;
-    } else {
-      ++search;
-    }
-  }
-  if (copied == 0) return;
-  out.append(source, copied);
-  text = std::move(out);
-}
 
 struct Repeat {
   int words;
   std::size_t word_end;  // of the first word
   std::size_t last_end;  // of the last
 };
-
-std::size_t find_word_end(std::string_view text, std::size_t at) {
-  while (at < text.size() && is_word_character(code_point_at(text, at))) at += code_point_bytes(text[at]);
-  return at;
-}
 
 // A word that starts at `begin` and stands there at least three times with nothing but white space between.
 std::optional<Repeat> find_repeat(std::string_view text, std::size_t begin) {
@@ -91,30 +60,10 @@ std::string mark_words(std::string_view text, std::string_view mark, Takes takes
 
 }  // namespace
 
-std::string fix_html(std::string_view text) {
-  std::string out(text);
-  for (const Replacement& what : kHtmlReplacements) replace_all(out, what);
-  return html_unescape(out);
-}
+std::string fix_html(std::string_view text) { return html_unescape(replace_each(text, kHtmlReplacements)); }
 
 // (\S)(\1{2,})
-std::string replace_rep(std::string_view text) {
-  std::string out;
-  std::size_t copied = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t width = code_point_bytes(text[at]);
-    const std::string_view character = text.substr(at, width);
-    std::size_t end = at + width;
-    while (end < text.size() && text[end] == text[at] && text.substr(end, width) == character) end += width;
-    if (end - at >= 3 * width && !is_space(code_point_at(text, at))) {
-      out.append(text, copied, at - copied);
-      out.append(" xxrep ").append(std::to_string((end - at) / width)).append(" ").append(character).append(" ");
-      copied = end;
-    }
-    at = end;
-  }
-  return out.append(text, copied);
-}
+std::string replace_rep(std::string_view text) { return mark_repeated_characters(text, 3); }
 
 // (?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$): the white space in front and one character behind belong to the match, and so
 // can't be the white space in front of the next one.
@@ -142,16 +91,7 @@ std::string replace_wrep(std::string_view text) {
   return out.append(text, copied);
 }
 
-std::string spec_add_spaces(std::string_view text) {
-  std::string out;
-  std::size_t copied = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '/' && text[at] != '#' && text[at] != '\\') continue;
-    out.append(text, copied, at - copied).append({' ', text[at], ' '});
-    copied = at + 1;
-  }
-  return out.append(text, copied);
-}
+std::string spec_add_spaces(std::string_view text) { return part_from_neighbours(text, "/#\\"); }
 
 std::string rm_useless_spaces(std::string_view text) {
   std::string out;

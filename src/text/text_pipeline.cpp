@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "text/fastai1_rules.h"
 #include "text/rules.h"
 #include "text/utf8.h"
 
@@ -17,8 +18,10 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kBos = "xxbos";
-constexpr std::string_view kFastaiRules = "fastai 2.8.12";
-constexpr std::string_view kNoRules = "none";
+
+// In text.json, by the version whose rules they are.
+constexpr Named<TextRules> kVersionedRules[] = {
+    {TextRules::kFastai, "fastai 2.8.12"}, {TextRules::kFastai1, "fastai 1.0.61"}, {TextRules::kNone, "none"}};
 
 // ICU counts bytes in 31 bits, and the rules may make a text about four times as long ("aaa": " xxrep 3 a ").
 constexpr std::size_t kLongestDocument = std::size_t{1} << 28;
@@ -84,7 +87,7 @@ T value_of(const Json& json, const std::string& key) {
   }
 }
 
-std::string_view rules_name(const TextOptions& options) { return options.fastai_rules ? kFastaiRules : kNoRules; }
+std::string_view rules_name(const TextOptions& options) { return name_in(kVersionedRules, options.rules); }
 
 TextOptions options_from(const Json& json) {
   TextOptions options;
@@ -95,11 +98,12 @@ TextOptions options_from(const Json& json) {
   }
   options.tokenizer = *known;
   const auto rules = value_of<std::string>(json, "rules");
-  if (rules != kFastaiRules && rules != kNoRules) {
-    throw DataError(str("text.json: the text rules \"", rules, "\" are not known; expected \"", kFastaiRules, "\" or \"",
-                        kNoRules, "\"; use the program version that wrote the file"));
+  const std::optional<TextRules> known_rules = value_in(kVersionedRules, rules);
+  if (!known_rules) {
+    throw DataError(str("text.json: the text rules \"", rules, "\" are not known; expected one of ",
+                        list_names(kVersionedRules, ", "), "; use the program version that wrote the file"));
   }
-  options.fastai_rules = rules == kFastaiRules;
+  options.rules = *known_rules;
   if (options.tokenizer == TokenizerKind::kSentencePiece) {
     options.sentencepiece_model = from_hex(value_of<std::string>(json, "sentencepiece_model"));
   }
@@ -129,11 +133,12 @@ std::vector<std::string> TextPipeline::tokenize(std::string_view document) const
   }
   CleanCounts counts;
   std::string text = clean_utf8(document, counts);
-  if (options_.fastai_rules) text = apply_fastai_rules(text).substr(kBos.size());
+  if (options_.rules == TextRules::kFastai) text = apply_fastai_rules(text).substr(kBos.size());
+  if (options_.rules == TextRules::kFastai1) text = fastai1::apply_rules(text);
   std::vector<std::string> tokens = {std::string(kBos)};
   tokens.reserve(text.size() / 4);
   tokenizer_->tokenize(text, tokens);
-  return tokens;
+  return options_.rules == TextRules::kFastai1 ? fastai1::mark_capitals(std::move(tokens)) : tokens;
 }
 
 Json TextPipeline::to_json() const {

@@ -11,9 +11,18 @@
 
 namespace ulmfit::text {
 
+enum class TextRules {
+  kFastai,   // of v2
+  kFastai1,  // of v1: what its published models were trained on
+  kNone,     // only "xxbos" is put in front
+};
+
+inline constexpr Named<TextRules> kTextRules[] = {
+    {TextRules::kFastai, "fastai"}, {TextRules::kFastai1, "fastai1"}, {TextRules::kNone, "none"}};
+
 struct TextOptions {
   TokenizerKind tokenizer = TokenizerKind::kWords;
-  bool fastai_rules = true;           // else only "xxbos" is put in front
+  TextRules rules = TextRules::kFastai;
   std::string sentencepiece_model{};  // bytes of the .model file (kSentencePiece only)
 };
 

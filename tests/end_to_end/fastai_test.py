@@ -50,6 +50,25 @@ class Fastai(TestCase):
             self.assertEqual(sorted(line["probabilities"]), ["mixed", "negative", "positive"])
             self.assertAlmostEqual(sum(line["probabilities"].values()), 1, places=5)
 
+    def test_a_model_of_v1_reads_text_by_its_rules(self):
+        words = (FILES / "vocab.txt").read_text().splitlines()
+        words[5:9] = ["xxmaj", "xxup", "xxrep", "xxwrep"]  # v1's order
+        (self.dir / "v1.txt").write_text("\n".join(words) + "\n")
+        arguments = ("import", "--weights", FILES / "lm_v1.pth", "--vocab=v1.txt", "--accept-foreign-tokens")
+        self.assertIn("--rules=fastai1", self.ulmfit(*arguments, "--output=other").stderr)
+        self.assertNotIn("--rules", self.ulmfit(*arguments, "--output=v1", "--rules=fastai1").stderr)
+        facts = json.loads(self.ulmfit("inspect", "v1").stdout)["lineage"][0]["facts"]
+        self.assertRegex(facts["tokenizer"], r"foreign .* agreement \d+\.\d %")
+        (self.dir / "text.txt").write_text("aaa bad bad bad film\n" * 40)
+        # v1 marks repeats from four on, v2 from three: xxbos xxrep 3 a xxwrep 3 bad film.
+        for stage, tokens in (("v1", 6), ("other", 8)):
+            said = self.ulmfit("prepare-corpus", "--input=text.txt", f"--output={stage}-corpus", f"--vocab={stage}", "--valid-share=0")
+            self.assertEqual((self.dir / f"{stage}-corpus/vocab.txt").read_text(), (self.dir / "v1.txt").read_text())
+            self.assertEqual(json.loads(said.stdout)["splits"]["train"]["tokens"], 40 * tokens)
+        self.assertEqual(json.loads((self.dir / "v1-corpus/text.json").read_text())["rules"], "fastai 1.0.61")
+        self.assertIn("nothing to do", self.ulmfit(*arguments, "--output=v1", "--rules=fastai1").stderr)
+        self.assertIn("is not empty", self.ulmfit(*arguments, "--output=v1", expect=2).stderr)
+
     def test_words_with_blanks_are_kept_unused(self):
         words = (FILES / "vocab.txt").read_text().splitlines()
         words[15] = "\n\n"  # spaCy makes such words of line breaks

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Writes text_rules.jsonl: what the text rules of fastai 2.8.12 make of tricky inputs, for tests/unit/text/rules_test.cpp.
+"""Writes what the text rules of fastai make of tricky inputs: of 2.8.12 for tests/unit/text/rules_test.cpp, of 1.0.61 for
+fastai1_rules_test.cpp.
 
-fastai is fetched with `pip install --no-deps` into a temporary folder; its rules are taken out of fastai/text/core.py by
-their syntax tree and run with Python's own `re` and `html`, so torch is not needed.
+fastai is fetched with `pip install --no-deps` into a temporary folder; its rules are taken out of fastai/text/core.py (v1:
+transform.py) by their syntax tree and run with Python's own `re` and `html`, so torch is not needed.
 
-Lines: first {"fastai", "python", "unicode"}; then {"word_ranges"}: what \\w takes, as first and last code points in turn;
-then cases {"text", RULE: output where it differs from the text ..., "all": output of all rules in order}.
+Lines: first {"fastai", "python", "unicode"}; then, of v2, {"word_ranges"}: what \\w takes, as first and last code points in turn;
+then cases {"text", RULE: output where it differs from the text ..., "all": output of all rules in order}; of v1, "tokens" too:
+what its rules for tokens make of "all", split at white space.
 
-Usage: text_rules.py > text_rules.jsonl
+Usage: text_rules.py 2 > text_rules.jsonl; text_rules.py 1 > text_rules_v1.jsonl
 """
 
 import ast
@@ -20,11 +22,15 @@ import re
 import subprocess
 import sys
 import tempfile
+import typing
 import unicodedata
 
-FASTAI = "2.8.12"
-RULES = ["fix_html", "replace_rep", "replace_wrep", "spec_add_spaces", "rm_useless_spaces", "replace_all_caps",
-         "replace_maj", "lowercase"]
+VERSIONS = {"1": "1.0.61", "2": "2.8.12"}
+FILES = {"1": "transform.py", "2": "core.py"}
+RULES = {"1": ["fix_html", "replace_rep", "replace_wrep", "spec_add_spaces", "rm_useless_spaces"],
+         "2": ["fix_html", "replace_rep", "replace_wrep", "spec_add_spaces", "rm_useless_spaces", "replace_all_caps",
+               "replace_maj", "lowercase"]}
+TOKEN_RULES = {"1": ["replace_all_caps", "deal_caps"], "2": []}
 
 CASES = [
     # the ones everybody quotes
@@ -92,6 +98,14 @@ CASES = [
     "\u00ad", "\u200d", "a\u0000b", "\u0007", "\u001b[1m", "\U0010ffff", "\ue000", "\ufdd0", "\u0600", "\ufffc",
 ]
 
+CASES_OF_V1 = [
+    "a a a a ", "a a a a b", "no, no, no, no, yes", "no,no,no,no,no", "no,no,no,no,", "no no no no", "no no no no no", "no no no no  x",
+    "no  no  no  no  no  x", "no - no - no - no - no - x", "a no no no no b", "no no no noo no", "n-n-n-n-n-n", "a\na\na\na\na\na",
+    "a. a. a. a. a. b. b. b. b. b.", ".a.a.a.a.a", "_ _ _ _ _ ", "\u00e9 \u00e9 \u00e9 \u00e9 \u00e9 ", "\u4e00\u3002\u4e00\u3002\u4e00\u3002\u4e00\u3002",
+    "cccc ccc", "!!!!", "\\ \\\\", "a\\b", "\\n\\n\\n", "a  b", "&nbsp;&nbsp; x", "# / #/", "\u00c9COLE \u00c9cole \u00e9COLE", "\u01c5 \u01c5a A\u01c5",
+    "\u2163 A\u2163 A\u2173 \u24b6\u24b7 \u24b6\u24d1", "A1 A1B 1A 1a A-b A-B a-B \u00aaB B\u00aa", "xxup XXUP", "\u0130I \u0130\u0131", "\U00010400\U00010401 \U00010400\U00010428",
+]
+
 FRAGMENTS = ["a", "b", "A", "Ab", "AB", "HELLO", "word", "Word", "\u0130", "\u0391\u03a3", "\u00df", "\u00c9", "A\u00c9",
              "\u01c5", "_", "1", "\u0663", "\u00bd", "\u4e2d\u6587",
              "e\u0301", "don't", "N\u2019T", "\U0001f600", ".", "...", "!!!", "\u2026", "/", "#", "\\", "\\n", "\\\"",
@@ -102,22 +116,22 @@ FRAGMENTS = ["a", "b", "A", "Ab", "AB", "HELLO", "word", "Word", "\u0130", "\u03
 BLANKS = [" ", " ", " ", "  ", "   ", "\n", "\t", "\n\n", "\u00a0", "\u3000", "\x1c", "\x85", "\u2028", "\r", "", ""]
 
 
-def fastai_rules(folder):
-    """The rules as functions, by name."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"fastai=={FASTAI}"]
+def fastai_rules(folder, version):
+    """The rules as functions: those for text, by name, and those for tokens."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"fastai=={VERSIONS[version]}"]
     subprocess.run(pip, check=True, stdout=sys.stderr)
-    path = pathlib.Path(folder, "fastai", "text", "core.py")
+    path = pathlib.Path(folder, "fastai", "text", FILES[version])
     kept = []
     for node in ast.parse(path.read_text(encoding="utf8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name in RULES:
+        if isinstance(node, ast.FunctionDef) and node.name in RULES[version] + TOKEN_RULES[version]:
             kept.append(node)
         elif isinstance(node, ast.Assign):
             target = ast.unparse(node.targets[0])
-            if target.startswith("_re_") or "TK_REP" in target:
+            if target.startswith("_re_") or "TK_REP" in target or "UNK" in target:  # special tokens
                 kept.append(node)
-    scope = {"re": re, "html": html}
+    scope = {"re": re, "html": html, "Collection": typing.Collection}
     exec(compile(ast.Module(kept, []), str(path), "exec"), scope)
-    return [(name, scope[name]) for name in RULES]
+    return [(name, scope[name]) for name in RULES[version]], [scope[name] for name in TOKEN_RULES[version]]
 
 
 def composed_cases(count):
@@ -145,12 +159,14 @@ def word_ranges():
 
 
 def main():
+    version = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
-        rules = fastai_rules(folder)
-    print(json.dumps({"fastai": FASTAI, "python": platform.python_version(), "unicode": unicodedata.unidata_version}))
-    print(json.dumps({"word_ranges": word_ranges()}, separators=(",", ":")))
+        rules, token_rules = fastai_rules(folder, version)
+    print(json.dumps({"fastai": VERSIONS[version], "python": platform.python_version(), "unicode": unicodedata.unidata_version}))
+    if version == "2":
+        print(json.dumps({"word_ranges": word_ranges()}, separators=(",", ":")))
     with_lower_case = " ".join(char for char in code_points() if char.lower() != char)
-    for text in CASES + [with_lower_case] + list(composed_cases(250)):
+    for text in CASES + (CASES_OF_V1 if version == "1" else []) + [with_lower_case] + list(composed_cases(250)):
         case = {"text": text}
         everything = text
         for name, rule in rules:
@@ -158,7 +174,13 @@ def main():
             if rule(text) != text:
                 case[name] = rule(text)
         case["all"] = everything
+        if token_rules:
+            tokens = everything.split()
+            for rule in token_rules:
+                tokens = rule(tokens)
+            case["tokens"] = tokens
         print(json.dumps(case))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -135,7 +135,7 @@ TEST_F(PrepareCorpus, UndoesWikitextMarksOnlyWithTheRules) {
   o.text.tokenizer = text::TokenizerKind::kWhitespace;
   prepare_corpus(o);
   EXPECT_EQ(decoded(o.output, "train")[0], "xxbos = t = 1, xxrep 3 0 well-known xxunk");
-  o.text.fastai_rules = false;
+  o.text.rules = text::TextRules::kNone;
   o.output = dir_ / "plain";
   prepare_corpus(o);
   EXPECT_EQ(decoded(o.output, "train")[0], "xxbos = T = 1 @,@ 000 well @-@ known xxunk");

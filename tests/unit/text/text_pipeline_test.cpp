@@ -21,11 +21,11 @@ TextOptions sentencepiece_options() {
 
 std::vector<TextOptions> all_options() {
   std::vector<TextOptions> options;
-  for (const bool rules : {true, false}) {
-    options.push_back({.tokenizer = TokenizerKind::kWords, .fastai_rules = rules});
-    options.push_back({.tokenizer = TokenizerKind::kWhitespace, .fastai_rules = rules});
+  for (const TextRules rules : {TextRules::kFastai, TextRules::kFastai1, TextRules::kNone}) {
+    options.push_back({.tokenizer = TokenizerKind::kWords, .rules = rules});
+    options.push_back({.tokenizer = TokenizerKind::kWhitespace, .rules = rules});
     options.push_back(sentencepiece_options());
-    options.back().fastai_rules = rules;
+    options.back().rules = rules;
   }
   return options;
 }
@@ -44,7 +44,7 @@ TEST(TextPipeline, CleansRulesAndSplits) {
   EXPECT_EQ(words.tokenize("\uFEFFI LOVED it!!!\r\nIt WASN'T caf\xE9 <br />\\n 3.14"),
             (Tokens{"xxbos", "i", "xxup", "loved", "it", "xxrep", "3", "!", "xxmaj", "it", "xxup", "was", "n't", "caf",
                     "\uFFFD", "3.14"}));
-  const TextPipeline plain({.tokenizer = TokenizerKind::kWhitespace, .fastai_rules = false});
+  const TextPipeline plain({.tokenizer = TokenizerKind::kWhitespace, .rules = TextRules::kNone});
   EXPECT_EQ(plain.tokenize("I LOVED it!!!\r\n"), (Tokens{"xxbos", "I", "LOVED", "it!!!"}));
 }
 
@@ -67,7 +67,7 @@ TEST(TextPipeline, GoesThroughJson) {
     const std::string written = pipeline.to_json().dump();
     const TextPipeline again = TextPipeline::from_json(nlohmann::json::parse(written));
     EXPECT_EQ(again.options().tokenizer, options.tokenizer);
-    EXPECT_EQ(again.options().fastai_rules, options.fastai_rules);
+    EXPECT_EQ(again.options().rules, options.rules);
     EXPECT_EQ(again.options().sentencepiece_model, options.sentencepiece_model);
     EXPECT_EQ(again.fingerprint(), pipeline.fingerprint());
     EXPECT_EQ(again.to_json().dump(), written);
