@@ -12,10 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path bare(const fs::path& path) {  // "folder/" is "folder"
-  return path.has_filename() ? path : path.parent_path();
-}
-
 std::string differing_keys(const nlohmann::json& before, const nlohmann::json& now) {
   std::string keys;
   for (const auto& item : now.items()) {
@@ -53,31 +49,6 @@ bool already_prepared(const fs::path& output, const std::vector<std::string>& co
                         "); give another --output or remove it"));
   }
   return true;
-}
-
-PartialFolder::PartialFolder(const fs::path& output) : output_(bare(output)), partial_(output_.string() + ".partial") {
-  make_directories(partial_);
-  lock_.emplace(partial_);
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(partial_)) {
-    if (entry.path().filename() == ".lock") continue;
-    fs::remove_all(entry.path(), error);
-    if (error) throw FileError(str("cannot remove ", entry.path().string(), " of an earlier run: ", error.message()));
-  }
-}
-
-PartialFolder::~PartialFolder() {
-  if (!lock_) return;
-  std::error_code ignored;
-  fs::remove_all(partial_, ignored);
-}
-
-void PartialFolder::commit() {
-  std::error_code error;
-  fs::remove(partial_ / ".lock", error);
-  sync_directory(partial_);
-  rename_synced(partial_, output_);
-  lock_.reset();
 }
 
 }  // namespace ulmfit::data_prep

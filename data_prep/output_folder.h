@@ -1,13 +1,10 @@
-// An output folder that is whole or absent: made under another name beside it and renamed when it is done.
+// Whether an output folder holds what was asked for already.
 #pragma once
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
-
-#include "base/file.h"
 
 namespace ulmfit::data_prep {
 
@@ -16,23 +13,5 @@ namespace ulmfit::data_prep {
 // else, naming the parts of the request that differ.
 bool already_prepared(const std::filesystem::path& output, const std::vector<std::string>& corpora,
                       const nlohmann::json& request);
-
-class PartialFolder {
- public:
-  // OUTPUT.partial, locked and empty: what a killed run left there is removed. Throws FileError when it cannot be made,
-  // CheckpointError when another run works on it.
-  explicit PartialFolder(const std::filesystem::path& output);
-  ~PartialFolder();  // removes it unless it was committed
-  PartialFolder(const PartialFolder&) = delete;
-  PartialFolder& operator=(const PartialFolder&) = delete;
-
-  const std::filesystem::path& path() const { return partial_; }
-  void commit();  // renames it to OUTPUT
-
- private:
-  std::filesystem::path output_;
-  std::filesystem::path partial_;
-  std::optional<FolderLock> lock_;
-};
 
 }  // namespace ulmfit::data_prep

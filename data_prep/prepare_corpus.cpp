@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/partial_folder.h"
 #include "base/stopwatch.h"
 #include "data_prep/output_folder.h"
 #include "data_prep/request.h"

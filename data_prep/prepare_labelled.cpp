@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/partial_folder.h"
 #include "base/stopwatch.h"
 #include "data_prep/corpus_builder.h"
 #include "data_prep/input_files.h"

@@ -19,6 +19,7 @@ std::unique_ptr<Command> train_classifier();
 std::unique_ptr<Command> evaluate();
 std::unique_ptr<Command> predict();
 std::unique_ptr<Command> import_model();
+std::unique_ptr<Command> fetch();
 std::unique_ptr<Command> export_model();
 std::unique_ptr<Command> inspect();
 ExitCode run_pipeline(const Arguments& arguments);
@@ -37,7 +38,8 @@ const std::vector<Entry>& all() {
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
       {"predict", "text in, labels out, one JSON object a line", predict},
       {"import", "a model of fastai becomes a stage", import_model},
-      {"export", "a stage as files that fastai loads", export_model},
+      {"fetch", "a published model of fastai, by its name", fetch},
+      {"export", "a stage as files that fastai loads, or as one archive", export_model},
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
       {.name = "run", .summary = "all stages of a pipeline file, each resumed, or skipped if done", .drive = run_pipeline},
       {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},

@@ -31,9 +31,10 @@ class Export : public Command {
  public:
   void declare(config::OptionSet& set) override { options_.declare(set); }
   std::string_view introduction() const override {
-    return "Writes a stage as files that fastai v2 loads: model.pth for learn.load (or load_encoder), vocab.pkl for the "
-           "data\n"
-           "loaders. Prints a JSON line.";
+    return "Writes a stage as files that fastai v2 loads: model.pth for learn.load (or load_encoder), vocab.pkl for the\n"
+           "data loaders. With --bundle, one zip file for people who have ulmfit: unzip it and give the folder by --from "
+           "or\n"
+           "--model. Prints a JSON line.";
   }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
     return outcome(stages::export_fastai(options_));

@@ -10,8 +10,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/manifest.h"
+#include "base/program.h"
 #include "base/temp_folder.h"
+#include "interop/archive.h"
 #include "interop/fastai_weights.h"
 #include "stages/classifier_info.h"
 #include "stages/language_model_info.h"
@@ -170,12 +174,40 @@ bool imported_before(const ImportOptions& options, const text::TextPipeline& pip
          same_labels && stage.info.backward == options.backward && stage.text->fingerprint() == pipeline.fingerprint();
 }
 
-void refuse_used(const fs::path& folder, const char* what) {
-  if (!fs::exists(folder) || fs::is_empty(folder)) return;
-  throw ConfigError(str(what, " --output: ", folder.string(), " is not empty; give a new folder"));
+// A stage as its folder has it, checked by its manifest, which goes along.
+nlohmann::json export_bundle(const ExportOptions& options) {
+  const TrainedModel stage = read_stage(options.model, at::kCPU);
+  const fs::path zip = options.output;
+  if (fs::exists(zip)) throw ConfigError(str("export --output: ", zip.string(), " is there already; give a new name"));
+  if (zip.extension() != ".zip")
+    throw ConfigError(str("export --bundle --output: ", zip.string(), " does not end with .zip"));
+  std::vector<std::string> files{std::string(kManifestName)};
+  const nlohmann::json manifest = parse_json(read_file(stage.folder / kManifestName));
+  for (const auto& file : manifest.at("files")) files.push_back(file.at("name"));
+  make_directories(fs::absolute(zip).parent_path());
+  interop::write_zip(zip, stage.folder, files, zip.stem().string());
+  return {{"exported", "bundle"}, {"file", zip.string()}, {"sha256", sha256_of(zip)}, {"bytes", fs::file_size(zip)}};
 }
 
 }  // namespace
+
+void declare_foreign_tokens(config::OptionSet& set, bool& accepted) {
+  set.add("accept-foreign-tokens", accepted,
+          "I know that the model was trained on words as spaCy splits them, and that this program splits them by its own "
+          "rules, which agree for most");
+}
+
+void check_foreign_tokens(bool accepted) {
+  if (accepted) return;
+  throw ConfigError(
+      "fastai's models were trained on words as spaCy splits them; this program splits by its own rules, which agree for "
+      "most words of most texts. Give --accept-foreign-tokens to import one for use with them");
+}
+
+void refuse_used(const fs::path& folder, const char* what) {
+  if (!fs::exists(folder) || fs::is_empty(folder)) return;
+  throw ConfigError(str(what, " --output: ", folder.string(), " is not empty; give a new one"));
+}
 
 void ImportOptions::declare(config::OptionSet& set) {
   set.add("weights", weights, "a .pth of fastai: learn.save, learn.save_encoder, a published model");
@@ -186,18 +218,12 @@ void ImportOptions::declare(config::OptionSet& set) {
   set.add("output", output, "folder for the stage");
   set.require("output");
   set.add("direction", backward, kBackward, "which way the model reads");
-  set.add("accept-foreign-tokens", foreign_tokens,
-          "I know that the model was trained on words as spaCy splits them, and that this program splits them by its own "
-          "rules, which agree for most");
+  declare_foreign_tokens(set, foreign_tokens);
 }
 
 nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipeline& pipeline,
                              const config::OptionSet& set) {
-  if (!options.foreign_tokens) {
-    throw ConfigError(
-        "fastai's models were trained on words as spaCy splits them; this program splits by its own rules, which agree for "
-        "most words of most texts. Give --accept-foreign-tokens to import one for use with them");
-  }
+  check_foreign_tokens(options.foreign_tokens);
   if (imported_before(options, pipeline)) {
     log::info("import", str("nothing to do: ", options.output, " holds what these files give"));
     return {{"imported", "before"}, {"output", options.output}};
@@ -215,7 +241,8 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
   info.shape = {weights.vocabulary, weights.embedding, weights.hidden, weights.layers};
   info.backward = options.backward;
   info.head = head_info(options, words, weights);
-  const nlohmann::json facts = import_facts(options, weights.kind, blank, pipeline.options());
+  nlohmann::json facts = import_facts(options, weights.kind, blank, pipeline.options());
+  facts.update(options.origin);
   info.lineage = {{"import", "", facts}};
   check_stage(info, weights.tensors, options);
   const model::AwdLstm encoder(info.shape, 0, at::kCPU);
@@ -245,9 +272,11 @@ void ExportOptions::declare(config::OptionSet& set) {
   set.add("output", output, "folder for model.pth and vocab.pkl");
   set.require("output");
   set.add("encoder", encoder, "the encoder alone, as learn.save_encoder writes it");
+  set.add("bundle", bundle, "nothing for fastai, but the whole stage with its card as one zip file, OUTPUT");
 }
 
 nlohmann::json export_fastai(const ExportOptions& options) {
+  if (options.bundle) return export_bundle(options);
   const fs::path folder = options.output;
   const TrainedModel trained = read_stage(options.model, at::kCPU);
   refuse_used(folder, "export");

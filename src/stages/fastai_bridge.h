@@ -1,6 +1,7 @@
 // Models of fastai become stages, and stages files that fastai loads.
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,6 +10,13 @@
 
 namespace ulmfit::stages {
 
+// --accept-foreign-tokens, and what is said without it (ConfigError).
+void declare_foreign_tokens(config::OptionSet& set, bool& accepted);
+void check_foreign_tokens(bool accepted);
+
+// Throws ConfigError, in the name of the command `what`, where the folder holds anything.
+void refuse_used(const std::filesystem::path& folder, const char* what);
+
 struct ImportOptions {
   std::string weights;     // .pth
   std::string vocabulary;  // .pkl, .json, .txt
@@ -16,6 +24,7 @@ struct ImportOptions {
   std::string output;
   bool backward = false;
   bool foreign_tokens = false;  // the user knows that spaCy split the words which the model was trained on
+  nlohmann::json origin = nlohmann::json::object();  // more for the lineage: where the files came from
   void declare(config::OptionSet& set);
 };
 
@@ -30,11 +39,13 @@ struct ExportOptions {
   std::string model;   // a finished stage
   std::string output;  // folder
   bool encoder = false;
+  bool bundle = false;
   void declare(config::OptionSet& set);
 };
 
 // Writes OUTPUT/model.pth and OUTPUT/vocab.pkl for fastai v2: of a language model, learn.load and pretrained_fnames take
-// them; of a classifier, learn.load; with `encoder`, load_encoder. Throws ConfigError where OUTPUT holds anything.
+// them; of a classifier, learn.load; with `encoder`, load_encoder. With `bundle`, one zip file OUTPUT instead, of the
+// stage's own files. Throws ConfigError where OUTPUT holds anything.
 nlohmann::json export_fastai(const ExportOptions& options);
 
 }  // namespace ulmfit::stages

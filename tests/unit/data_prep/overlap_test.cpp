@@ -11,7 +11,7 @@ constexpr const char* kRun = "a b c d e f g h i j k l";  // 12 words
 
 Overlaps overlaps_of(const std::vector<std::string>& texts, const std::vector<std::uint8_t>& split, bool rules = true) {
   test::TempDir dir;
-  const text::TextPipeline pipeline({text::TokenizerKind::kWords, rules, {}});
+  const text::TextPipeline pipeline({.rules = rules ? text::TextRules::kFastai : text::TextRules::kNone});
   TokenSpool spool(dir / "spool", pipeline, 1);
   for (const std::string& text : texts) spool.add(text);
   spool.finish();

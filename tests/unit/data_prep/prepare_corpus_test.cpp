@@ -185,7 +185,7 @@ TEST_F(PrepareCorpus, RealWikitextHasThePublishedCounts) {
   o.inputs = {data / "wikitext-2/train.txt.xz"};
   o.valid_inputs = {data / "wikitext-2/valid.txt.xz"};
   o.format = CorpusFormat::kWikitext;
-  o.text = {text::TokenizerKind::kWhitespace, false, {}};
+  o.text = {.tokenizer = text::TokenizerKind::kWhitespace, .rules = text::TextRules::kNone};
   const PreparedCorpus prepared = prepare_corpus(o);
   // Each article has one xxbos in front.
   EXPECT_EQ(prepared.splits.at("train").documents, 600);

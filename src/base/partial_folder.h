@@ -1,0 +1,28 @@
+// An output folder that is whole or absent: made under another name beside it and renamed when it is done.
+#pragma once
+
+#include <optional>
+
+#include "base/file.h"
+
+namespace ulmfit {
+
+class PartialFolder {
+ public:
+  // OUTPUT.partial, locked and empty: what a killed run left there is removed. Throws FileError when it cannot be made,
+  // CheckpointError when another run works on it.
+  explicit PartialFolder(const fs::path& output);
+  ~PartialFolder();  // removes it unless it was committed
+  PartialFolder(const PartialFolder&) = delete;
+  PartialFolder& operator=(const PartialFolder&) = delete;
+
+  const fs::path& path() const { return partial_; }
+  void commit();  // renames it to OUTPUT
+
+ private:
+  fs::path output_;
+  fs::path partial_;
+  std::optional<FolderLock> lock_;
+};
+
+}  // namespace ulmfit
