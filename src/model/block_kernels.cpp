@@ -7,6 +7,8 @@
 #include <array>
 #include <exception>
 
+#include "base/cpu_clones.h"
+
 namespace ulmfit::model {
 namespace {
 
@@ -58,11 +60,11 @@ bool probe() {
 
 bool has_block_kernels(at::ScalarType type) {
   if (type == at::kFloat) {
-    static const bool available = has("avx512_f") && probe<float>();
+    static const bool available = cpu_level() == CpuLevel::kAvx512 && probe<float>();
     return available;
   }
   if (type == at::kBFloat16) {
-    static const bool available = has("avx512_f") && probe<at::BFloat16>();
+    static const bool available = cpu_level() == CpuLevel::kAvx512 && probe<at::BFloat16>();
     return available;
   }
   return false;

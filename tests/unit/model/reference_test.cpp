@@ -161,10 +161,11 @@ TEST_F(ReferenceTest, Classifier) {
 }
 
 // fastai's own numbers for the same masks (fastai_training.py). Plain float32 is as far from float64 as "float32" tells;
-// three times that is allowed.
+// three times that is allowed, and two last bits of a loss near 1, since plain losses happen to be rounded to the nearest.
 class FastaiTraining : public ::testing::Test {
  protected:
   static constexpr double kAllowed = 3;
+  static constexpr double kLastBits = 0x1p-22;
 
   static std::int64_t word(std::int64_t i) {  // 1 is fastai's padding
     return test::tiny_token(i) == 1 ? 2 : test::tiny_token(i);
@@ -172,13 +173,13 @@ class FastaiTraining : public ::testing::Test {
   static void expect_near(const at::Tensor& found, const nlohmann::json& numbers, double distance,
                           const std::string& what) {
     const at::Tensor expected = at::tensor(numbers.get<std::vector<double>>(), at::kDouble);
-    EXPECT_LE(relative_difference(found.reshape({-1}), expected), kAllowed * std::max(distance, 0x1p-24)) << what;
+    EXPECT_LE(relative_difference(found.reshape({-1}), expected), kAllowed * distance) << what;
   }
-  static void expect_step(const nlohmann::json& expected, const at::Tensor& losses,
-                          const std::vector<optim::NamedParameter>& parameters) {
-    const auto& float32 = expected.at("float32");
-    expect_near(losses, {expected.at("cross_entropy"), expected.at("ar"), expected.at("tar")}, float32.at("losses"),
-                "losses");
+  void expect_step(const std::string& kind, const nlohmann::json& expected, const at::Tensor& losses,
+                   const std::vector<optim::NamedParameter>& parameters) {
+    const auto& float32 = all_.at("float32").at(kind);
+    expect_near(losses, {expected.at("cross_entropy"), expected.at("ar"), expected.at("tar")},
+                std::max(float32.at("losses").get<double>(), kLastBits / kAllowed), "losses");
     std::size_t compared = 0;
     for (const auto& p : parameters) {
       if (!expected.at("gradients").contains(p.name)) continue;
@@ -215,7 +216,7 @@ TEST_F(FastaiTraining, LanguageModel) {
   const at::Tensor ar = 2 * dropped.square().mean();
   const at::Tensor tar = (out.top.narrow(0, 1, kT - 1) - out.top.narrow(0, 0, kT - 1)).square().mean();
   torch::autograd::backward({ce.loss + ar + tar}, {});
-  expect_step(all_.at("lm"), at::stack({ce.loss.detach().reshape({}), ar.detach(), tar.detach()}), parameters);
+  expect_step("lm", all_.at("lm"), at::stack({ce.loss.detach().reshape({}), ar.detach(), tar.detach()}), parameters);
 }
 
 TEST_F(FastaiTraining, ClassifierOfOneTwoAndThreeWindows) {
@@ -251,7 +252,7 @@ TEST_F(FastaiTraining, ClassifierOfOneTwoAndThreeWindows) {
       const at::Tensor tar = sums.changes * (1.0 / static_cast<double>(6 * (reached - 1) * kE));
       torch::autograd::backward({loss + ar + tar}, {});
       expect_step(
-          all_.at(name),
+          "classifier", all_.at(name),
           at::stack({loss.detach(), ar.detach().reshape({}).to(at::kFloat), tar.detach().reshape({}).to(at::kFloat)}),
           parameters);
     }
