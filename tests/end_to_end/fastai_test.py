@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.support.ulmfit import BINARY, TestCase, environment
 
-FILES = Path(__file__).resolve().parents[1] / "fixtures/fastai"
+ROOT = Path(__file__).resolve().parents[2]
+FILES, REFERENCE, CONFIGS = ROOT / "tests/fixtures/fastai", ROOT / "tests/reference", ROOT / "configs"
 TEXTS = ["the film was good .", "a bad film , not good .", "the house was very bad .", "good film , very good ."]
 
 
@@ -68,6 +69,40 @@ class Fastai(TestCase):
         self.assertEqual(json.loads((self.dir / "v1-corpus/text.json").read_text())["rules"], "fastai 1.0.61")
         self.assertIn("nothing to do", self.ulmfit(*arguments, "--output=v1", "--rules=fastai1").stderr)
         self.assertIn("is not empty", self.ulmfit(*arguments, "--output=v1", expect=2).stderr)
+
+    def test_the_presets_are_fastais_defaults(self):
+        defaults = json.loads((REFERENCE / "fastai_settings.json").read_text())["defaults"]
+        (self.dir / "data.csv").write_text("text,label\n" + "".join(f'"{text}",{i % 2}\n' for i, text in enumerate(TEXTS * 40)))
+        self.ulmfit("prepare-labelled", "--train=data.csv", "--output=data", "--vocab.min-count=1")
+        small = ("--from=none", "--train.threads=1", "--model.embedding=8", "--model.hidden=8", "--train.steps=1")
+        self.ulmfit("finetune-lm", "--config", CONFIGS / "fastai-lm.cfg", "--corpus=data/lm", "--output=lm", "--train.streams=4", *small)
+        self.ulmfit("train-classifier", "--config", CONFIGS / "fastai-classifier.cfg", "--data=data/labelled", "--output=classifier", *small)
+        for kind, folder in (("lm", "lm"), ("classifier", "classifier")):
+            given = self.config_of(CONFIGS / f"fastai-{kind}.cfg")
+            resolved = self.config_of(self.dir / folder / "config.cfg")
+            for key, value in defaults[kind].items():
+                found = given.get(key, resolved.get(key))
+                with self.subTest(kind=kind, key=key):
+                    self.assertEqual(self.number(found), self.number(value))
+
+    @staticmethod
+    def number(value):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+    @staticmethod
+    def config_of(file):
+        section, values = "", {}
+        for line in Path(file).read_text().splitlines():
+            line = line.split("#")[0].strip()
+            if line.startswith("["):
+                section = line[1:-1] + "."
+            elif "=" in line:
+                key, value = (part.strip().strip('"') for part in line.split("=", 1))
+                values[section + key] = value
+        return values
 
     def test_words_with_blanks_are_kept_unused(self):
         words = (FILES / "vocab.txt").read_text().splitlines()

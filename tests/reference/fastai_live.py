@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """fastai and ulmfit on the same weights and the same real texts, live. Run by tests/end_to_end/fastai_live_test.py.
 
-    FASTAI_PYTHON tests/reference/fastai_live.py ULMFIT REVIEWS.csv FOLDER
+    FASTAI_PYTHON tests/reference/fastai_live.py ULMFIT DATA FOLDER
 
-REVIEWS.csv has a column `text` (IMDb's, with its <br />). Prints a JSON object: what was compared, and the largest difference;
+DATA is the folder of test data. Prints a JSON object: what was compared, and the largest difference;
 differences of numbers are |a - b| / (1 + |b|).
 """
 import csv
 import json
+import lzma
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from fastai.text.all import (AWD_LSTM, CrossEntropyLossFlat, DataLoader, DataLoa
                              awd_lstm_clas_split, awd_lstm_lm_config, awd_lstm_lm_split, defaults, get_language_model,
                              get_text_classifier)
 
+from spacy_agreement import agreement, clean, fastai_tokens, sources, tokens_of
+
 SIZES = {"emb_sz": 32, "n_hid": 48, "n_layers": 3}
 LABELS = ["negative", "positive"]
 SPECIALS = ["xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj"]
@@ -36,10 +39,12 @@ def difference(ours, theirs):
 
 
 class Live:
-    def __init__(self, binary, reviews, folder):
+    def __init__(self, binary, data, folder):
         self.binary, self.folder = binary, Path(folder)
-        with open(reviews, encoding="utf8", newline="") as file:
-            self.texts = [" ".join(row["text"].split()) for row in csv.DictReader(file)]
+        self.sources = sources(Path(data))
+        with lzma.open(Path(data) / "zh/hotel_reviews_chnsenticorp.csv.xz", "rt", encoding="utf8", newline="") as file:
+            self.sources["Chinese reviews"] = [row["review"] for row in csv.DictReader(file)]
+        self.texts = [" ".join(text.split()) for text in self.sources["IMDb"]]
         self.tokens = [line.split(" ") for line in self.ulmfit("tokenize", stdin="\n".join(self.texts[:400]) + "\n").splitlines()]
         common = [w for w, _ in Counter(w for line in self.tokens for w in line).most_common(2000) if w not in SPECIALS]
         self.words = SPECIALS + common + ["xxfake"] * (-(len(SPECIALS) + len(common)) % 8)
@@ -61,10 +66,15 @@ class Live:
     def rules(self):
         """Texts that the rules turn into other words, of all; the words are those between blanks. Control characters are left
         out: ulmfit cleans texts of them first, fastai does not."""
-        texts = ["".join(c for c in text if c >= " " and not "\x7f" <= c <= "\x9f") for text in self.texts]
+        texts = [clean(text) for texts in self.sources.values() for text in texts]
         made = self.ulmfit("tokenize", "--tokenizer=whitespace", stdin="\n".join(texts) + "\n").splitlines()
         theirs = [reduce(lambda text, rule: rule(text), defaults.text_proc_rules, text).split() for text in texts]
-        return {"texts": len(theirs), "differ": sum(a.split() != b for a, b in zip(made, theirs)) + abs(len(made) - len(theirs))}
+        return {"texts": {name: len(texts) for name, texts in self.sources.items()}, "differ": sum(a.split() != b for a, b in zip(made, theirs)) + abs(len(made) - len(theirs))}
+
+    def words_of_spacy(self):
+        """Share of words that are cut and marked alike (spacy_agreement.py), of 400 reviews."""
+        texts = [clean(text) for text in self.texts[:400]]
+        return {rules: agreement(tokens_of(self.binary, rules, texts), fastai_tokens(texts, version)) for rules, version in (("fastai", "2"), ("fastai1", "1"))}
 
     def language_model(self):
         torch.manual_seed(1)
@@ -130,7 +140,7 @@ class Live:
 
 def main():
     live = Live(*sys.argv[1:4])
-    print(json.dumps({"rules": live.rules(), "language_model": live.language_model(), "classifier": live.classifier()}))
+    print(json.dumps({"rules": live.rules(), "words": live.words_of_spacy(), "language_model": live.language_model(), "classifier": live.classifier()}))
 
 
 if __name__ == "__main__":

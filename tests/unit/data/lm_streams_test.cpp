@@ -5,9 +5,11 @@
 
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "tests/support/corpora.h"
 #include "tests/support/temp_dir.h"
 
@@ -126,6 +128,30 @@ TEST(LmStreams, KeepsTheOrderWithoutShuffle) {
   std::iota(counting.begin(), counting.end(), 0);
   EXPECT_EQ(laid_end_to_end(read_epoch(streams, 6, 0)), counting);
   EXPECT_EQ(laid_end_to_end(read_epoch(streams, 6, 3)), counting);
+}
+
+// fastai_settings.py: what LMDataLoader made.
+TEST(LmStreams, FixedWindowsAreFastais) {
+  for (const auto& expected : nlohmann::json::parse(read_file("tests/reference/fastai_settings.json")).at("batches")) {
+    SCOPED_TRACE(str(expected.at("lengths"), " in ", expected.at("bs"), " rows, windows of ", expected.at("seq_len")));
+    test::TempDir dir;
+    const ShardSet shards = test::counting_corpus(dir.path(), expected.at("lengths"), 40);
+    const std::int64_t rows = expected.at("bs");
+    LmStreams streams(shards, options(rows, expected.at("seq_len"), false, false, false));
+    ASSERT_EQ(streams.windows(0).size(), expected.at("batches").size());
+    for (std::size_t w = 0; w < expected.at("batches").size(); ++w) {
+      const LmBatch batch = streams.batch(0, static_cast<std::int64_t>(w), 0, rows);
+      const auto row_of = [&](const std::vector<std::int64_t>& ids, std::int64_t b) {
+        std::vector<std::int64_t> row;
+        for (std::int64_t t = 0; t < batch.T; ++t) row.push_back(ids[static_cast<std::size_t>(t * batch.B + b)]);
+        return row;
+      };
+      for (std::int64_t b = 0; b < rows; ++b) {
+        EXPECT_EQ(nlohmann::json(row_of(batch.x, b)), expected.at("batches")[w][0][static_cast<std::size_t>(b)]);
+        EXPECT_EQ(nlohmann::json(row_of(batch.y, b)), expected.at("batches")[w][1][static_cast<std::size_t>(b)]);
+      }
+    }
+  }
 }
 
 TEST(LmStreams, ShufflesByEpochAndSeed) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -74,6 +75,22 @@ TEST(Vocabulary, BuildsFromTheMostCommonWords) {
   const Vocabulary vocabulary = Vocabulary::build(counts, {});
   // By count, ties by bytes; specials once and in front; the padding word is no word; 14 tokens become 16.
   EXPECT_EQ(vocabulary.tokens(), with(specials(), {"the", "B", "a", "b", "\u00E9", "xxfake", "xxfake"}));
+}
+
+// fastai_settings.py: what make_vocab made, its counter filled in the order of bytes. Two differences: fastai takes a word
+// "xxfake" of the text for one, and pads by 8 where the length is a multiple of 8 already.
+TEST(Vocabulary, IsFastais) {
+  const auto all = nlohmann::json::parse(read_file("tests/reference/fastai_settings.json"));
+  for (const auto& expected : all.at("vocabularies")) {
+    const auto counts = expected.at("counts").get<TokenCounts>();
+    auto words = expected.at("words").get<std::vector<std::string>>();
+    const auto filled = std::find_if(words.rbegin(), words.rend(), [](const auto& w) { return w != "xxfake"; }).base();
+    if ((filled - words.begin()) % 8 == 0) words.erase(filled, words.end());
+    EXPECT_EQ(
+        Vocabulary::build(counts, {.max_words = expected.at("max_vocab"), .min_count = expected.at("min_freq")}).tokens(),
+        words);
+  }
+  EXPECT_EQ(all.at("vocabularies").size(), 7U);
 }
 
 TEST(Vocabulary, KeepsWhatOccursOftenEnough) {
