@@ -12,19 +12,20 @@
 
 namespace ulmfit::data_prep {
 
-TextSetup text_setup(const text::TextOptions& options, const std::filesystem::path& vocabulary_from) {
-  if (vocabulary_from.empty()) return {text::TextPipeline(options), std::nullopt};
-  if (!fs::is_directory(vocabulary_from)) return {text::TextPipeline(options), text::Vocabulary::load(vocabulary_from)};
-  const fs::path rules = vocabulary_from / "text.json";
-  if (!fs::exists(rules) || !fs::exists(vocabulary_from / "vocab.txt")) {
-    throw DataError(str("cannot take the vocabulary of ", vocabulary_from.string(),
-                        ": expected vocab.txt and text.json in it; ",
+TextSetup text_setup(const text::TextOptions& options, const KnownVocabulary& known) {
+  if (known.from.empty()) return {text::TextPipeline(options), std::nullopt};
+  if (!fs::is_directory(known.from)) {
+    return {text::TextPipeline(options), text::Vocabulary::load(known.from), known.extend};
+  }
+  const fs::path rules = known.from / "text.json";
+  if (!fs::exists(rules) || !fs::exists(known.from / "vocab.txt")) {
+    throw DataError(str("cannot take the vocabulary of ", known.from.string(), ": expected vocab.txt and text.json in it; ",
                         "give a stage or corpus folder, or a file with a token a line"));
   }
   const nlohmann::json json = nlohmann::json::parse(read_file(rules), nullptr, false);
   if (json.is_discarded())
     throw DataError(str("cannot read ", rules.string(), ": it is not JSON; take the folder from its source"));
-  return {text::TextPipeline::from_json(json), text::Vocabulary::load(vocabulary_from / "vocab.txt")};
+  return {text::TextPipeline::from_json(json), text::Vocabulary::load(known.from / "vocab.txt"), known.extend};
 }
 
 text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(std::int64_t document)>& counted) {
@@ -45,6 +46,12 @@ std::vector<std::int32_t> vocabulary_ids(const std::vector<std::string>& words, 
   ids.reserve(words.size());
   for (const std::string& word : words) ids.push_back(vocabulary.id(word));
   return ids;
+}
+
+void SplitSummary::count(std::span<const std::int32_t> ids, const text::Vocabulary& vocabulary) {
+  tokens += static_cast<std::int64_t>(ids.size());
+  unknown += std::count(ids.begin(), ids.end(), vocabulary.unk());
+  known_only += std::count_if(ids.begin(), ids.end(), [&](std::int32_t id) { return id >= vocabulary.first_known(); });
 }
 
 CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
@@ -72,8 +79,7 @@ void CorpusBuilder::add(const std::string& split, std::span<const std::int32_t> 
   writer(split).add(ids, label);
   SplitSummary& summary = splits_[split];
   ++summary.documents;
-  summary.tokens += static_cast<std::int64_t>(ids.size());
-  summary.unknown += std::count(ids.begin(), ids.end(), vocabulary_.unk());
+  summary.count(ids, vocabulary_);
 }
 
 std::map<std::string, SplitSummary> CorpusBuilder::finish_shards() {

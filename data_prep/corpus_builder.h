@@ -19,15 +19,27 @@
 
 namespace ulmfit::data_prep {
 
+// Words that are known before a text is read.
+struct KnownVocabulary {
+  std::filesystem::path from;  // empty: none; a file with a token a line; or a corpus or stage folder
+  bool extend = false;         // by the words of the text, which come first (Vocabulary::build); else taken as it is
+};
+
 // What decides how text becomes ids.
 struct TextSetup {
   text::TextPipeline pipeline;
-  std::optional<text::Vocabulary> vocabulary;  // reused; else to be built
+  std::optional<text::Vocabulary> known;
+  bool extend = false;
+
+  bool builds() const { return !known || extend; }
+  std::span<const std::string> known_words() const {
+    return known ? std::span<const std::string>(known->tokens()) : std::span<const std::string>();
+  }
 };
 
-// `vocabulary_from`: empty (build one); a file with a token a line; or a corpus or stage folder, whose text.json then
-// decides tokenizer and rules in place of `options`. Throws DataError.
-TextSetup text_setup(const text::TextOptions& options, const std::filesystem::path& vocabulary_from);
+// The text.json of a folder that the known words come from decides tokenizer and rules in place of `options`. Throws
+// DataError.
+TextSetup text_setup(const text::TextOptions& options, const KnownVocabulary& known);
 
 // The words of the documents for which `counted` holds.
 text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(std::int64_t document)>& counted);
@@ -35,8 +47,17 @@ text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(
 struct SplitSummary {
   std::int64_t documents = 0;
   std::int64_t tokens = 0;
-  std::int64_t unknown = 0;  // tokens that the vocabulary does not know
-  double unknown_share() const { return tokens == 0 ? 0 : static_cast<double>(unknown) / static_cast<double>(tokens); }
+  std::int64_t unknown = 0;     // tokens that the vocabulary does not know
+  std::int64_t known_only = 0;  // tokens that it knows by what it was extended from alone
+
+  void count(std::span<const std::int32_t> ids, const text::Vocabulary& vocabulary);  // all but the documents
+  double unknown_share() const { return share(unknown); }
+  double known_only_share() const { return share(known_only); }
+
+ private:
+  double share(std::int64_t part) const {
+    return tokens == 0 ? 0 : static_cast<double>(part) / static_cast<double>(tokens);
+  }
 };
 
 class CorpusBuilder {

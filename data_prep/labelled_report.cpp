@@ -98,6 +98,7 @@ nlohmann::json PrepareReport::to_json() const {
     json["splits"][split] = {{"documents", counts.documents},
                              {"tokens", counts.tokens},
                              {"unknown_share", counts.unknown_share()},
+                             {"known_only_share", counts.known_only_share()},
                              {"classes", counts.classes}};
   }
   json["repeats"] = nlohmann::json::array();

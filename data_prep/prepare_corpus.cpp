@@ -28,7 +28,7 @@ nlohmann::json request_of(const PrepareCorpusOptions& options) {
   const auto files = [&](const std::vector<fs::path>& paths) {
     return paths.empty() ? nlohmann::json::array() : describe_files(list_files(paths, file_endings(options.format)));
   };
-  nlohmann::json request = describe_text(options.text, options.vocabulary, options.vocabulary_from);
+  nlohmann::json request = describe_text(options.text, options.vocabulary, options.known);
   request["inputs"] = files(options.inputs);
   request["valid_inputs"] = files(options.valid_inputs);
   request["format"] = name_in(kCorpusFormats, options.format);
@@ -78,7 +78,8 @@ void add_counts(const std::string& lines, text::TokenCounts& counts) {
 }
 
 // The vocabulary of the training text of all ranks, made on rank 0. Words hold neither blanks nor line ends.
-text::Vocabulary build_vocabulary(text::TokenCounts counts, const text::VocabularyOptions& options, Team& team) {
+text::Vocabulary build_vocabulary(text::TokenCounts counts, const text::VocabularyOptions& options,
+                                  std::span<const std::string> known, Team& team) {
   for (int from = 1; from < team.size(); ++from) {  // one after the other: rank 0 holds the words of one more
     std::string lines;
     if (from == team.rank()) {
@@ -87,16 +88,20 @@ text::Vocabulary build_vocabulary(text::TokenCounts counts, const text::Vocabula
     team.broadcast(lines, from);
     if (team.rank() == 0) add_counts(lines, counts);
   }
-  std::string words;
+  std::string words;  // behind the number of the first known one
   if (team.rank() == 0) {
-    const text::Vocabulary built = text::Vocabulary::build(counts, options);
+    const text::Vocabulary built = text::Vocabulary::build(counts, options, known);
+    words = std::to_string(built.first_known()) + '\n';
     for (const std::string& token : built.tokens()) words += token + '\n';
   }
   team.broadcast(words, 0);
   std::istringstream lines(words);
+  std::string token;
+  std::getline(lines, token);
+  const std::int64_t first_known = std::stoll(token);
   std::vector<std::string> tokens;
-  for (std::string token; std::getline(lines, token);) tokens.push_back(token);
-  return text::Vocabulary(std::move(tokens));
+  while (std::getline(lines, token)) tokens.push_back(token);
+  return text::Vocabulary(std::move(tokens), first_known);
 }
 
 // Goes through the spools of all ranks in the order of the documents, and writes this rank's shards of them.
@@ -127,7 +132,7 @@ void write_splits(const std::vector<fs::path>& spools, const std::vector<std::in
 // What all ranks have written, by split.
 std::map<std::string, SplitSummary> summed(const std::map<std::string, SplitSummary>& mine, Team& team) {
   nlohmann::json json = nlohmann::json::object();
-  for (const auto& [split, s] : mine) json[split] = {s.documents, s.tokens, s.unknown};
+  for (const auto& [split, s] : mine) json[split] = {s.documents, s.tokens, s.unknown, s.known_only};
   std::map<std::string, SplitSummary> all;
   for (const std::string& text : team.gather(json.dump())) {
     const nlohmann::json theirs = nlohmann::json::parse(text);
@@ -136,6 +141,7 @@ std::map<std::string, SplitSummary> summed(const std::map<std::string, SplitSumm
       sum.documents += item.value().at(0).get<std::int64_t>();
       sum.tokens += item.value().at(1).get<std::int64_t>();
       sum.unknown += item.value().at(2).get<std::int64_t>();
+      sum.known_only += item.value().at(3).get<std::int64_t>();
     }
   }
   return all;
@@ -166,7 +172,7 @@ std::int64_t spool_inputs(const PrepareCorpusOptions& options, bool fastai_rules
 PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& request, const fs::path& folder,
                      Team& team) {
   PreparedCorpus result;
-  const TextSetup setup = text_setup(options.text, options.vocabulary_from);
+  const TextSetup setup = text_setup(options.text, options.known);
   std::vector<fs::path> spools;
   spools.reserve(static_cast<std::size_t>(team.size()));
   for (int rank = 0; rank < team.size(); ++rank) spools.push_back(spool_file(folder, rank));
@@ -178,7 +184,8 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
   const std::vector<bool> valid = validation_documents(options, spool, train_documents);
   const auto is_train = [&](std::int64_t document) { return !valid[static_cast<std::size_t>(document)]; };
   const text::Vocabulary vocabulary =
-      setup.vocabulary ? *setup.vocabulary : build_vocabulary(count_words(spool, is_train), options.vocabulary, team);
+      setup.builds() ? build_vocabulary(count_words(spool, is_train), options.vocabulary, setup.known_words(), team)
+                     : *setup.known;
   spool.translate(vocabulary_ids(spool.words(), vocabulary));
   team.barrier();  // the spools are read by all
   CorpusBuilder builder(folder, setup.pipeline, vocabulary, {}, options.shard_tokens, team.share());

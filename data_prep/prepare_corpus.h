@@ -28,9 +28,9 @@ struct PrepareCorpusOptions {
   std::int64_t max_line_bytes = kMaxLineBytes;    // a longer line is refused (CorpusSource)
   text::TextOptions text;
   text::VocabularyOptions vocabulary;
-  std::filesystem::path vocabulary_from;  // see text_setup; empty: build one from the training text
-  double valid_share = 0.01;              // of the documents, drawn; 0: no validation split
-  std::uint64_t seed = 0;                 // of that draw
+  KnownVocabulary known;      // none: all words are those of the training text
+  double valid_share = 0.01;  // of the documents, drawn; 0: no validation split
+  std::uint64_t seed = 0;     // of that draw
   std::int64_t shard_tokens = data::kShardTokens;
   int threads = 0;  // 0: one a core; the bytes written do not depend on it
 };

@@ -37,7 +37,7 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   const auto format = [&](const fs::path& path) {
     return path.empty() ? "" : name_in(kLabelledFormats, options.format ? *options.format : labelled_format_of(path));
   };
-  nlohmann::json request = describe_text(options.text, options.vocabulary, options.vocabulary_from);
+  nlohmann::json request = describe_text(options.text, options.vocabulary, options.known);
   request["train"] = file(options.train);
   request["valid"] = file(options.valid);
   request["test"] = file(options.test);
@@ -110,8 +110,7 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
     ids.clear();
     for (const std::uint32_t word : words) ids.push_back(ids_of_words[word]);
     SplitSummary& summary = report.splits[name(d.split)];
-    summary.tokens += static_cast<std::int64_t>(ids.size());
-    summary.unknown += std::count(ids.begin(), ids.end(), vocabulary.unk());
+    summary.count(ids, vocabulary);
     if (const std::string split = lm_split(d.split, options.include_test_text); !split.empty()) lm.add(split, ids);
     if (d.label >= 0) labelled.add(name(d.split), ids, d.label);
   });
@@ -123,7 +122,7 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
 
 PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::json& request, const fs::path& folder) {
   PreparedLabelled result;
-  const TextSetup setup = text_setup(options.text, options.vocabulary_from);
+  const TextSetup setup = text_setup(options.text, options.known);
   const fs::path spool_file = folder / "tokens.spool";
   TokenSpool spool(spool_file, setup.pipeline, options.threads);
   const LabelledSet set = read_set(options, spool, result.cleaned);
@@ -135,7 +134,8 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
     return lm_split(set.documents[static_cast<std::size_t>(document)].split, options.include_test_text) == "train";
   };
   const text::Vocabulary vocabulary =
-      setup.vocabulary ? *setup.vocabulary : text::Vocabulary::build(count_words(spool, counted), options.vocabulary);
+      setup.builds() ? text::Vocabulary::build(count_words(spool, counted), options.vocabulary, setup.known_words())
+                     : *setup.known;
   const nlohmann::json provenance = {{"request", request}, {"cleaned", describe(result.cleaned)}};
   write_corpora(options, spool, set, setup.pipeline, vocabulary, provenance, folder, result.report);
   fs::remove(spool_file);

@@ -32,7 +32,7 @@ struct PrepareLabelledOptions {
   std::uint64_t seed = 0;          // of the held-out draw
   text::TextOptions text;
   text::VocabularyOptions vocabulary;  // built from the text of OUTPUT/lm's "train"
-  std::filesystem::path vocabulary_from;
+  KnownVocabulary known;               // none: all words are those of that text
   std::int64_t shard_tokens = data::kShardTokens;
   int threads = 0;
 };

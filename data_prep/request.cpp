@@ -20,26 +20,25 @@ std::string fixed(double value, int digits) {
 }  // namespace
 
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
-                             const std::filesystem::path& vocabulary_from) {
+                             const KnownVocabulary& known) {
   nlohmann::json described = {{"tokenizer", name_in(text::kTokenizerKinds, text.tokenizer)},
                               {"fastai_rules", text.rules != text::TextRules::kNone}};
   if (text.rules == text::TextRules::kFastai1) described["rules"] = name_in(text::kTextRules, text.rules);
   if (!text.sentencepiece_model.empty()) described["sentencepiece"] = fingerprint(text.sentencepiece_model);
-  if (vocabulary_from.empty()) {
+  if (!known.from.empty() && !fs::exists(known.from)) {
+    throw DataError(str("cannot take the vocabulary of ", known.from.string(), ": no such file or folder"));
+  }
+  if (fs::is_directory(known.from)) {
+    const fs::path rules = known.from / "text.json";
+    described = {{"text_rules", fs::exists(rules) ? file_fingerprint(rules) : ""}};  // they stand in for the options
+    const fs::path words = known.from / "vocab.txt";
+    described["vocabulary"] = fs::exists(words) ? file_fingerprint(words) : "";
+  } else if (!known.from.empty()) {
+    described["vocabulary"] = file_fingerprint(known.from);
+  }
+  if (known.from.empty() || known.extend) {
     described["max_words"] = vocabulary.max_words;
     described["min_count"] = vocabulary.min_count;
-    return described;
-  }
-  if (!fs::exists(vocabulary_from)) {
-    throw DataError(str("cannot take the vocabulary of ", vocabulary_from.string(), ": no such file or folder"));
-  }
-  if (fs::is_directory(vocabulary_from)) {
-    const fs::path rules = vocabulary_from / "text.json";
-    described = {{"text_rules", fs::exists(rules) ? file_fingerprint(rules) : ""}};  // they stand in for the options
-    const fs::path words = vocabulary_from / "vocab.txt";
-    described["vocabulary"] = fs::exists(words) ? file_fingerprint(words) : "";
-  } else {
-    described["vocabulary"] = file_fingerprint(vocabulary_from);
   }
   return described;
 }
@@ -54,8 +53,11 @@ nlohmann::json describe(const text::CleanCounts& counts) {
 void log_prepared(const std::map<std::string, SplitSummary>& splits, std::int64_t vocabulary_size,
                   const text::CleanCounts& cleaned, std::uint64_t text_bytes, double seconds) {
   for (const auto& [split, summary] : splits) {
-    log::info("prepare", str(split, ": ", summary.documents, " documents, ", summary.tokens, " tokens, ",
-                             fixed(100 * summary.unknown_share(), 2), " % unknown words"));
+    const double without = summary.unknown_share() + summary.known_only_share();
+    log::info("prepare",
+              str(split, ": ", summary.documents, " documents, ", summary.tokens, " tokens, ",
+                  fixed(100 * summary.unknown_share(), 2), " % unknown words",
+                  summary.known_only == 0 ? "" : str(" (without the known vocabulary ", fixed(100 * without, 2), " %)")));
   }
   if (cleaned.invalid_utf8 + cleaned.nul_bytes > 0) {
     log::warn("prepare", str("cleaned: ", cleaned.invalid_utf8, " byte sequences that are not UTF-8 became U+FFFD, ",

@@ -14,10 +14,10 @@
 
 namespace ulmfit::data_prep {
 
-// Keys tokenizer, rules, sentencepiece, max_words, min_count; or, for a reused vocabulary, vocabulary and what decides with
+// Keys tokenizer, rules, sentencepiece, max_words, min_count; or, with a known vocabulary, vocabulary and what decides with
 // it.
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
-                             const std::filesystem::path& vocabulary_from);
+                             const KnownVocabulary& known);
 
 nlohmann::json describe(const text::CleanCounts& counts);
 

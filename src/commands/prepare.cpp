@@ -30,7 +30,10 @@ int threads_of(std::int64_t given, const comm::Communicator& comm) {
 nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& splits) {
   nlohmann::json json = nlohmann::json::object();
   for (const auto& [name, s] : splits)
-    json[name] = {{"documents", s.documents}, {"tokens", s.tokens}, {"unknown_share", s.unknown_share()}};
+    json[name] = {{"documents", s.documents},
+                  {"tokens", s.tokens},
+                  {"unknown_share", s.unknown_share()},
+                  {"known_only_share", s.known_only_share()}};
   return json;
 }
 
@@ -70,7 +73,7 @@ class PrepareCorpus : public Command {
     options_.seed = static_cast<std::uint64_t>(seed_);
     options_.text = text_.resolved();
     options_.vocabulary = vocabulary_.options;
-    options_.vocabulary_from = vocabulary_.folder_or_file();
+    options_.known = vocabulary_.known();
     options_.threads = threads_of(threads_, comm);
     RankTeam team(comm);
     const auto result = data_prep::prepare_corpus(options_, team);
@@ -139,7 +142,7 @@ class PrepareLabelled : public Command {
     options_.threads = static_cast<int>(threads_);
     options_.text = text_.resolved();
     options_.vocabulary = vocabulary_.options;
-    options_.vocabulary_from = vocabulary_.folder_or_file();
+    options_.known = vocabulary_.known();
     const auto result = data_prep::prepare_labelled(options_);
     nlohmann::json line = {{"output", output_}, {"already_prepared", result.already_prepared}};
     if (!result.already_prepared) {

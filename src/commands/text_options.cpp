@@ -31,11 +31,16 @@ void VocabularyArguments::declare(config::OptionSet& set) {
           {.min = 16, .max = 1 << 24});
   set.add("vocab.min-count", options.min_count, "words seen less often are unknown", {.min = 1});
   set.add("vocab", from, "take the vocabulary, and with a folder the text rules, from this stage, corpus or vocab.txt");
+  set.add(
+      "vocab.extend", extend,
+      "with --vocab: the words of this text, and behind them those of --vocab that it lacks; a model that is tuned on the "
+      "corpus keeps them");
 }
 
-std::string VocabularyArguments::folder_or_file() const {
+data_prep::KnownVocabulary VocabularyArguments::known() const {
+  if (extend && from.empty()) throw ConfigError("--vocab.extend goes with --vocab, which names the words to keep");
   const fs::path stage = fs::path(from) / "stage";
-  return !from.empty() && fs::exists(stage / "vocab.txt") ? stage.string() : from;
+  return {!from.empty() && fs::exists(stage / "vocab.txt") ? stage : fs::path(from), extend};
 }
 
 }  // namespace ulmfit::commands

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/option_set.h"
+#include "data_prep/corpus_builder.h"
 #include "text/text_pipeline.h"
 #include "text/vocabulary.h"
 
@@ -21,8 +22,9 @@ struct TextArguments {
 struct VocabularyArguments {
   text::VocabularyOptions options;
   std::string from;
+  bool extend = false;
   void declare(config::OptionSet& set);
-  std::string folder_or_file() const;  // `from`; of a run folder, the stage in it
+  data_prep::KnownVocabulary known() const;  // of a run folder, the stage in it
 };
 
 }  // namespace ulmfit::commands

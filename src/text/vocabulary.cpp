@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -44,13 +45,34 @@ std::string file_form(const std::vector<std::string>& tokens) {
   return text;
 }
 
+// The words of `known` that `tokens` lacks, until there are `most`.
+void add_known(std::span<const std::string> known, const TokenCounts& counts, std::size_t most,
+               std::vector<std::string>& tokens) {
+  const std::unordered_set<std::string> taken(tokens.begin(), tokens.end());
+  std::vector<std::pair<std::int64_t, std::string>> more;
+  for (const std::string& word : known) {
+    if (word == kFake || taken.contains(word)) continue;
+    const auto seen = counts.find(word);
+    more.emplace_back(seen == counts.end() ? 0 : seen->second, word);
+  }
+  std::stable_sort(more.begin(), more.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (auto& [count, word] : more) {
+    if (tokens.size() >= most) return;
+    tokens.push_back(std::move(word));
+  }
+}
+
 }  // namespace
 
 bool is_special_token(std::string_view token) {
   return std::find(std::begin(kSpecialTokens), std::end(kSpecialTokens), token) != std::end(kSpecialTokens);
 }
 
-Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {
+Vocabulary::Vocabulary(std::vector<std::string> tokens, std::int64_t first_known) : Vocabulary(std::move(tokens)) {
+  first_known_ = first_known;
+}
+
+Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(tokens)), first_known_(size()) {
   ids_.reserve(tokens_.size());
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     check_token(tokens_[i], i);
@@ -72,7 +94,8 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(toke
   fingerprint_ = ulmfit::fingerprint(file_form(tokens_));
 }
 
-Vocabulary Vocabulary::build(const TokenCounts& counts, const VocabularyOptions& options) {
+Vocabulary Vocabulary::build(const TokenCounts& counts, const VocabularyOptions& options,
+                             std::span<const std::string> known) {
   const auto specials = static_cast<std::int64_t>(std::size(kSpecialTokens));
   if (options.max_words < specials) {
     throw ConfigError(str("a vocabulary of at most ", options.max_words, " words has no room for the ", specials,
@@ -91,8 +114,12 @@ Vocabulary Vocabulary::build(const TokenCounts& counts, const VocabularyOptions&
   std::vector<std::string> tokens(std::begin(kSpecialTokens), std::end(kSpecialTokens));
   std::transform(words.begin(), kept, std::back_inserter(tokens),
                  [](const auto& word) { return std::string(word.second); });
+  const auto first_known = static_cast<std::int64_t>(tokens.size());
+  add_known(known, counts, static_cast<std::size_t>(options.max_words), tokens);
+  const bool some = static_cast<std::int64_t>(tokens.size()) > first_known;
   while (tokens.size() % kMultiple != 0) tokens.emplace_back(kFake);
-  return Vocabulary(std::move(tokens));
+  const auto size = static_cast<std::int64_t>(tokens.size());
+  return Vocabulary(std::move(tokens), some ? first_known : size);
 }
 
 Vocabulary Vocabulary::load(const std::filesystem::path& vocab_txt) {

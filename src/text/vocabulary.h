@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -27,11 +28,15 @@ class Vocabulary {
   // From the tokens in id order. Throws DataError on a duplicate (xxfake apart), an empty token, one that is not valid
   // UTF-8, one with a blank or a control character, or without xxunk/xxpad.
   explicit Vocabulary(std::vector<std::string> tokens);
+  Vocabulary(std::vector<std::string> tokens, std::int64_t first_known);
 
   // fastai's make_vocab: the most common words with at least min_count, specials in front, cut to max_words, then padded
   // with xxfake to a multiple of 8 (none when it is one already). Ties are broken by token bytes. Throws ConfigError when
   // max_words leaves no room for the specials.
-  static Vocabulary build(const TokenCounts& counts, const VocabularyOptions& options);
+  // Behind them come the words of `known` that are not among them, those seen more often first, then in their order, as far
+  // as max_words leaves room.
+  static Vocabulary build(const TokenCounts& counts, const VocabularyOptions& options,
+                          std::span<const std::string> known = {});
 
   static Vocabulary load(
       const std::filesystem::path& vocab_txt);              // throws DataError naming the file; FileError if unreadable
@@ -42,6 +47,8 @@ class Vocabulary {
   const std::string& token(std::int64_t id) const { return tokens_.at(static_cast<std::size_t>(id)); }
   const std::vector<std::string>& tokens() const { return tokens_; }
   bool knows(std::string_view token) const;
+  // The first id of a word that build() has from `known` alone; size() if there is none. Not in vocab.txt.
+  std::int64_t first_known() const { return first_known_; }
 
   std::int32_t unk() const { return unk_; }
   std::int32_t bos() const { return bos_; }  // unk() in a vocabulary without xxbos
@@ -55,6 +62,7 @@ class Vocabulary {
   };
   std::vector<std::string> tokens_;
   std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> ids_;
+  std::int64_t first_known_ = 0;
   std::int32_t unk_ = 0;
   std::int32_t bos_ = 2;
   std::string fingerprint_;

@@ -105,10 +105,20 @@ TEST_F(PreparedTogether, CsvWithValidationTextAndAVocabularyThatIsGiven) {
   PrepareCorpusOptions o = options("table.csv", CorpusFormat::kCsv);
   o.valid_inputs = {dir_ / "valid.csv"};
   expect_the_bytes_of_one(o);
-  o.vocabulary_from = dir_ / "together";
+  o.known.from = dir_ / "together";
   o.output = dir_ / "reused";
   prepare_corpus(o, team_);
   EXPECT_EQ(read_file(dir_ / "reused/train-00001.h5"), read_file(dir_ / "together/train-00001.h5"));
+  write("other", "words of another text\nwords of another text\n");
+  o = options("other", CorpusFormat::kLines);
+  o.known = {dir_ / "reused", true};
+  o.vocabulary.min_count = 1;
+  o.output = dir_ / "extended";
+  const PreparedCorpus extended = prepare_corpus(o, team_);
+  if (team_.rank() == 0) {
+    EXPECT_EQ(extended.splits.at("train").unknown, 0);
+    EXPECT_EQ(extended.vocabulary_size, text::Vocabulary::load(dir_ / "extended/vocab.txt").size());
+  }
 }
 
 TEST_F(PreparedTogether, FilesFewerThanBatches) {

@@ -101,16 +101,38 @@ TEST_F(PrepareCorpus, ReusesAVocabulary) {
   o.valid_share = 0;
   prepare_corpus(o);
   PrepareCorpusOptions second = options("A cow sat\nA cat sat\n");
-  second.vocabulary_from = o.output;
+  second.known.from = o.output;
   second.output = dir_ / "second";
   second.valid_share = 0;
   second.text.tokenizer = text::TokenizerKind::kWhitespace;  // the folder's rules count
   EXPECT_EQ(prepare_corpus(second).splits.at("train").unknown, 1);
   EXPECT_EQ(read_file(second.output / "vocab.txt"), read_file(o.output / "vocab.txt"));
   EXPECT_EQ(read_file(second.output / "text.json"), read_file(o.output / "text.json"));
-  second.vocabulary_from = o.output / "vocab.txt";
+  second.known.from = o.output / "vocab.txt";
   second.output = dir_ / "third";
   EXPECT_EQ(prepare_corpus(second).splits.at("train").unknown, 1);
+}
+
+TEST_F(PrepareCorpus, ExtendsAVocabularyByItsText) {
+  PrepareCorpusOptions o = options("the cat sat\nthe dog\n");
+  o.valid_share = 0;
+  prepare_corpus(o);
+  PrepareCorpusOptions second = options("a cow sat\na cow sat\nold dog\n");
+  second.vocabulary.min_count = 2;
+  second.known = {o.output, true};
+  second.output = dir_ / "second";
+  second.valid_share = 0;
+  const SplitSummary train = prepare_corpus(second).splits.at("train");
+  EXPECT_EQ(train.unknown, 1);     // "old": once, and not known
+  EXPECT_EQ(train.known_only, 1);  // "dog": once, but known
+  const text::Vocabulary vocabulary = text::Vocabulary::load(second.output / "vocab.txt");
+  for (const char* word : {"a", "cow", "sat", "the", "cat", "dog"}) EXPECT_TRUE(vocabulary.knows(word)) << word;
+  EXPECT_LT(vocabulary.id("cow"), vocabulary.id("dog"));
+  EXPECT_LT(vocabulary.id("dog"), vocabulary.id("the"));  // what the text has comes first
+  EXPECT_TRUE(prepare_corpus(second).already_prepared);
+  second.known.extend = false;
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(second); }),
+              HasSubstr("it was prepared from other text or"));
 }
 
 TEST_F(PrepareCorpus, IsSkippedWhenDoneAndRefusedWhenOther) {
@@ -156,9 +178,9 @@ TEST_F(PrepareCorpus, BadInputIsRefusedAndLeavesNothing) {
   o = options("a\nb\n");
   o.format = CorpusFormat::kCsv;
   EXPECT_THAT(refusal(o), HasSubstr("cannot find column 'text'"));
-  o.vocabulary_from = dir_ / "none";
+  o.known.from = dir_ / "none";
   EXPECT_THAT(refusal(o), HasSubstr("cannot take the vocabulary of"));
-  o.vocabulary_from = dir_.path();
+  o.known.from = dir_.path();
   EXPECT_THAT(refusal(o), HasSubstr("expected vocab.txt and text.json"));
 }
 

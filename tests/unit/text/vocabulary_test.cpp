@@ -93,6 +93,21 @@ TEST(Vocabulary, IsFastais) {
   EXPECT_EQ(all.at("vocabularies").size(), 7U);
 }
 
+TEST(Vocabulary, IsExtendedByKnownWords) {
+  const TokenCounts counts = {{"cow", 9}, {"dog", 2}, {"old", 1}, {"new", 5}, {"xxup", 3}};
+  const Tokens known = with(specials(), {"the", "new", "old", "xxfake", "dog", "cat", "xxfake"});
+  const Vocabulary extended = Vocabulary::build(counts, {}, known);
+  // The text's common words, those known and seen by how often, the other known ones in their order.
+  EXPECT_EQ(extended.tokens(), with(specials(), {"cow", "new", "dog", "old", "the", "cat", "xxfake"}));
+  EXPECT_EQ(extended.first_known(), extended.id("dog"));
+  const Vocabulary cut = Vocabulary::build(counts, {.max_words = 12}, known);
+  EXPECT_EQ(cut.tokens(), with(specials(), {"cow", "new", "dog", "xxfake", "xxfake", "xxfake", "xxfake"}));
+  EXPECT_EQ(cut.first_known(), cut.id("dog"));
+  const Vocabulary nothing_new = Vocabulary::build(counts, {.min_count = 1}, Tokens{"cow", "xxunk", "xxfake"});
+  EXPECT_EQ(nothing_new.tokens(), Vocabulary::build(counts, {.min_count = 1}).tokens());
+  EXPECT_EQ(nothing_new.first_known(), nothing_new.size());
+}
+
 TEST(Vocabulary, KeepsWhatOccursOftenEnough) {
   const TokenCounts counts = {{"one", 1}, {"two", 2}, {"three", 3}};
   EXPECT_FALSE(Vocabulary::build(counts, {}).knows("two"));
