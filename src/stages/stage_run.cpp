@@ -68,6 +68,30 @@ void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
   for (const auto& line : plan.describe(stage.task().groups())) log::info(stage.title, "  " + line);
 }
 
+// Settings that train, but little. The figures are rules of thumb: the first steps of a phase only warm its rate up, and a
+// GPU computes 32 streams in the time of one.
+void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& plan, const comm::Communicator& comm) {
+  constexpr std::int64_t kFewestSteps = 20, kFewestStreams = 32;
+  std::size_t shortest = 0;
+  const auto steps = [&](std::size_t phase) { return plan.first_step(phase + 1) - plan.first_step(phase); };
+  for (std::size_t phase = 1; phase < plan.phases(); ++phase) {
+    if (steps(phase) < steps(shortest)) shortest = phase;
+  }
+  if (steps(shortest) < kFewestSteps) {
+    log::warn(stage.title,
+              str("phase ", shortest + 1, " has ", steps(shortest), " steps, and fewer than ", kFewestSteps,
+                  " change little: give a smaller ", stage.batch_option, " (now ", stage.batch_size, "), more epochs",
+                  plan.phases() > 1 ? ", or train all layers at once (--optim.unfreeze full)" : ""));
+  }
+  const std::int64_t of_a_rank = stage.batch_size / comm.size();
+  if (!comm.device().is_cpu() && of_a_rank < kFewestStreams) {
+    log::warn(stage.title, str("each GPU computes ", of_a_rank, " of the ", stage.batch_size, " of ", stage.batch_option,
+                               ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(),
+                               " or more, or take fewer ranks"));
+  }
+  for (const std::string& doubt : stage.doubts) log::warn(stage.title, doubt);
+}
+
 // On CPUs, where the ranks of a machine share its memory, and the kernel would end them without a word. The weights are
 // there already.
 void warn_of_memory(const TrainingStage& stage, const comm::Communicator& comm) {
@@ -191,7 +215,10 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   const train::TrainingPlan plan(stage.optim.plan(stage.task()), stage.task());
   const auto summary = plan_summary(stage, plan, comm);
   log_plan(stage, plan, summary);
-  if (comm.rank() == 0) warn_of_memory(stage, comm);
+  if (comm.rank() == 0) {
+    warn_of_settings(stage, plan, comm);
+    warn_of_memory(stage, comm);
+  }
   check_world(stage, comm);
   if (stage.run.dry_run) return StageEnd::kPlanned;
 

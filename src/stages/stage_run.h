@@ -58,6 +58,9 @@ struct TrainingStage {
   const OptimOptions& optim;
   const config::OptionSet& settings;  // the resolved configuration
   train::MicroBatches micro_batches;
+  std::int64_t batch_size = 0;                               // streams or documents of the global batch
+  std::string batch_option;                                  // that sets it
+  std::vector<std::string> doubts;                           // what is unlikely to work, said before the run
   double bytes = 0;                                          // of memory that a rank needs at least (model::training_bytes)
   std::vector<std::pair<std::string, std::string>> summary;  // for the plan and the report
   comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder

@@ -65,6 +65,7 @@ std::vector<std::string> text_columns(const fs::path& data) {
 }
 
 constexpr const char* kCommand = "train-classifier";
+constexpr std::int64_t kFewestValidated = 100;
 
 // A classifier made ready to be trained.
 class ClassifierStage : public TrainingStage {
@@ -140,7 +141,8 @@ void ClassifierStage::read_parent(at::Device device) {
 }
 
 void ClassifierStage::describe() {
-  const std::int64_t batch_size = options_.task.batches.batch_size;
+  batch_size = options_.task.batches.batch_size;
+  batch_option = "--train.batch-size";
   // Of texts as long as the mean: a batch of long ones needs more.
   const std::int64_t length =
       std::min(text_->train.token_count() / text_->train.document_count(), classifier_->head.bpt3c.length);
@@ -152,6 +154,11 @@ void ClassifierStage::describe() {
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
                       classifier_->head.bpt3c.length)}};
+  const std::int64_t validated = text_->valid ? text_->valid->document_count() : 0;
+  if (validated > 0 && validated < kFewestValidated) {
+    doubts.push_back(str("there are ", validated, " validation texts: each is ", 100 / validated, " % of the error; ",
+                         kFewestValidated, " or more can be held out by prepare-labelled --valid-share"));
+  }
 }
 
 void ClassifierStage::write(const StageResult& result) const {

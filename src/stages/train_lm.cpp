@@ -116,6 +116,8 @@ void LmStage::read_parent(at::Device device) {
 
 void LmStage::describe() {
   const data::LmStreamOptions& streams = options_.task.streams;
+  batch_size = streams.streams;
+  batch_option = "--train.streams";
   bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / micro_batches.total), 1);
   summary = {{"corpus", str(options_.corpus, ": ", text_->train.token_count(), " tokens, ", text_->train.document_count(),
                             " documents, ", text_->vocabulary.size(), " words")},

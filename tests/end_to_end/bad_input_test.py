@@ -129,6 +129,18 @@ class BadInput(TestCase):
             (self.dir / "locked").mkdir(mode=0o500)
             self.refuse(3, "locked", *TRAIN, "--output=locked/run")
 
+    def test_settings_that_change_little_are_told_before_the_run(self):
+        write_csv(self.dir / "few.csv", labelled_rows(108))
+        self.ulmfit("prepare-labelled", "--train=few.csv", "--output=few")
+        small = ("--from=none", "--model.embedding=8", "--model.hidden=8", "--dry-run")
+        said = self.ulmfit("train-classifier", "--data=few/labelled", "--output=run", *small).stderr
+        self.assertRegex(said, r"phase 1 has 2 steps, .* smaller --train.batch-size \(now 64\), more epochs, or train all layers at once")
+        self.assertRegex(said, r"there are 1\d validation texts: each is \d % of the error; .* --valid-share")
+        said = self.ulmfit("finetune-lm", "--corpus=few/lm", "--output=run", *small).stderr
+        self.assertRegex(said, r"phase 1 has \d steps, .* smaller --train.streams \(now 64\), more epochs\n")
+        said = self.ulmfit("train-classifier", "--data=few/labelled", "--output=run", "--optim.unfreeze=full", "--train.batch-size=4", *small).stderr
+        self.assertNotIn("change little", said)
+
 
 if __name__ == "__main__":
     unittest.main()
