@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/manifest.h"
 #include "data/corpus_folder.h"
 #include "data/shard_reader.h"
@@ -26,6 +27,16 @@ TextSetup text_setup(const text::TextOptions& options, const KnownVocabulary& kn
   if (json.is_discarded())
     throw DataError(str("cannot read ", rules.string(), ": it is not JSON; take the folder from its source"));
   return {text::TextPipeline::from_json(json), text::Vocabulary::load(known.from / "vocab.txt"), known.extend};
+}
+
+void warn_of_words_left_out(const TextSetup& setup, const text::Vocabulary& built) {
+  if (!setup.extend) return;
+  const auto words = setup.known_words();
+  const auto left_out = std::count_if(words.begin(), words.end(),
+                                      [&](const std::string& word) { return word != "xxfake" && !built.knows(word); });
+  if (left_out == 0) return;
+  log::warn("prepare", str(left_out, " words of the known vocabulary have no room in ", built.size(),
+                           " and are forgotten; a larger --vocab.size keeps them"));
 }
 
 text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(std::int64_t document)>& counted) {

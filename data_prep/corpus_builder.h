@@ -41,6 +41,9 @@ struct TextSetup {
 // DataError.
 TextSetup text_setup(const text::TextOptions& options, const KnownVocabulary& known);
 
+// Says how many known words --vocab.size leaves no room for.
+void warn_of_words_left_out(const TextSetup& setup, const text::Vocabulary& built);
+
 // The words of the documents for which `counted` holds.
 text::TokenCounts count_words(const TokenSpool& spool, const std::function<bool(std::int64_t document)>& counted);
 

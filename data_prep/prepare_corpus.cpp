@@ -186,6 +186,7 @@ PreparedCorpus build(const PrepareCorpusOptions& options, const nlohmann::json& 
   const text::Vocabulary vocabulary =
       setup.builds() ? build_vocabulary(count_words(spool, is_train), options.vocabulary, setup.known_words(), team)
                      : *setup.known;
+  if (team.rank() == 0) warn_of_words_left_out(setup, vocabulary);
   spool.translate(vocabulary_ids(spool.words(), vocabulary));
   team.barrier();  // the spools are read by all
   CorpusBuilder builder(folder, setup.pipeline, vocabulary, {}, options.shard_tokens, team.share());

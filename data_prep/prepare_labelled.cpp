@@ -136,6 +136,7 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
   const text::Vocabulary vocabulary =
       setup.builds() ? text::Vocabulary::build(count_words(spool, counted), options.vocabulary, setup.known_words())
                      : *setup.known;
+  warn_of_words_left_out(setup, vocabulary);
   const nlohmann::json provenance = {{"request", request}, {"cleaned", describe(result.cleaned)}};
   write_corpora(options, spool, set, setup.pipeline, vocabulary, provenance, folder, result.report);
   fs::remove(spool_file);

@@ -36,9 +36,13 @@ nlohmann::json describe_text(const text::TextOptions& text, const text::Vocabula
   } else if (!known.from.empty()) {
     described["vocabulary"] = file_fingerprint(known.from);
   }
-  if (known.from.empty() || known.extend) {
-    described["max_words"] = vocabulary.max_words;
-    described["min_count"] = vocabulary.min_count;
+  const nlohmann::json built = {{"max_words", vocabulary.max_words}, {"min_count", vocabulary.min_count}};
+  if (known.from.empty()) {
+    described.update(built);
+  } else if (known.extend) {  // under a key of its own: the other two are to differ from it
+    described["extended"] = built;
+    described["extended"]["vocabulary"] = described["vocabulary"];
+    described.erase("vocabulary");
   }
   return described;
 }

@@ -14,8 +14,8 @@
 
 namespace ulmfit::data_prep {
 
-// Keys tokenizer, rules, sentencepiece, max_words, min_count; or, with a known vocabulary, vocabulary and what decides with
-// it.
+// Keys tokenizer, rules, sentencepiece, max_words, min_count; or, with a known vocabulary, vocabulary (or extended) and
+// what decides with it.
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
                              const KnownVocabulary& known);
 

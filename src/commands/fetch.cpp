@@ -1,5 +1,4 @@
 // fetch NAME: a published model by its name.
-#include <algorithm>
 #include <string_view>
 
 #include "base/named_values.h"
@@ -16,11 +15,6 @@ namespace {
 constexpr Named<std::string_view> kModels[] = {{kWikitext103ForwardCfg, "wikitext-103-forward"},
                                                {kWikitext103BackwardCfg, "wikitext-103-backward"}};
 
-bool gives(const Arguments& arguments, const std::string& key) {
-  return std::any_of(arguments.begin(), arguments.end(),
-                     [&](const std::string& a) { return a == "--" + key || a.starts_with(str("--", key, "=")); });
-}
-
 std::string_view recipe_of(const std::string& name) {
   if (const auto recipe = value_in(kModels, name)) return *recipe;
   std::vector<std::string> names;
@@ -31,19 +25,8 @@ std::string_view recipe_of(const std::string& name) {
 
 class Fetch : public Command {
  public:
-  // A recipe says what its file would say by --config, but is in the program.
   void take_words(Arguments& arguments) override {
-    constexpr std::string_view kModel = "--model=";
-    if (!arguments.empty() && !arguments[0].starts_with("--")) arguments[0].insert(0, kModel);
-    const auto model =
-        std::find_if(arguments.begin(), arguments.end(), [&](const auto& a) { return a.starts_with(kModel); });
-    if (model == arguments.end()) return;
-    const std::string name = model->substr(kModel.size());
-    for (const auto& section : config::read_ini(std::string(recipe_of(name)), name)) {
-      for (const auto& [key, value] : section.values) {
-        if (!gives(arguments, key)) arguments.push_back(str("--", key, "=", value));
-      }
-    }
+    if (!arguments.empty() && !arguments[0].starts_with('-')) arguments[0].insert(0, "--model=");
   }
   void declare(config::OptionSet& set) override {
     set.add("model", model_, "a name of the list above; also as first argument: ulmfit fetch NAME");
@@ -52,6 +35,7 @@ class Fetch : public Command {
   }
   std::string_view introduction() const override { return kIntroduction; }
   Outcome run(const config::OptionSet& set, comm::Communicator& /*comm*/) override {
+    if (!model_.empty()) take_recipe(set);
     return outcome(stages::fetch_model(options_, text::TextPipeline(text_.resolved()), set));
   }
 
@@ -62,6 +46,21 @@ class Fetch : public Command {
       list_names(kModels, ", "),
       ". The recipes are in configs/models; --address,\n"
       "--sha256, --direction, --rules fetch another one. Prints a JSON line.");
+
+  // What was not given is what the recipe says. Of another address it says neither licence nor note.
+  void take_recipe(const config::OptionSet& set) {
+    config::OptionSet recipe("fetch");
+    options_.declare(recipe);
+    text_.declare(recipe);
+    Arguments values = {"--output=" + options_.output};
+    for (const auto& section : config::read_ini(std::string(recipe_of(model_)), model_)) {
+      for (const auto& [key, value] : section.values) {
+        const bool of_the_file = key == "licence" || key == "note" || key == "sha256";
+        if (!set.given(key) && !(of_the_file && set.given("address"))) values.push_back(str("--", key, "=", value));
+      }
+    }
+    recipe.parse(values);
+  }
 
   std::string model_;
   stages::FetchOptions options_;

@@ -31,10 +31,10 @@ void VocabularyArguments::declare(config::OptionSet& set) {
           {.min = 16, .max = 1 << 24});
   set.add("vocab.min-count", options.min_count, "words seen less often are unknown", {.min = 1});
   set.add("vocab", from, "take the vocabulary, and with a folder the text rules, from this stage, corpus or vocab.txt");
-  set.add(
-      "vocab.extend", extend,
-      "with --vocab: the words of this text, and behind them those of --vocab that it lacks; a model that is tuned on the "
-      "corpus keeps them");
+  set.add("vocab.extend", extend,
+          "with --vocab: the words of this text, and behind them those of --vocab that it lacks, as far as --vocab.size "
+          "has room; a model that is tuned on the "
+          "corpus keeps them");
 }
 
 data_prep::KnownVocabulary VocabularyArguments::known() const {

@@ -89,6 +89,21 @@ std::string classes_html(const Classification& result, const ClassificationMetri
   return html + "</table></div></section>\n";
 }
 
+std::string hardest_html(const std::vector<HardText>& texts) {
+  if (texts.empty()) return "";
+  std::string html =
+      "<section class=\"card wide\"><h3>Texts with the highest loss</h3><p class=\"note\">The model gives their label the "
+      "least probability: hard texts, or wrong labels.</p><div class=\"scroll\"><table class=\"figures\">"
+      "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Probability</th><th>Loss</th>"
+      "<th class=\"name\">Text</th></tr>\n";
+  for (const HardText& t : texts) {
+    html += "<tr>" + label_cell("td", " class=\"name\"", t.given) + label_cell("td", " class=\"name\"", t.predicted) +
+            "<td>" + percent(t.probability) + "</td><td>" + fixed(t.loss, 2) + "</td><td class=\"text\">" +
+            escape_html(t.text) + "</td></tr>\n";
+  }
+  return html + "</table></div></section>\n";
+}
+
 }  // namespace
 
 std::string tile_html(const std::string& name, const std::string& value, const std::string& detail) {
@@ -118,7 +133,7 @@ std::string classification_sections(const Classification& result, const Classifi
   // Without a matrix the mistakes come first: the table by class is long then.
   const bool has_matrix = result.labels.size() <= kLargestMatrix;
   html += has_matrix ? matrix_html(result, metrics) + classes + mistakes : mistakes + classes;
-  return html + "</div>\n";
+  return html + hardest_html(result.hardest) + "</div>\n";
 }
 
 }  // namespace ulmfit::reports

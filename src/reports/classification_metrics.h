@@ -10,10 +10,21 @@ namespace ulmfit::reports {
 // Counts of texts by given label (row) and predicted label (column).
 using ConfusionMatrix = std::vector<std::vector<std::int64_t>>;
 
+// A text that the model finds unlikely to have the label that it has.
+struct HardText {
+  std::int64_t document = 0;  // its number in the split
+  std::string given;
+  std::string predicted;
+  double loss = 0;         // -log of the probability of the given label
+  double probability = 0;  // of the predicted one
+  std::string text;        // as it can be read, perhaps its beginning
+};
+
 struct Classification {
   std::vector<std::string> labels;
   ConfusionMatrix confusion;
   std::string split;  // that was classified: valid, test
+  std::vector<HardText> hardest{};
 };
 
 struct Interval {

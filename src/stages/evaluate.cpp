@@ -35,6 +35,9 @@ void EvaluateOptions::declare(config::OptionSet& set) {
   set.add_alias("batch-size", "train.batch-size");
   compute.declare(set);
   set.add("report", report, "also write report.html with confusion matrix and per-class table into this folder");
+  set.add("top-losses", top_losses,
+          "of classifiers: show so many texts whose label the model finds least likely: hard ones, or wrong labels",
+          {.min = 0, .max = 100000});
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
 

@@ -23,6 +23,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 64;
   std::string report;  // folder for report.html
   bool baselines = false;
+  std::int64_t top_losses = 0;  // texts to be shown
   void declare(config::OptionSet& set);
 };
 

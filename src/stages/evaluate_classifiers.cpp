@@ -1,6 +1,8 @@
 // Error rate, confusion matrix and baselines of classifiers.
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <sstream>
 
@@ -12,6 +14,7 @@
 #include "reports/html_report.h"
 #include "stages/classifier_info.h"
 #include "stages/evaluate_kinds.h"
+#include "text/readable.h"
 #include "train/classifier_task.h"
 
 namespace ulmfit::stages {
@@ -45,6 +48,55 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
                 100 * metrics.error, 100 * metrics.accuracy_interval.low, 100 * metrics.accuracy_interval.high,
                 metrics.macro_f1, static_cast<long long>(metrics.texts));
   return out.str() + row;
+}
+
+// A text as people read it, cut to its beginning.
+std::string readable(const data::ShardSet& shards, std::int64_t document, const text::Vocabulary& vocabulary) {
+  constexpr std::int64_t kMostTokens = 200;
+  const std::int64_t start = shards.document_start(document);
+  const std::int64_t length = shards.document_start(document + 1) - start;
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(std::min(length, kMostTokens)));
+  shards.read(start, ids);
+  std::vector<std::string> tokens;
+  for (const std::int32_t id : ids) tokens.push_back(vocabulary.token(id));
+  return text::readable_text(tokens) + (length > kMostTokens ? " ..." : "");
+}
+
+// The `count` documents with the highest loss, that one first. `probabilities`: [documents, classes].
+std::vector<reports::HardText> hardest_texts(const at::Tensor& probabilities, const data::ShardSet& shards,
+                                             const std::vector<std::string>& labels, std::int64_t count,
+                                             const text::Vocabulary& vocabulary) {
+  constexpr double kSmallest = 1e-38;  // of float32: a probability of 0 has no loss
+  std::vector<std::int64_t> given;
+  for (std::int64_t d = 0; d < shards.document_count(); ++d) given.push_back(shards.label(d));
+  const at::Tensor p = probabilities.to(at::kCPU, at::kDouble);
+  const at::Tensor losses = -p.gather(1, at::tensor(given, at::kLong).unsqueeze(1)).squeeze(1).clamp_min(kSmallest).log();
+  const auto [probability, predicted] = p.max(1);
+  const at::Tensor order = losses.argsort(/*stable=*/true, 0, /*descending=*/true);
+  std::vector<reports::HardText> texts;
+  for (std::int64_t i = 0; i < std::min(count, shards.document_count()); ++i) {
+    const std::int64_t d = order[i].item<std::int64_t>();
+    const auto label = [&](std::int64_t number) { return labels[static_cast<std::size_t>(number)]; };
+    texts.push_back({d, label(given[static_cast<std::size_t>(d)]), label(predicted[d].item<std::int64_t>()),
+                     losses[d].item<double>(), probability[d].item<double>(), readable(shards, d, vocabulary)});
+  }
+  return texts;
+}
+
+std::string hardest_table(const std::vector<reports::HardText>& texts) {
+  constexpr std::size_t kWidth = 90;
+  if (texts.empty()) return "";
+  std::string table = "\nhighest loss: given label, predicted label and its probability, text\n";
+  for (const reports::HardText& t : texts) {
+    char numbers[40];
+    std::snprintf(numbers, sizeof numbers, "%7.2f  ", t.loss);
+    std::string beginning = t.text.substr(0, kWidth);
+    while (!beginning.empty() && beginning.size() < t.text.size() && (t.text[beginning.size()] & 0xC0) == 0x80) {
+      beginning.pop_back();  // not within a character
+    }
+    table += str(numbers, t.given, "  ", t.predicted, " ", std::llround(100 * t.probability), " %  ", beginning, "\n");
+  }
+  return table;
 }
 
 json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test) {
@@ -83,7 +135,10 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     probabilities = probabilities.defined() ? probabilities + p : p;
   }
   probabilities = probabilities / static_cast<double>(models.size());
-  const reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
+  reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
+  if (comm.rank() == 0) {
+    c.hardest = hardest_texts(probabilities, shards, corpus.labels, options.top_losses, *models.front().vocabulary);
+  }
   const reports::ClassificationMetrics metrics = reports::classification_metrics(c.confusion);
   Evaluated result;
   result.metrics = {{"models", options.models},
@@ -97,7 +152,15 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
                     {"labels", c.labels},
                     {"confusion", c.confusion}};
   if (comm.rank() != 0) return result;
-  result.table = table_text(c, metrics);
+  result.table = table_text(c, metrics) + hardest_table(c.hardest);
+  for (const reports::HardText& t : c.hardest) {
+    result.metrics["top_losses"].push_back({{"document", t.document},
+                                            {"given", t.given},
+                                            {"predicted", t.predicted},
+                                            {"loss", t.loss},
+                                            {"probability", t.probability},
+                                            {"text", t.text}});
+  }
   if (!options.report.empty()) {
     make_directories(options.report);
     std::string config;

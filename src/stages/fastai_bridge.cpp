@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/manifest.h"
+#include "base/partial_folder.h"
 #include "base/program.h"
 #include "base/temp_folder.h"
 #include "interop/archive.h"
@@ -126,9 +127,9 @@ const char* tokenizer_fact(const text::TextOptions& text) {
   if (text.tokenizer != text::TokenizerKind::kWords) return "foreign, as it was told on import";
   switch (text.rules) {
     case text::TextRules::kFastai:
-      return "foreign (spaCy), approximated by words, agreement 99.3 %";
+      return "foreign (spaCy), approximated by words, agreement 99.3 % (of English)";
     case text::TextRules::kFastai1:
-      return "foreign (spaCy), approximated by words, agreement 98.7 %";
+      return "foreign (spaCy), approximated by words, agreement 98.7 % (of English)";
     case text::TextRules::kNone:
       break;
   }
@@ -139,10 +140,11 @@ const char* tokenizer_fact(const text::TextOptions& text) {
 void warn_of_other_rules(const std::vector<std::string>& words, const text::TextOptions& text) {
   const auto place = [&](std::string_view word) { return std::find(words.begin(), words.end(), word); };
   const bool v1 = place("xxmaj") < place("xxrep");
-  if (text.rules == text::TextRules::kNone || place("xxmaj") == words.end()) return;
+  if (text.rules == text::TextRules::kNone || place("xxmaj") == words.end() || place("xxrep") == words.end()) return;
   if (v1 == (text.rules == text::TextRules::kFastai1)) return;
   log::warn("import", str("the vocabulary has its special tokens in the order of fastai ", v1 ? "v1" : "v2",
-                          "; its text rules are --rules=", v1 ? "fastai1" : "fastai"));
+                          ": its words fit the text rules --rules=", v1 ? "fastai1" : "fastai",
+                          " better; to have them, import it again into another folder"));
 }
 
 nlohmann::json import_facts(const ImportOptions& options, interop::FastaiKind kind, std::int64_t words_with_blanks,
@@ -174,19 +176,40 @@ bool imported_before(const ImportOptions& options, const text::TextPipeline& pip
          same_labels && stage.info.backward == options.backward && stage.text->fingerprint() == pipeline.fingerprint();
 }
 
+bool holds_the_same(const fs::path& folder, const fs::path& made) {
+  for (const char* file : {"model.pth", "vocab.pkl"}) {
+    if (!fs::is_regular_file(folder / file) || file_fingerprint(folder / file) != file_fingerprint(made / file))
+      return false;
+  }
+  return true;
+}
+
 // A stage as its folder has it, checked by its manifest, which goes along.
 nlohmann::json export_bundle(const ExportOptions& options) {
   const TrainedModel stage = read_stage(options.model, at::kCPU);
   const fs::path zip = options.output;
-  if (fs::exists(zip)) throw ConfigError(str("export --output: ", zip.string(), " is there already; give a new name"));
+  if (options.encoder) throw ConfigError("export: --bundle and --encoder exclude each other; give one of them");
   if (zip.extension() != ".zip")
     throw ConfigError(str("export --bundle --output: ", zip.string(), " does not end with .zip"));
   std::vector<std::string> files{std::string(kManifestName)};
   const nlohmann::json manifest = parse_json(read_file(stage.folder / kManifestName));
   for (const auto& file : manifest.at("files")) files.push_back(file.at("name"));
   make_directories(fs::absolute(zip).parent_path());
-  interop::write_zip(zip, stage.folder, files, zip.stem().string());
-  return {{"exported", "bundle"}, {"file", zip.string()}, {"sha256", sha256_of(zip)}, {"bytes", fs::file_size(zip)}};
+  PartialFolder partial(zip);
+  const fs::path made = partial.path() / "zip";
+  interop::write_zip(made, stage.folder, files, zip.stem().string());
+  const std::string sum = sha256_of(made);
+  const bool before = fs::exists(zip);
+  if (before && !(fs::is_regular_file(zip) && sha256_of(zip) == sum)) {
+    throw ConfigError(str("export --output: ", zip.string(), " is there already, and is another one; give a new name"));
+  }
+  if (before) {
+    log::info("export", str("nothing to do: ", zip.string(), " is this bundle"));
+  } else {
+    rename_synced(made, zip);
+  }
+  return {
+      {"exported", before ? "before" : "bundle"}, {"file", zip.string()}, {"sha256", sum}, {"bytes", fs::file_size(zip)}};
 }
 
 }  // namespace
@@ -257,11 +280,12 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
               str(blank, " of its words hold blanks, which no word of this program does: their rows are kept unused"));
   }
 
-  make_directories(options.output);
+  PartialFolder partial(options.output);
   const TempFolder text_files;
   vocabulary.save(text_files.path() / "vocab.txt");
   write_file_atomic(text_files.path() / "text.json", pipeline.to_json().dump(1) + "\n");
-  write_stage(fs::path(options.output) / "stage", info, encoder, *head, text_files.path(), set.to_config());
+  write_stage(partial.path() / "stage", info, encoder, *head, text_files.path(), set.to_config());
+  partial.commit();
   return {{"imported", name_of(weights.kind)}, {"output", options.output}, {"vocabulary", weights.vocabulary},
           {"embedding", weights.embedding},    {"hidden", weights.hidden}, {"layers", weights.layers}};
 }
@@ -279,7 +303,6 @@ nlohmann::json export_fastai(const ExportOptions& options) {
   if (options.bundle) return export_bundle(options);
   const fs::path folder = options.output;
   const TrainedModel trained = read_stage(options.model, at::kCPU);
-  refuse_used(folder, "export");
   const auto* classifier = trained.info.head_info_as<ClassifierInfo>();
   interop::FastaiWeights weights;
   weights.kind = options.encoder         ? interop::FastaiKind::kEncoder
@@ -296,10 +319,17 @@ nlohmann::json export_fastai(const ExportOptions& options) {
     vocabulary.labels = classifier->labels;
   }
   if (weights.head_bias) log::warn("export", "its head has biases, as fastai v1's: v1 alone loads it");
-  make_directories(folder);
-  interop::write_fastai_weights(folder / "model.pth", weights);
-  interop::write_fastai_vocabulary(folder / "vocab.pkl", vocabulary);
-  return {{"exported", name_of(weights.kind)},
+  PartialFolder partial(folder);
+  interop::write_fastai_weights(partial.path() / "model.pth", weights);
+  interop::write_fastai_vocabulary(partial.path() / "vocab.pkl", vocabulary);
+  const bool before = holds_the_same(folder, partial.path());
+  if (before) {
+    log::info("export", str("nothing to do: ", folder.string(), " holds these files"));
+  } else {
+    refuse_used(folder, "export");
+    partial.commit();
+  }
+  return {{"exported", before ? "before" : name_of(weights.kind)},
           {"weights", (folder / "model.pth").string()},
           {"vocabulary", (folder / "vocab.pkl").string()}};
 }

@@ -45,7 +45,8 @@ struct ExportOptions {
 
 // Writes OUTPUT/model.pth and OUTPUT/vocab.pkl for fastai v2: of a language model, learn.load and pretrained_fnames take
 // them; of a classifier, learn.load; with `encoder`, load_encoder. With `bundle`, one zip file OUTPUT instead, of the
-// stage's own files. Throws ConfigError where OUTPUT holds anything.
+// stage's own files. Throws ConfigError where OUTPUT holds anything else than what would be written; there is nothing to do
+// where it holds that.
 nlohmann::json export_fastai(const ExportOptions& options);
 
 }  // namespace ulmfit::stages

@@ -22,10 +22,10 @@ struct FetchOptions {
   void declare(config::OptionSet& set);
 };
 
-// Downloads with the program curl, checks the sum, takes weights and vocabulary out of the archive, and imports them
-// (import_fastai), with address, sum and licence in the lineage. Whole or not at all; nothing is downloaded where OUTPUT
-// holds that model already. Throws ConfigError; DataError without network, for a file that is not there or broken on the
-// way, or has another sum; what import_fastai throws.
+// Downloads with the program curl (into OUTPUT.download.partial), checks the sum, takes weights and vocabulary out of the
+// archive, and imports them (import_fastai), with address, sum and licence in the lineage. Whole or not at all; nothing is
+// downloaded where OUTPUT holds that model already. Throws ConfigError; DataError without network, for a file that is not
+// there or broken on the way, or has another sum; what import_fastai throws.
 nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline& pipeline, const config::OptionSet& set);
 
 }  // namespace ulmfit::stages

@@ -69,12 +69,14 @@ std::vector<std::string> mark_capitals(std::vector<std::string> tokens) {
   std::vector<std::string> marked;
   marked.reserve(tokens.size() + tokens.size() / 4);
   for (std::string& token : tokens) {
-    const std::size_t first = code_point_bytes(token[0]);
-    const bool single = token.size() == first;
-    if (!single && is_upper_case(token)) {
+    if (token.size() > code_point_bytes(token[0]) && is_upper_case(token)) {
       marked.emplace_back("xxup");
-    } else if (!single && is_upper_case(std::string_view(token).substr(0, first)) &&
-               is_lower_case(std::string_view(token).substr(first))) {
+      token = to_lower(token);
+    }
+    // As v1, which looks at its own lower case again: some capitals have none.
+    const std::size_t first = code_point_bytes(token[0]);
+    const std::string_view word = token;
+    if (word.size() > first && is_upper_case(word.substr(0, first)) && is_lower_case(word.substr(first))) {
       marked.emplace_back("xxmaj");
     }
     marked.push_back(to_lower(token));

@@ -28,7 +28,7 @@ class Vocabulary {
   // From the tokens in id order. Throws DataError on a duplicate (xxfake apart), an empty token, one that is not valid
   // UTF-8, one with a blank or a control character, or without xxunk/xxpad.
   explicit Vocabulary(std::vector<std::string> tokens);
-  Vocabulary(std::vector<std::string> tokens, std::int64_t first_known);
+  Vocabulary(std::vector<std::string> tokens, std::int64_t first_known);  // see first_known()
 
   // fastai's make_vocab: the most common words with at least min_count, specials in front, cut to max_words, then padded
   // with xxfake to a multiple of 8 (none when it is one already). Ties are broken by token bytes. Throws ConfigError when

@@ -89,7 +89,7 @@ class Fastai(TestCase):
     def number(value):
         try:
             return float(value)
-        except ValueError:
+        except (TypeError, ValueError):
             return value
 
     @staticmethod
@@ -123,7 +123,11 @@ class Fastai(TestCase):
                               preexec_fn=small_files, capture_output=True, text=True)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("model.pth.partial", done.stderr)
-        self.assertEqual(list((self.dir / "full").iterdir()), [])
+        self.assertFalse((self.dir / "full").exists() or (self.dir / "full.partial").exists())
+        done = subprocess.run([BINARY, "import", "--weights", FILES / "lm.pth", "--vocab", FILES / "vocab.pkl", "--accept-foreign-tokens",
+                               "--output", self.dir / "again"], env=environment(), preexec_fn=small_files, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.bring("lm.pth", "vocab.pkl", "again")
         self.ulmfit("export", "--model=lm", "--output=full")
 
     def test_what_cannot_be_imported_is_refused_with_the_reason(self):

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import tarfile
 import threading
+import time
 import unittest
 import zipfile
 from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, environment
+from tests.support.ulmfit import BINARY, TestCase, environment, wait_for
 
 FILES = Path(__file__).resolve().parents[1] / "fixtures/fastai"
 
@@ -33,7 +34,7 @@ MODEL = archive_of(WEIGHTS, ("wt/._lstm_fwd.pth", b"of macOS"), WORDS, ("wt/READ
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    served = 0
+    served, slow = 0, False
     content = {"/model.tgz": MODEL, "/words-alone.tgz": archive_of(WORDS), "/two.tgz": archive_of(WEIGHTS, ("wt/other.pth", b"x"), WORDS),
                "/page.tgz": b"<html>moved</html>", "/half.tgz": MODEL[:len(MODEL) // 2],
                "/outside.tgz": archive_of(("../../outside.pth", WEIGHTS[1]), ("/tmp/outside.pkl", WORDS[1]))}
@@ -44,6 +45,12 @@ class Pages(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/model.tgz")
             return self.end_headers()
+        if self.path == "/slow.tgz":
+            Pages.slow = True
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            return time.sleep(60)
         data = self.content.get("/model.tgz" if self.path == "/cut.tgz" else self.path)
         if data is None:
             return self.send_error(404)
@@ -66,12 +73,12 @@ class Fetch(TestCase):
         self.place = f"http://127.0.0.1:{self.server.server_port}"
 
     def fetch(self, *arguments, expect=0, output="lm"):
-        done = subprocess.run([BINARY, "fetch", *arguments, f"--output={self.dir / output}"], env={**environment(), "no_proxy": "127.0.0.1"},
+        done = subprocess.run([BINARY, "fetch", *arguments, f"--output={self.dir / output}"], env={**environment(), "no_proxy": "127.0.0.1", "TMPDIR": str(self.dir)},
                               cwd=self.dir, capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, expect, done.stderr)
         if expect:
             self.assertFalse((self.dir / output).exists())
-        self.assertEqual([p.name for p in self.dir.iterdir() if p.name.startswith("ulmfit-")], [], "a temporary folder is left")
+        self.assertEqual([p.name for p in self.dir.iterdir() if "partial" in p.name or p.name.startswith("ulmfit-")], [], "something is left")
         return done
 
     def test_a_model_is_fetched_checked_imported_and_not_fetched_again(self):
@@ -86,7 +93,11 @@ class Fetch(TestCase):
         served = Pages.served
         self.assertIn("nothing to do", self.fetch(*arguments).stderr)
         self.assertEqual(Pages.served, served)
-        self.assertIn("nothing to do", self.fetch(*arguments).stderr)
+        other = archive_of(WEIGHTS, WORDS)
+        (self.dir / "other.tgz").write_bytes(other)
+        said = subprocess.run([BINARY, "fetch", *arguments[:1], "--archive=other.tgz", "--accept-foreign-tokens", f"--output={self.dir}/lm"], cwd=self.dir,
+                              capture_output=True, text=True)
+        self.assertEqual(said.returncode, 2, "another file is no nothing-to-do")
         said = subprocess.run([BINARY, "fetch", *arguments, "--direction=backward", f"--output={self.dir}/lm"], capture_output=True, text=True)
         self.assertEqual(said.returncode, 2)
         self.assertIn("is not empty", said.stderr)
@@ -118,17 +129,43 @@ class Fetch(TestCase):
         self.assertIn("expected one that begins with https://", self.fetch("--address=file:///etc/passwd", "--accept-foreign-tokens", expect=2).stderr)
         self.assertIn("64 hexadecimal digits", self.fetch(f"--address={self.place}/model.tgz", "--sha256=12", "--accept-foreign-tokens", expect=2).stderr)
 
+    def test_addresses_tell_no_secrets_and_are_taken_word_for_word(self):
+        said = self.fetch("--address=https://me:secret@example.org/model.tgz", "--accept-foreign-tokens", expect=2).stderr
+        self.assertIn("user's name or password", said)
+        self.fetch(f"--address={self.place}/model.tgz?key=TOKEN", "--accept-foreign-tokens", expect=3)  # this server knows no keys
+        served = Pages.served
+        self.fetch(f"--address={self.place}/a[1-5].tgz", "--accept-foreign-tokens", expect=3)
+        self.assertEqual(Pages.served, served + 1)
+        said = self.fetch(b"--address=http://127.0.0.1/\xff.tgz", "--accept-foreign-tokens", expect=2).stderr
+        self.assertIn("UTF-8", said)
+        self.assertIn("which is no file", self.fetch("wikitext-103-forward", "--archive=none", "--accept-foreign-tokens", expect=2).stderr)
+
+    def test_a_download_ends_with_the_program(self):
+        fetching = subprocess.Popen([BINARY, "fetch", f"--address={self.place}/slow.tgz", "--accept-foreign-tokens", f"--output={self.dir}/lm"],
+                                    env={**environment(), "no_proxy": "127.0.0.1"}, stderr=subprocess.PIPE)
+        self.assertTrue(wait_for(lambda: Pages.slow, seconds=30))
+        fetching.terminate()
+        fetching.communicate(timeout=30)
+        self.assertTrue(wait_for(lambda: not subprocess.run(["pgrep", "-f", f"{self.place}/slow.tgz"], capture_output=True, text=True).stdout, seconds=20))
+        self.fetch(f"--address={self.place}/model.tgz", "--accept-foreign-tokens")  # what was left does not matter
+
     def test_a_name_stands_for_its_recipe(self):
         self.assertIn("did you mean wikitext-103-forward", self.fetch("wikitext-103", expect=2).stderr)
         self.assertIn("wikitext-103-backward", self.ulmfit("fetch", "--help").stdout)
         (self.dir / "wt103-bwd.tgz").write_bytes(MODEL)
         said = self.fetch("wikitext-103-backward", "--archive=wt103-bwd.tgz", "--accept-foreign-tokens")
-        self.assertIn("could not try this address", said.stderr)
+        self.assertIn("address not tried", said.stderr)
         self.assertIn("no checksum is known", said.stderr)
         told = json.loads(self.ulmfit("inspect", "lm").stdout)
         self.assertEqual(told["direction"], "backward")
         self.assertIn("wt103-bwd.tgz", told["lineage"][0]["facts"]["address"])
         self.assertEqual(json.loads((self.dir / "lm/stage/text.json").read_text())["rules"], "fastai 1.0.61")
+        (self.dir / "own.cfg").write_text("direction = forward\n")
+        self.fetch("--model", "wikitext-103-backward", "--archive=wt103-bwd.tgz", "--accept-foreign-tokens", "--config=own.cfg", output="own")
+        self.assertEqual(json.loads(self.ulmfit("inspect", "own").stdout)["direction"], "forward")
+        self.fetch("wikitext-103-forward", f"--address={self.place}/model.tgz", "--accept-foreign-tokens", output="mirrored")
+        facts = json.loads(self.ulmfit("inspect", "mirrored").stdout)["lineage"][0]["facts"]
+        self.assertEqual((facts["licence"], facts["note"]), ("", ""))
         (self.dir / "pipeline.cfg").write_text("[fetch]\nmodel = wikitext-103-backward\narchive = wt103-bwd.tgz\noutput = piped\naccept-foreign-tokens = true\n")
         self.ulmfit("run", "--config=pipeline.cfg")
         self.assertIn("nothing to do", self.ulmfit("run", "--config=pipeline.cfg").stderr)
@@ -149,7 +186,12 @@ class Fetch(TestCase):
         texts = "the film was good .\na bad film\n"
         self.assertEqual(self.ulmfit("predict", "--model=received/reviews", stdin=texts).stdout, self.ulmfit("predict", "--model=classifier", stdin=texts).stdout)
         self.ulmfit("export", "--model=classifier", "--bundle", "--output=again.zip")
-        self.assertIn("there already", self.ulmfit("export", "--model=classifier", "--bundle", "--output=again.zip", expect=2).stderr)
+        self.assertIn("nothing to do", self.ulmfit("export", "--model=classifier", "--bundle", "--output=again.zip").stderr)
+        (self.dir / "other.zip").write_bytes(b"something else")
+        self.assertIn("there already", self.ulmfit("export", "--model=classifier", "--bundle", "--output=other.zip", expect=2).stderr)
+        self.assertIn("one of them", self.ulmfit("export", "--model=classifier", "--bundle", "--encoder", "--output=x.zip", expect=2).stderr)
+        self.ulmfit("export", "--model=received/reviews", "--output=for-fastai")
+        self.assertIn("nothing to do", self.ulmfit("export", "--model=classifier", "--output=for-fastai").stderr)
         self.assertIn("does not end with .zip", self.ulmfit("export", "--model=classifier", "--bundle", "--output=again", expect=2).stderr)
         self.assertEqual(len((self.dir / "again.zip").read_bytes()), len(data) - len(there) * 2 * (len("reviews") - len("again")))
 

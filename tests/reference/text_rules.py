@@ -104,6 +104,7 @@ CASES_OF_V1 = [
     "a. a. a. a. a. b. b. b. b. b.", ".a.a.a.a.a", "_ _ _ _ _ ", "\u00e9 \u00e9 \u00e9 \u00e9 \u00e9 ", "\u4e00\u3002\u4e00\u3002\u4e00\u3002\u4e00\u3002",
     "cccc ccc", "!!!!", "\\ \\\\", "a\\b", "\\n\\n\\n", "a  b", "&nbsp;&nbsp; x", "# / #/", "\u00c9COLE \u00c9cole \u00e9COLE", "\u01c5 \u01c5a A\u01c5",
     "\u2163 A\u2163 A\u2173 \u24b6\u24b7 \u24b6\u24d1", "A1 A1B 1A 1a A-b A-B a-B \u00aaB B\u00aa", "xxup XXUP", "\u0130I \u0130\u0131", "\U00010400\U00010401 \U00010400\U00010428",
+    "\U0001d400NO \U0001d400no \U0001d400\U0001d401",
 ]
 
 FRAGMENTS = ["a", "b", "A", "Ab", "AB", "HELLO", "word", "Word", "\u0130", "\u0391\u03a3", "\u00df", "\u00c9", "A\u00c9",

@@ -2,9 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/stopwatch.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit {
@@ -12,6 +19,14 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
+
+// Ended, but not waited for: whoever adopts orphans here may not.
+bool is_zombie(pid_t process) {
+  std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  const std::size_t behind = text.rfind(')');
+  return behind == std::string::npos || text.substr(behind + 2, 1) == "Z";
+}
 
 TEST(Program, GetsItsWordsAsTheyAreAndGivesItsStatus) {
   test::TempDir dir;
@@ -23,7 +38,25 @@ TEST(Program, GetsItsWordsAsTheyAreAndGivesItsStatus) {
   EXPECT_EQ(read_file(dir / "nothing"), "");
 }
 
+TEST(Program, EndsWithTheOneThatStartedIt) {
+  test::TempDir dir;
+  const std::string file = dir / "pid";
+  const pid_t starter = fork();
+  if (starter == 0) {
+    run_program({"sh", "-c", "echo $$ > '" + file + "'; exec sleep 100"});
+    _exit(0);
+  }
+  const Stopwatch watch;
+  while (!fs::exists(file) || read_file(file).empty()) ASSERT_LT(watch.seconds(), 20);
+  const auto started = static_cast<pid_t>(std::stol(read_file(file)));
+  kill(starter, SIGKILL);
+  waitpid(starter, nullptr, 0);
+  while (kill(started, 0) == 0 && !is_zombie(started)) ASSERT_LT(watch.seconds(), 20);
+}
+
 TEST(Program, ThatIsNotThereIsNamed) {
+  EXPECT_THAT([] { run_program({"true"}, "/no-such-folder/out"); },
+              ThrowsMessage<FileError>(HasSubstr("/no-such-folder/out")));
   EXPECT_THAT([] { run_program({"no-such-program"}); }, ThrowsMessage<ConfigError>(HasSubstr("no-such-program")));
 }
 

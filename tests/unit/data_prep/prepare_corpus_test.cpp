@@ -130,6 +130,15 @@ TEST_F(PrepareCorpus, ExtendsAVocabularyByItsText) {
   EXPECT_LT(vocabulary.id("cow"), vocabulary.id("dog"));
   EXPECT_LT(vocabulary.id("dog"), vocabulary.id("the"));  // what the text has comes first
   EXPECT_TRUE(prepare_corpus(second).already_prepared);
+  PrepareCorpusOptions small = second;
+  small.vocabulary.max_words = 13;
+  small.output = dir_ / "small";
+  ::testing::internal::CaptureStderr();
+  prepare_corpus(small);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("have no room in 16"));
+  PrepareCorpusOptions alone = second;
+  alone.known = {};
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(alone); }), HasSubstr("it was prepared from other text or"));
   second.known.extend = false;
   EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(second); }),
               HasSubstr("it was prepared from other text or"));

@@ -49,6 +49,12 @@ TEST_F(Archive, GivesTheOneFileOfAnEnding) {
   EXPECT_EQ(read_file(dir_ / "out"), "words");
 }
 
+TEST_F(Archive, NamesMayHoldAnyCharacters) {
+  write_file_atomic(dir_ / "model/mod\u00E8le \u6620\u753B.bin", "x");
+  unpack_file(packed("names.tar", {"model"}), ".bin", dir_ / "out");
+  EXPECT_EQ(read_file(dir_ / "out"), "x");
+}
+
 TEST_F(Archive, LinksAreNotFollowed) {
   fs::create_symlink("/etc/passwd", dir_ / "model/link.pth");
   fs::create_hard_link(dir_ / "model/weights.pth", dir_ / "model/zz.pth");  // the second of the two is stored as a link
@@ -68,6 +74,11 @@ TEST_F(Archive, RefusesWhatIsBrokenTooLargeOrNotOne) {
   flipped[whole.size() / 2] = static_cast<char>(flipped[whole.size() / 2] ^ 0x10);
   write_file_atomic(dir_ / "flipped.tgz", flipped);
   expect_refused(dir_ / "flipped.tgz", "cannot unpack");
+  write_zip(dir_ / "whole.zip", dir_ / "model", {"weights.pth"}, "there");
+  std::string zip = read_file(dir_ / "whole.zip");
+  zip[zip.size() / 2] ^= 1;
+  write_file_atomic(dir_ / "flipped.zip", zip);
+  expect_refused(dir_ / "flipped.zip", "CRC");
   write_file_atomic(dir_ / "text", "no archive at all");
   expect_refused(dir_ / "text", "cannot unpack");
   EXPECT_THAT([&] { unpack_file(dir_ / "a.tgz", ".bin", dir_ / "out"); },

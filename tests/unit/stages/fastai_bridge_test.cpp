@@ -118,6 +118,8 @@ TEST_F(FastaiBridge, WhatWasImportedIsExportedAsItWas) {
     }
     EXPECT_EQ(interop::read_fastai_vocabulary(fs::path(o.output) / "vocab.pkl").words,
               interop::read_fastai_vocabulary(kFolder / vocabulary).words);
+    EXPECT_EQ(export_fastai(o).at("exported"), "before");
+    write_file_atomic(fs::path(o.output) / "vocab.pkl", "another");
     EXPECT_THAT([&] { export_fastai(o); }, ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
   }
 }

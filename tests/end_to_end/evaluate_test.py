@@ -1,0 +1,49 @@
+"""What evaluate shows of a classifier beyond its error: the texts with the highest loss."""
+import json
+import unittest
+
+from tests.support.ulmfit import TestCase, labelled_rows, write_csv
+
+
+class TopLosses(TestCase):
+    def setUp(self):
+        super().setUp()
+        script = "<script>alert(1)</script>"
+        train = labelled_rows(400, seed=2)
+        train[0] = (train[0][0], f"{train[0][1]} {script}")  # so that the words are known
+        write_csv(self.dir / "train.csv", train)
+        self.test = labelled_rows(60, seed=3)
+        others = {"red": "green", "green": "blue", "blue": "red"}
+        for i in (7, 31, 44):
+            self.test[i] = (others[self.test[i][0]], self.test[i][1])
+        self.test[44] = (self.test[44][0], f"{self.test[44][1]} {script}")
+        write_csv(self.dir / "test.csv", self.test)
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=test.csv", "--output=data", "--vocab.min-count=1")
+        self.ulmfit("train-classifier", "--from=none", "--data=data/labelled", "--output=run", "--model.embedding=24", "--model.hidden=24", "--model.layers=1",
+                    "--optim.unfreeze=full", "--optim.factor=1", "--lr=0.02", "--epochs=8", "--drop-mult=0.1", "--train.batch-size=16", "--train.threads=1")
+
+    def test_planted_wrong_labels_come_first_and_text_is_text(self):
+        said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--top-losses=3", "--report=shown")
+        found = json.loads(said.stdout)["top_losses"]
+        self.assertEqual(sorted(entry["document"] for entry in found), [7, 31, 44])
+        for entry in found:
+            label, text = self.test[entry["document"]]
+            self.assertEqual(entry["given"], label)
+            self.assertNotEqual(entry["predicted"], label)
+            self.assertGreater(entry["loss"], 1)
+            self.assertEqual(entry["text"].split()[:5], text.split()[:5])  # with its capital
+        self.assertEqual([e["loss"] for e in found], sorted((e["loss"] for e in found), reverse=True))
+        self.assertIn("highest loss", said.stderr)
+        page = (self.dir / "shown/report.html").read_text()
+        self.assertIn("Texts with the highest loss", page)
+        self.assertNotIn("<script>alert", page)
+        self.assertIn("&lt; script &gt;", page)
+        two = json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--top-losses=3", ranks=2).stdout)["top_losses"]
+        self.assertEqual([e["document"] for e in two], [e["document"] for e in found])
+        self.assertNotIn("top_losses", json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled").stdout))
+        all_texts = json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--top-losses=1000").stdout)["top_losses"]
+        self.assertEqual(len(all_texts), len(self.test))
+
+
+if __name__ == "__main__":
+    unittest.main()
