@@ -56,6 +56,7 @@ Descriptor opened(const fs::path& path, int flags) {
 
 int run_program(const std::vector<std::string>& words, const fs::path& output) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));  // the interface of POSIX
   pointers.push_back(nullptr);
   const Descriptor input = opened("/dev/null", O_RDONLY);
@@ -90,7 +91,7 @@ std::string sha256_of(const fs::path& file) {
   const fs::path output = folder.path() / "sum";
   constexpr std::size_t kDigits = 64;
   const int status = run_program({"sha256sum", "--binary", "--zero", "--", fs::absolute(file).string()}, output);
-  const std::string sum = status == 0 ? read_file(output).substr(0, kDigits) : "";
+  std::string sum = status == 0 ? read_file(output).substr(0, kDigits) : "";
   if (sum.size() == kDigits) return sum;
   throw FileError(str("cannot take the checksum of ", file.string(), ": sha256sum ended with ", status));
 }

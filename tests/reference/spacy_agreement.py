@@ -18,7 +18,8 @@ from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "bench")]
+from machine import machine
 
 MARKS = ("xxmaj", "xxup")
 
@@ -82,7 +83,7 @@ def sources(data):
 
 def main():
     binary, data = sys.argv[1], Path(sys.argv[2])
-    result = {"fastai": version("fastai"), "spacy": version("spacy"), "rules": {}}
+    result = {"machine": machine(), "fastai": version("fastai"), "spacy": version("spacy"), "rules": {}}
     for rules, number in (("fastai", "2"), ("fastai1", "1")):
         for name, texts in sources(data).items():
             texts = [clean(text) for text in texts]
