@@ -22,8 +22,8 @@ std::string fixed(double value, int digits) {
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
                              const KnownVocabulary& known) {
   nlohmann::json described = {{"tokenizer", name_in(text::kTokenizerKinds, text.tokenizer)},
-                              {"fastai_rules", text.rules != text::TextRules::kNone}};
-  if (text.rules == text::TextRules::kFastai1) described["rules"] = name_in(text::kTextRules, text.rules);
+                              {"fastai_rules", text.rules == text::TextRules::kFastai}};
+  if (text.rules == text::TextRules::kFastai1) described["fastai_rules"] = name_in(text::kTextRules, text.rules);
   if (!text.sentencepiece_model.empty()) described["sentencepiece"] = fingerprint(text.sentencepiece_model);
   if (!known.from.empty() && !fs::exists(known.from)) {
     throw DataError(str("cannot take the vocabulary of ", known.from.string(), ": no such file or folder"));

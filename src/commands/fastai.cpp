@@ -19,7 +19,7 @@ class Import : public Command {
            "prepare-corpus and prepare-labelled its words by --vocab. Prints a JSON line.";
   }
   Outcome run(const config::OptionSet& set, comm::Communicator& /*comm*/) override {
-    return outcome(stages::import_fastai(options_, text::TextPipeline(text_.resolved()), set));
+    return outcome(stages::import_fastai(options_, text::TextPipeline(text_.resolved()), set.to_config()));
   }
 
  private:

@@ -3,7 +3,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include <array>
+#include <locale.h>  // NOLINT(modernize-deprecated-headers): of POSIX, not of C
+
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -26,6 +27,24 @@ using Reader = std::unique_ptr<archive, FreeReader>;
 [[noreturn]] void refuse(const fs::path& file, std::string_view why) {
   throw CheckpointError(str("cannot unpack ", file.string(), ": ", why, "; fetch it again"));
 }
+
+// libarchive turns the names of zip files into the locale's characters, and gives none where it can't.
+class Utf8Names {
+ public:
+  Utf8Names()
+      : mine_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(mine_ != nullptr ? uselocale(mine_) : nullptr) {}
+  ~Utf8Names() {
+    if (mine_ == nullptr) return;
+    uselocale(before_);
+    freelocale(mine_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t mine_;
+  locale_t before_;
+};
 
 void require(archive* a, int status, const fs::path& file) {
   if (status < ARCHIVE_WARN) refuse(file, archive_error_string(a) != nullptr ? archive_error_string(a) : "it is damaged");
@@ -99,7 +118,6 @@ void append(archive* a, Sink& sink, const fs::path& file, const std::string& nam
   archive_entry_set_filetype(entry.get(), AE_IFREG);
   archive_entry_set_perm(entry.get(), 0644);
   archive_entry_set_size(entry.get(), static_cast<la_int64_t>(fs::file_size(file)));
-  archive_entry_set_mtime(entry.get(), 946684800, 0);  // 2000-01-01, of every file: the bytes do not depend on the hour
   check(archive_write_header(a, entry.get()));
   std::ifstream in(file, std::ios::binary);
   std::vector<char> buffer(kBuffer);
@@ -113,6 +131,7 @@ void append(archive* a, Sink& sink, const fs::path& file, const std::string& nam
 }  // namespace
 
 void unpack_file(const fs::path& file, std::string_view ending, const fs::path& to, std::int64_t longest) {
+  const Utf8Names names;
   const Reader a = open_archive(file);
   std::string found;
   archive_entry* entry = nullptr;

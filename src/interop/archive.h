@@ -18,7 +18,7 @@ void unpack_file(const std::filesystem::path& archive, std::string_view ending, 
                  std::int64_t longest = kLongestUnpacked);
 
 // Writes `files` of `folder` (relative names) as PREFIX/NAME into a zip file, uncompressed, with the checksums that the
-// form has; the same files give the same bytes. Whole or not at all; FileError.
+// form has and without times; the same files give the same bytes. Whole or not at all; FileError.
 void write_zip(const std::filesystem::path& zip, const std::filesystem::path& folder, const std::vector<std::string>& files,
                std::string_view prefix);
 

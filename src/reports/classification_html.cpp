@@ -89,19 +89,19 @@ std::string classes_html(const Classification& result, const ClassificationMetri
   return html + "</table></div></section>\n";
 }
 
+// The text below its figures, so that both fit on a phone.
 std::string hardest_html(const std::vector<HardText>& texts) {
   if (texts.empty()) return "";
   std::string html =
       "<section class=\"card wide\"><h3>Texts with the highest loss</h3><p class=\"note\">The model gives their label the "
-      "least probability: hard texts, or wrong labels.</p><div class=\"scroll\"><table class=\"figures\">"
-      "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Probability</th><th>Loss</th>"
-      "<th class=\"name\">Text</th></tr>\n";
+      "least probability: hard texts, or wrong labels.</p><table class=\"figures hard\">"
+      "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Probability</th><th>Loss</th></tr>\n";
   for (const HardText& t : texts) {
     html += "<tr>" + label_cell("td", " class=\"name\"", t.given) + label_cell("td", " class=\"name\"", t.predicted) +
-            "<td>" + percent(t.probability) + "</td><td>" + fixed(t.loss, 2) + "</td><td class=\"text\">" +
-            escape_html(t.text) + "</td></tr>\n";
+            "<td>" + percent(t.probability) + "</td><td>" + fixed(t.loss, 2) +
+            "</td></tr>\n<tr><td class=\"text\" colspan=\"4\">" + escape_html(t.text) + "</td></tr>\n";
   }
-  return html + "</table></div></section>\n";
+  return html + "</table></section>\n";
 }
 
 }  // namespace

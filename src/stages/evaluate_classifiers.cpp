@@ -51,21 +51,22 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
 }
 
 // A text as people read it, cut to its beginning.
-std::string readable(const data::ShardSet& shards, std::int64_t document, const text::Vocabulary& vocabulary) {
+std::string readable(const data::ShardSet& shards, std::int64_t document, const TrainedModel& model) {
   constexpr std::int64_t kMostTokens = 200;
   const std::int64_t start = shards.document_start(document);
   const std::int64_t length = shards.document_start(document + 1) - start;
   std::vector<std::int32_t> ids(static_cast<std::size_t>(std::min(length, kMostTokens)));
   shards.read(start, ids);
   std::vector<std::string> tokens;
-  for (const std::int32_t id : ids) tokens.push_back(vocabulary.token(id));
+  for (const std::int32_t id : ids) tokens.push_back(model.vocabulary->token(id));
+  if (model.text->options().tokenizer == text::TokenizerKind::kSentencePiece) tokens = text::joined_pieces(tokens);
   return text::readable_text(tokens) + (length > kMostTokens ? " ..." : "");
 }
 
 // The `count` documents with the highest loss, that one first. `probabilities`: [documents, classes].
 std::vector<reports::HardText> hardest_texts(const at::Tensor& probabilities, const data::ShardSet& shards,
                                              const std::vector<std::string>& labels, std::int64_t count,
-                                             const text::Vocabulary& vocabulary) {
+                                             const TrainedModel& model) {
   constexpr double kSmallest = 1e-38;  // of float32: a probability of 0 has no loss
   std::vector<std::int64_t> given;
   for (std::int64_t d = 0; d < shards.document_count(); ++d) given.push_back(shards.label(d));
@@ -78,7 +79,7 @@ std::vector<reports::HardText> hardest_texts(const at::Tensor& probabilities, co
     const std::int64_t d = order[i].item<std::int64_t>();
     const auto label = [&](std::int64_t number) { return labels[static_cast<std::size_t>(number)]; };
     texts.push_back({d, label(given[static_cast<std::size_t>(d)]), label(predicted[d].item<std::int64_t>()),
-                     losses[d].item<double>(), probability[d].item<double>(), readable(shards, d, vocabulary)});
+                     losses[d].item<double>(), probability[d].item<double>(), readable(shards, d, model)});
   }
   return texts;
 }
@@ -137,7 +138,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
   probabilities = probabilities / static_cast<double>(models.size());
   reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
   if (comm.rank() == 0) {
-    c.hardest = hardest_texts(probabilities, shards, corpus.labels, options.top_losses, *models.front().vocabulary);
+    c.hardest = hardest_texts(probabilities, shards, corpus.labels, options.top_losses, models.front());
   }
   const reports::ClassificationMetrics metrics = reports::classification_metrics(c.confusion);
   Evaluated result;

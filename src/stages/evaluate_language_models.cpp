@@ -12,6 +12,10 @@ namespace ulmfit::stages {
 Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& /*corpus*/,
                                    comm::Communicator& comm) {
+  if (options.top_losses > 0) {
+    throw ConfigError(
+        str("--top-losses shows texts with wrong labels, and ", options.models.front(), " is a language model"));
+  }
   nlohmann::json results = nlohmann::json::array();
   for (auto& model : models) {
     data::LmStreamOptions streams;

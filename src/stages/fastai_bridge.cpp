@@ -245,7 +245,7 @@ void ImportOptions::declare(config::OptionSet& set) {
 }
 
 nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipeline& pipeline,
-                             const config::OptionSet& set) {
+                             const std::string& config_text) {
   check_foreign_tokens(options.foreign_tokens);
   if (imported_before(options, pipeline)) {
     log::info("import", str("nothing to do: ", options.output, " holds what these files give"));
@@ -284,7 +284,7 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
   const TempFolder text_files;
   vocabulary.save(text_files.path() / "vocab.txt");
   write_file_atomic(text_files.path() / "text.json", pipeline.to_json().dump(1) + "\n");
-  write_stage(partial.path() / "stage", info, encoder, *head, text_files.path(), set.to_config());
+  write_stage(partial.path() / "stage", info, encoder, *head, text_files.path(), config_text);
   partial.commit();
   return {{"imported", name_of(weights.kind)}, {"output", options.output}, {"vocabulary", weights.vocabulary},
           {"embedding", weights.embedding},    {"hidden", weights.hidden}, {"layers", weights.layers}};

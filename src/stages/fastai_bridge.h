@@ -29,11 +29,11 @@ struct ImportOptions {
 };
 
 // Writes OUTPUT/stage, whole or not at all, and says what came in. A language model, an encoder (as a language model whose
-// decoder has a bias of 0) or a classifier; `pipeline` is what turns text into its tokens from now on. Throws ConfigError
-// without `foreign_tokens` or where OUTPUT holds anything else than what these options give; CheckpointError or DataError
-// for files that do not fit together.
+// decoder has a bias of 0) or a classifier; `pipeline` is what turns text into its tokens from now on, `config_text` the
+// resolved options for the card. Throws ConfigError without `foreign_tokens` or where OUTPUT holds anything else than what
+// these options give; CheckpointError or DataError for files that do not fit together.
 nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipeline& pipeline,
-                             const config::OptionSet& set);
+                             const std::string& config_text);
 
 struct ExportOptions {
   std::string model;   // a finished stage

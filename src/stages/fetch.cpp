@@ -51,6 +51,20 @@ void check(const FetchOptions& options) {
 // Without what follows a ?: keys to the file, perhaps.
 std::string address_told(const FetchOptions& options) { return options.address.substr(0, options.address.find('?')); }
 
+// The options as the card tells them: without keys, too.
+std::string told(std::string config, const FetchOptions& options) {
+  for (std::size_t at = 0; (at = config.find(options.address, at)) != std::string::npos;) {
+    config.replace(at, options.address.size(), address_told(options));
+    at += address_told(options).size();
+  }
+  return config;
+}
+
+fs::path output_folder(const FetchOptions& options) {  // "folder/" is "folder"
+  const fs::path path = options.output;
+  return path.has_filename() ? path : path.parent_path();
+}
+
 void download(const FetchOptions& options, const fs::path& to) {
   log::info("fetch", str("downloading ", address_told(options)));
   // A redirection may not give up https; [] and {} are characters like others.
@@ -133,7 +147,8 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   refuse_used(options.output, "fetch");
   if (!options.note.empty()) log::info("fetch", str(address_told(options), ": ", options.note));
   if (!options.licence.empty()) log::info("fetch", str("licence: ", options.licence));
-  const PartialFolder folder(options.output + ".download");  // where there is room for what is to lie beside it
+  const PartialFolder folder(output_folder(options).string() +
+                             ".download");  // where there is room for what is to lie beside it
   const fs::path archive = options.archive.empty() ? folder.path() / "archive" : fs::path(options.archive);
   if (options.archive.empty()) download(options, archive);
   const std::string sum = checked_sum(options, archive);
@@ -143,10 +158,13 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   import.output = options.output;
   import.backward = options.backward;
   import.foreign_tokens = options.foreign_tokens;
-  import.origin = {{"address", options.address}, {"sha256", sum}, {"licence", options.licence}, { "note", options.note }};
+  import.origin = {{"address", address_told(options)}, {"sha256", sum}, {"licence", options.licence}, {
+                     "note",
+                     options.note
+                   }};
   interop::unpack_file(archive, ".pth", import.weights);
   interop::unpack_file(archive, ".pkl", import.vocabulary);
-  return import_fastai(import, pipeline, set);
+  return import_fastai(import, pipeline, told(set.to_config(), options));
 }
 
 }  // namespace ulmfit::stages

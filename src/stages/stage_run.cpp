@@ -72,12 +72,13 @@ void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
 // GPU computes 32 streams in the time of one.
 void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& plan, const comm::Communicator& comm) {
   constexpr std::int64_t kFewestSteps = 20, kFewestStreams = 32;
+  const bool as_asked = stage.settings.given("train.steps");  // who names the number of steps knows it
   std::size_t shortest = 0;
   const auto steps = [&](std::size_t phase) { return plan.first_step(phase + 1) - plan.first_step(phase); };
   for (std::size_t phase = 1; phase < plan.phases(); ++phase) {
     if (steps(phase) < steps(shortest)) shortest = phase;
   }
-  if (steps(shortest) < kFewestSteps) {
+  if (!as_asked && steps(shortest) < kFewestSteps) {
     log::warn(stage.title,
               str("phase ", shortest + 1, " has ", steps(shortest), " steps, and fewer than ", kFewestSteps,
                   " change little: give a smaller ", stage.batch_option, " (now ", stage.batch_size, "), more epochs",

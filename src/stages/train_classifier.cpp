@@ -156,8 +156,9 @@ void ClassifierStage::describe() {
                       classifier_->head.bpt3c.length)}};
   const std::int64_t validated = text_->valid ? text_->valid->document_count() : 0;
   if (validated > 0 && validated < kFewestValidated) {
-    doubts.push_back(str("there are ", validated, " validation texts: each is ", 100 / validated, " % of the error; ",
-                         kFewestValidated, " or more can be held out by prepare-labelled --valid-share"));
+    doubts.push_back(str("there are ", validated, " validation texts: each is ",
+                         std::llround(100.0 / static_cast<double>(validated)), " % of the error; ", kFewestValidated,
+                         " or more can be held out by prepare-labelled --valid-share"));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "text/code_point.h"
+#include "text/vocabulary.h"
 
 namespace ulmfit::text {
 namespace {
@@ -57,29 +58,38 @@ class Reader {
     opened_ = word == "(" || word == "[" || word == "{";
   }
 
+  // The word that stands here, in the case that a mark in front of it gives.
+  std::string next_word() {
+    const std::string& token = tokens_[at_++];
+    const bool whole = token == "xxup";
+    if ((!whole && token != "xxmaj") || at_ == tokens_.size()) return token;
+    const std::string& word = tokens_[at_++];
+    if (word == "xxunk") return word;
+    if (!whole) return upper(word, code_point_bytes(word[0]));
+    std::string made = upper(word, word.size());
+    if (at_ < tokens_.size() && is_ending(tokens_[at_])) {  // which was one word with it
+      made += upper(tokens_[at_], tokens_[at_].size());
+      ++at_;
+    }
+    return made;
+  }
+
   void step() {
     const std::string& token = tokens_[at_++];
     const bool word_follows = at_ < tokens_.size();
     if (token == "xxbos") return;
     if (token == "xxfld") {
       if (number() > 0) ++at_;
-    } else if (token == "xxmaj" && word_follows) {
-      const std::string& word = tokens_[at_++];
-      put(upper(word, code_point_bytes(word[0])));
-    } else if (token == "xxup" && word_follows) {
-      const std::string& word = tokens_[at_++];
-      put(upper(word, word.size()));
-      if (at_ < tokens_.size() && is_ending(tokens_[at_])) {  // which was one word with it
-        out_ += upper(tokens_[at_], tokens_[at_].size());
-        ++at_;
-      }
+    } else if ((token == "xxmaj" || token == "xxup") && word_follows) {
+      --at_;
+      put(next_word());
     } else if ((token == "xxrep" || token == "xxwrep") && number() > 0) {
       const std::int64_t n = std::min(number(), kMostRepeats);
-      const std::string& what = tokens_[at_ + 1];
+      ++at_;  // the number
+      const std::string what = next_word();
       std::string repeated;
       for (std::int64_t i = 0; i < n; ++i) repeated += (i > 0 && token == "xxwrep" ? " " : "") + what;
       put(repeated);
-      at_ += 2;
     } else {
       put(token);
     }
@@ -94,5 +104,23 @@ class Reader {
 }  // namespace
 
 std::string readable_text(const std::vector<std::string>& tokens) { return Reader(tokens).read(); }
+
+std::vector<std::string> joined_pieces(const std::vector<std::string>& pieces) {
+  constexpr std::string_view kBlank = "\u2581";
+  std::vector<std::string> words;
+  bool open = false;  // whether the last word can go on
+  for (const std::string& piece : pieces) {
+    const bool special = is_special_token(piece);
+    const bool begins = piece.starts_with(kBlank);
+    const std::string letters = begins ? piece.substr(kBlank.size()) : piece;
+    if (special || begins || !open) {
+      if (!letters.empty()) words.push_back(letters);
+    } else {
+      words.back() += letters;
+    }
+    open = !special && !(begins && letters.empty());
+  }
+  return words;
+}
 
 }  // namespace ulmfit::text

@@ -11,4 +11,7 @@ namespace ulmfit::text {
 // come back, and a repeat within a word stands apart ("sooo": "s ooo").
 std::string readable_text(const std::vector<std::string>& tokens);
 
+// The words that SentencePiece's pieces are parts of: one begins with each U+2581.
+std::vector<std::string> joined_pieces(const std::vector<std::string>& pieces);
+
 }  // namespace ulmfit::text

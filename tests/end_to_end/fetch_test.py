@@ -133,6 +133,12 @@ class Fetch(TestCase):
         said = self.fetch("--address=https://me:secret@example.org/model.tgz", "--accept-foreign-tokens", expect=2).stderr
         self.assertIn("user's name or password", said)
         self.fetch(f"--address={self.place}/model.tgz?key=TOKEN", "--accept-foreign-tokens", expect=3)  # this server knows no keys
+        (self.dir / "model.tgz").write_bytes(MODEL)
+        keyed = (f"--address={self.place}/model.tgz?key=TOKEN", "--archive=model.tgz", "--accept-foreign-tokens")
+        self.fetch(*keyed, output="keyed/")  # with a slash, too
+        for file in (self.dir / "keyed").rglob("*.*"):
+            self.assertNotIn(b"TOKEN", file.read_bytes(), file)
+        self.assertIn("nothing to do", self.fetch(*keyed, output="keyed").stderr)
         served = Pages.served
         self.fetch(f"--address={self.place}/a[1-5].tgz", "--accept-foreign-tokens", expect=3)
         self.assertEqual(Pages.served, served + 1)
@@ -170,6 +176,15 @@ class Fetch(TestCase):
         self.ulmfit("run", "--config=pipeline.cfg")
         self.assertIn("nothing to do", self.ulmfit("run", "--config=pipeline.cfg").stderr)
         self.assert_same_weights("piped/stage/model.safetensors", "lm/stage/model.safetensors")
+
+    def test_the_way_from_a_fetched_model_to_a_tuned_one(self):
+        (self.dir / "wt103-fwd.tgz").write_bytes(MODEL)
+        self.fetch("wikitext-103-forward", "--archive=wt103-fwd.tgz", "--accept-foreign-tokens", output="general-lm")
+        (self.dir / "train.csv").write_text("text,label\n" + "".join(f"the film was {w} again,{w}\n" for w in ("good", "bad") * 40))
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--vocab=general-lm", "--vocab.extend")
+        words = (self.dir / "data/lm/vocab.txt").read_text().split()
+        self.assertTrue({"again", "映画"} <= set(words), "of the text, and of the model")
+        self.ulmfit("finetune-lm", "--from=general-lm", "--corpus=data/lm", "--output=target-lm", "--train.streams=4", "--train.threads=1")
 
     def test_a_stage_travels_as_one_checked_file(self):
         self.ulmfit("import", "--weights", FILES / "classifier.pth", "--vocab", FILES / "vocab_classifier.pkl", "--output=classifier",

@@ -147,6 +147,11 @@ TEST_F(PrepareCorpus, ExtendsAVocabularyByItsText) {
 TEST_F(PrepareCorpus, IsSkippedWhenDoneAndRefusedWhenOther) {
   PrepareCorpusOptions o = options("one two\nthree four\n");
   EXPECT_FALSE(prepare_corpus(o).already_prepared);
+  for (const auto rules : {text::TextRules::kFastai1, text::TextRules::kNone}) {
+    o.text.rules = rules;
+    EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("(different: fastai_rules)"));
+  }
+  o.text.rules = text::TextRules::kFastai;
   const auto before = test::contents(o.output);
   o.threads = 1;
   EXPECT_TRUE(prepare_corpus(o).already_prepared);

@@ -53,6 +53,9 @@ TEST_F(Archive, NamesMayHoldAnyCharacters) {
   write_file_atomic(dir_ / "model/mod\u00E8le \u6620\u753B.bin", "x");
   unpack_file(packed("names.tar", {"model"}), ".bin", dir_ / "out");
   EXPECT_EQ(read_file(dir_ / "out"), "x");
+  write_zip(dir_ / "names.zip", dir_ / "model", {"mod\u00E8le \u6620\u753B.bin"}, "l\u00E0");
+  unpack_file(dir_ / "names.zip", ".bin", dir_ / "out");
+  EXPECT_EQ(read_file(dir_ / "out"), "x");
 }
 
 TEST_F(Archive, LinksAreNotFollowed) {

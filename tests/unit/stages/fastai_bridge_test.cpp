@@ -29,7 +29,7 @@ const fs::path kFolder = "tests/fixtures/fastai";
 class FastaiBridge : public ::testing::Test {
  protected:
   TrainedModel import(const std::string& weights, const std::string& vocabulary, const std::string& output = "imported") {
-    import_fastai(options(weights, vocabulary, output), text::TextPipeline({}), set_);
+    import_fastai(options(weights, vocabulary, output), text::TextPipeline({}), "");
     return read_stage(dir_ / output, at::kCPU);
   }
   ImportOptions options(const std::string& weights, const std::string& vocabulary, const std::string& output = "imported") {
@@ -41,7 +41,7 @@ class FastaiBridge : public ::testing::Test {
     return o;
   }
   void expect_refused(const ImportOptions& o, const std::string& message) {
-    EXPECT_THAT([&] { import_fastai(o, text::TextPipeline({}), set_); }, ThrowsMessage<Error>(HasSubstr(message)));
+    EXPECT_THAT([&] { import_fastai(o, text::TextPipeline({}), ""); }, ThrowsMessage<Error>(HasSubstr(message)));
     EXPECT_FALSE(fs::exists(fs::path(o.output) / "stage"));
   }
   void expect_close(const at::Tensor& ours, const std::string& key) {
@@ -67,7 +67,6 @@ class FastaiBridge : public ::testing::Test {
   }
 
   test::TempDir dir_;
-  config::OptionSet set_{"import"};
   nlohmann::json numbers_ = nlohmann::json::parse(read_file(kFolder / "numbers.json"));
 };
 
@@ -138,10 +137,9 @@ TEST_F(FastaiBridge, RefusesWhatDoesNotFitTogetherAndLeavesNothing) {
   write_file_atomic(dir_ / "two.txt", "good\nbad\n");
   expect_refused(o, "there are 2 names of classes");
   import("lm.pth", "vocab.pkl", "used");
-  EXPECT_EQ(import_fastai(options("lm.pth", "vocab.pkl", "used"), text::TextPipeline({}), set_).at("imported"), "before");
+  EXPECT_EQ(import_fastai(options("lm.pth", "vocab.pkl", "used"), text::TextPipeline({}), "").at("imported"), "before");
   o = options("lm_v1.pth", "vocab.pkl", "used");
-  EXPECT_THAT([&] { import_fastai(o, text::TextPipeline({}), set_); },
-              ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
+  EXPECT_THAT([&] { import_fastai(o, text::TextPipeline({}), ""); }, ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
 }
 
 }  // namespace
