@@ -11,6 +11,7 @@ lm_v1.pth          the same weights as fastai v1 stored them: with the masked co
 classifier.pth     a text classifier, and classifier_v1.pth its weights with v1's head: one row of modules, linear layers with bias
 vocab.pkl, vocab.json, vocab.txt    the words; vocab_classifier.pkl: words and classes; vocab_dls.pkl: both as dls.vocab has them
 qrnn.pth           the names of a QRNN's weights
+token_losses.json  of a text, window after window with the state carried on: the loss of each token by lm.pth
 numbers.json       logits and top layer of lm.pth over two streams; probabilities of both classifiers for documents of one to
                    three windows, in evaluation mode
 
@@ -88,6 +89,21 @@ def features(model):
     return caught[0], logits
 
 
+def token_losses(lm):
+    """fastai's model over one stream in windows of 7, each token's cross-entropy."""
+    text = ("xxbos xxmaj the film was not very good , not bad . xxbos a very good house . xxmaj the house was bad , very bad . xxbos über "
+            "映画 xxunk was a good film , not a xxup bad film . xxbos xxmaj not good .").split()
+    ids = [WORDS.index(word) for word in text]
+    losses = []
+    lm.reset()
+    with torch.no_grad():
+        for t in range(0, len(ids) - 1, 7):
+            x, y = ids[t:t + 7], ids[t + 1:t + 8]
+            logits = lm(torch.tensor([x[:len(y)]]))[0][0]
+            losses += torch.nn.functional.cross_entropy(logits, torch.tensor(y), reduction="none").tolist()
+    return {"ids": ids, "losses": losses}
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +142,7 @@ def main():
         v1_logits = v1_head(pooled)
     numbers = {"ids": ids.tolist(), "logits": logits.tolist(), "top": top.tolist(), "documents": documents(),
                "classifier": torch.softmax(v2_logits, 1).tolist(), "classifier_v1": torch.softmax(v1_logits, 1).tolist()}
+    (folder / "token_losses.json").write_text(json.dumps(token_losses(lm)) + "\n")
     (folder / "numbers.json").write_text(json.dumps(numbers, separators=(",", ":")) + "\n")
 
 

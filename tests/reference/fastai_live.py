@@ -132,6 +132,10 @@ class Live:
                             path=self.folder, model_dir="classifier-exported")
         learn.load("model", with_opt=False)
         same = all(a.equal(b) for a, b in zip(again.state_dict().values(), model.state_dict().values()))
+        learn.save("again", with_opt=False)
+        self.ulmfit("import", "--weights=classifier-exported/again.pth", "--vocab=classifier-exported/vocab.pkl", "--output=again", "--accept-foreign-tokens")
+        stages = [(self.folder / name / "stage/model.safetensors").read_bytes() for name in ("classifier", "again")]
+        same = same and stages[0] == stages[1]  # from here to fastai and back
         self.ulmfit("export", "--model=classifier", "--output=encoder-exported", "--encoder")
         learn.model_dir = "encoder-exported"
         learn.load_encoder("model")

@@ -86,6 +86,34 @@ TEST_F(FastaiBridge, ALanguageModelGivesFastaisLogits) {
   }
 }
 
+TEST_F(FastaiBridge, EachTokenOfATextHasFastaisLoss) {
+  const TrainedModel lm = import("lm.pth", "vocab.pkl");
+  const auto expected = nlohmann::json::parse(read_file(kFolder / "token_losses.json"));
+  const auto ids = expected.at("ids").get<std::vector<std::int64_t>>();
+  const auto& head = head_as<model::SoftmaxHead>(lm);
+  const at::NoGradGuard no_grad;
+  const auto weights = lm.encoder->batch_weights(0, nullptr);
+  model::LstmState state = lm.encoder->zero_state(1);
+  std::size_t compared = 0;
+  for (std::size_t first = 0; first + 1 < ids.size(); first += 5) {  // other windows than there: they change nothing
+    const std::size_t count = std::min<std::size_t>(5, ids.size() - 1 - first);
+    const at::Tensor x = at::tensor(std::vector(ids.begin() + static_cast<std::ptrdiff_t>(first),
+                                                ids.begin() + static_cast<std::ptrdiff_t>(first + count)),
+                                    at::kLong)
+                             .unsqueeze(1);
+    const model::EncoderOutput out = lm.encoder->forward(x, state, weights, {}, nullptr);
+    state = out.next;
+    for (std::size_t t = 0; t < count; ++t) {
+      const at::Tensor target = at::tensor({ids[first + t + 1]}, at::kLong);
+      const double loss = head.loss(out.top.select(0, static_cast<std::int64_t>(t)), target, 1, model::Precision::kFloat32)
+                              .loss.item<double>();
+      const double theirs = expected.at("losses")[compared++];
+      EXPECT_NEAR(loss, theirs, 1e-5 * (1 + theirs));
+    }
+  }
+  EXPECT_EQ(compared, ids.size() - 1);
+}
+
 TEST_F(FastaiBridge, ClassifiersOfBothVersionsGiveFastaisProbabilities) {
   const TrainedModel v2 = import("classifier.pth", "vocab_classifier.pkl", "v2");
   EXPECT_EQ(v2.info.head_info_as<ClassifierInfo>()->labels, (std::vector<std::string>{"negative", "positive", "mixed"}));
