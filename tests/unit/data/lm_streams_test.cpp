@@ -132,7 +132,8 @@ TEST(LmStreams, KeepsTheOrderWithoutShuffle) {
 
 // fastai_settings.py: what LMDataLoader made.
 TEST(LmStreams, FixedWindowsAreFastais) {
-  for (const auto& expected : nlohmann::json::parse(read_file("tests/reference/fastai_settings.json")).at("batches")) {
+  const auto all = nlohmann::json::parse(read_file("tests/reference/fastai_settings.json"));
+  for (const auto& expected : all.at("batches")) {
     SCOPED_TRACE(str(expected.at("lengths"), " in ", expected.at("bs"), " rows, windows of ", expected.at("seq_len")));
     test::TempDir dir;
     const ShardSet shards = test::counting_corpus(dir.path(), expected.at("lengths"), 40);
