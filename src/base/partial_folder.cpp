@@ -13,7 +13,8 @@ fs::path bare(const fs::path& path) {  // "folder/" is "folder"
 
 }  // namespace
 
-PartialFolder::PartialFolder(const fs::path& output) : output_(bare(output)), partial_(output_.string() + ".partial") {
+PartialFolder::PartialFolder(const fs::path& output, const std::string& suffix)
+    : output_(bare(output)), partial_(output_.string() + suffix) {
   make_directories(partial_);
   lock_.emplace(partial_);
   std::error_code error;

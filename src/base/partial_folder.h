@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "base/file.h"
 
@@ -9,9 +10,9 @@ namespace ulmfit {
 
 class PartialFolder {
  public:
-  // OUTPUT.partial, locked and empty: what a killed run left there is removed. Throws FileError when it cannot be made,
-  // CheckpointError when another run works on it.
-  explicit PartialFolder(const fs::path& output);
+  // OUTPUT and `suffix`, locked and empty: what a killed run left there is removed. Throws FileError when it cannot be
+  // made, CheckpointError when another run works on it.
+  explicit PartialFolder(const fs::path& output, const std::string& suffix = ".partial");
   ~PartialFolder();  // removes it unless it was committed
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;

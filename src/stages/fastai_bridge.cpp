@@ -162,18 +162,17 @@ nlohmann::json import_facts(const ImportOptions& options, interop::FastaiKind ki
 
 // Whether OUTPUT holds what these files and options give: a pipeline that is started again goes on behind it.
 bool imported_before(const ImportOptions& options, const text::TextPipeline& pipeline) {
-  if (!holds_finished_stage(options.output)) return false;
-  const TrainedModel stage = read_stage(options.output, at::kCPU);
-  if (stage.info.lineage.size() != 1 || stage.info.lineage[0].command != "import") return false;
-  const nlohmann::json& facts = stage.info.lineage[0].facts;
+  const std::optional<TrainedModel> stage = imported_stage(options.output, options.backward, pipeline);
+  if (!stage) return false;
+  const nlohmann::json& facts = stage->info.lineage[0].facts;
   const auto told = [&](const char* key, const std::string& file) {
     return facts.value(key, "") == file_fingerprint(file);
   };
-  const auto* classifier = stage.info.head_info_as<ClassifierInfo>();
+  const auto* classifier = stage->info.head_info_as<ClassifierInfo>();
   const bool same_labels =
       options.labels.empty() || (classifier != nullptr && classifier->labels == read_lines(options.labels));
   return told("weights_file_fingerprint", options.weights) && told("vocabulary_file_fingerprint", options.vocabulary) &&
-         same_labels && stage.info.backward == options.backward && stage.text->fingerprint() == pipeline.fingerprint();
+         same_labels;
 }
 
 bool holds_the_same(const fs::path& folder, const fs::path& made) {
@@ -230,6 +229,15 @@ void check_foreign_tokens(bool accepted) {
 void refuse_used(const fs::path& folder, const char* what) {
   if (!fs::exists(folder) || fs::is_empty(folder)) return;
   throw ConfigError(str(what, " --output: ", folder.string(), " is not empty; give a new one"));
+}
+
+std::optional<TrainedModel> imported_stage(const fs::path& folder, bool backward, const text::TextPipeline& pipeline) {
+  if (!holds_finished_stage(folder)) return std::nullopt;
+  TrainedModel stage = read_stage(folder, at::kCPU);
+  const bool imported = stage.info.lineage.size() == 1 && stage.info.lineage[0].command == "import";
+  if (!imported || stage.info.backward != backward || stage.text->fingerprint() != pipeline.fingerprint())
+    return std::nullopt;
+  return stage;
 }
 
 void ImportOptions::declare(config::OptionSet& set) {

@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "config/option_set.h"
+#include "stages/stage_folder.h"
 #include "text/text_pipeline.h"
 
 namespace ulmfit::stages {
@@ -16,6 +18,10 @@ void check_foreign_tokens(bool accepted);
 
 // Throws ConfigError, in the name of the command `what`, where the folder holds anything.
 void refuse_used(const std::filesystem::path& folder, const char* what);
+
+// The stage in FOLDER, if an import has made it and nothing else since, with that direction and that text.
+std::optional<TrainedModel> imported_stage(const std::filesystem::path& folder, bool backward,
+                                           const text::TextPipeline& pipeline);
 
 struct ImportOptions {
   std::string weights;     // .pth

@@ -1,5 +1,6 @@
 #include "stages/fetch.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -60,11 +61,6 @@ std::string told(std::string config, const FetchOptions& options) {
   return config;
 }
 
-fs::path output_folder(const FetchOptions& options) {  // "folder/" is "folder"
-  const fs::path path = options.output;
-  return path.has_filename() ? path : path.parent_path();
-}
-
 void download(const FetchOptions& options, const fs::path& to) {
   log::info("fetch", str("downloading ", address_told(options)));
   // A redirection may not give up https; [] and {} are characters like others.
@@ -113,13 +109,11 @@ std::string checked_sum(const FetchOptions& options, const fs::path& archive) {
 }
 
 bool fetched_before(const FetchOptions& options, const text::TextPipeline& pipeline) {
-  if (!holds_finished_stage(options.output)) return false;
-  const TrainedModel stage = read_stage(options.output, at::kCPU);
-  if (stage.info.lineage.size() != 1 || stage.info.lineage[0].command != "import") return false;
-  const nlohmann::json& facts = stage.info.lineage[0].facts;
+  const std::optional<TrainedModel> stage = imported_stage(options.output, options.backward, pipeline);
+  if (!stage) return false;
+  const nlohmann::json& facts = stage->info.lineage[0].facts;
   const std::string sum = facts.value("sha256", "");
-  return facts.value("address", "") == address_told(options) && stage.info.backward == options.backward &&
-         stage.text->fingerprint() == pipeline.fingerprint() && (options.sha256.empty() || sum == options.sha256) &&
+  return facts.value("address", "") == address_told(options) && (options.sha256.empty() || sum == options.sha256) &&
          (options.archive.empty() || sum == sha256_of(options.archive));
 }
 
@@ -147,8 +141,7 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   refuse_used(options.output, "fetch");
   if (!options.note.empty()) log::info("fetch", str(address_told(options), ": ", options.note));
   if (!options.licence.empty()) log::info("fetch", str("licence: ", options.licence));
-  const PartialFolder folder(output_folder(options).string() +
-                             ".download");  // where there is room for what is to lie beside it
+  const PartialFolder folder(options.output, ".download.partial");  // where there is room for what is to lie beside it
   const fs::path archive = options.archive.empty() ? folder.path() / "archive" : fs::path(options.archive);
   if (options.archive.empty()) download(options, archive);
   const std::string sum = checked_sum(options, archive);
@@ -158,10 +151,10 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   import.output = options.output;
   import.backward = options.backward;
   import.foreign_tokens = options.foreign_tokens;
-  import.origin = {{"address", address_told(options)}, {"sha256", sum}, {"licence", options.licence}, {
-                     "note",
-                     options.note
-                   }};
+  import.origin["address"] = address_told(options);
+  import.origin["sha256"] = sum;
+  import.origin["licence"] = options.licence;
+  import.origin["note"] = options.note;
   interop::unpack_file(archive, ".pth", import.weights);
   interop::unpack_file(archive, ".pkl", import.vocabulary);
   return import_fastai(import, pipeline, told(set.to_config(), options));

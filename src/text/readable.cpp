@@ -75,24 +75,19 @@ class Reader {
   }
 
   void step() {
-    const std::string& token = tokens_[at_++];
-    const bool word_follows = at_ < tokens_.size();
+    const std::string& token = tokens_[at_];
+    const bool repeats = token == "xxrep" || token == "xxwrep";
+    if (!repeats && token != "xxbos" && token != "xxfld") return put(next_word());
+    ++at_;
     if (token == "xxbos") return;
-    if (token == "xxfld") {
-      if (number() > 0) ++at_;
-    } else if ((token == "xxmaj" || token == "xxup") && word_follows) {
-      --at_;
-      put(next_word());
-    } else if ((token == "xxrep" || token == "xxwrep") && number() > 0) {
-      const std::int64_t n = std::min(number(), kMostRepeats);
-      ++at_;  // the number
-      const std::string what = next_word();
-      std::string repeated;
-      for (std::int64_t i = 0; i < n; ++i) repeated += (i > 0 && token == "xxwrep" ? " " : "") + what;
-      put(repeated);
-    } else {
-      put(token);
-    }
+    const std::int64_t n = std::min(number(), kMostRepeats);
+    if (n > 0) ++at_;
+    if (!repeats) return;
+    if (n <= 0) return put(token);
+    const std::string what = next_word();
+    std::string repeated;
+    for (std::int64_t i = 0; i < n; ++i) repeated += (i > 0 && token == "xxwrep" ? " " : "") + what;
+    put(repeated);
   }
 
   const std::vector<std::string>& tokens_;

@@ -138,7 +138,8 @@ std::vector<std::string> TextPipeline::tokenize(std::string_view document) const
   std::vector<std::string> tokens = {std::string(kBos)};
   tokens.reserve(text.size() / 4);
   tokenizer_->tokenize(text, tokens);
-  return options_.rules == TextRules::kFastai1 ? fastai1::mark_capitals(std::move(tokens)) : tokens;
+  if (options_.rules == TextRules::kFastai1) return fastai1::mark_capitals(std::move(tokens));
+  return tokens;
 }
 
 Json TextPipeline::to_json() const {

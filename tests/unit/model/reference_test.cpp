@@ -32,6 +32,23 @@ MaskKey key_of(std::vector<std::uint32_t> streams) {
   return {0x0123456789ABCDEFULL, (3ULL << 32) + 17, std::move(streams)};
 }
 
+// The parameters of both.
+std::vector<optim::NamedParameter> with_zero_gradients(const AwdLstm& model, const Head& head) {
+  std::vector<optim::NamedParameter> parameters = model.parameters();
+  for (const auto& p : head.parameters()) parameters.push_back(p);
+  test::zero_gradients(parameters);
+  return parameters;
+}
+
+LstmState closed_form_state(const AwdLstm& model) {
+  LstmState state = model.zero_state(kB);
+  for (std::size_t l = 0; l < 3; ++l) {
+    state.h[l] = closed_form(static_cast<std::int64_t>(100 + l), state.h[l].sizes(), 0.5);
+    state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
+  }
+  return state;
+}
+
 class ReferenceTest : public ::testing::Test {
  protected:
   ReferenceTest() : all_(nlohmann::json::parse(read_file("tests/reference/awd_lstm.json"))) {}
@@ -80,18 +97,12 @@ TEST_F(ReferenceTest, LanguageModel) {
     const auto& expected = all_.at(dropped ? "lm_dropped" : "lm");
     const AwdLstm model = test::tiny_model();
     const SoftmaxHead head = test::tiny_softmax_head(model);
-    std::vector<optim::NamedParameter> parameters = model.parameters();
-    for (const auto& p : head.parameters()) parameters.push_back(p);
-    test::zero_gradients(parameters);
+    const auto parameters = with_zero_gradients(model, head);
     // The matrix in both its roles, one gradient.
     at::Tensor(head.weight()).mutable_grad() = model.embedding().grad();
     const MaskKey key = key_of({5, 2, 70000});
     const MaskKey* masks = dropped ? &key : nullptr;
-    LstmState state = model.zero_state(kB);
-    for (std::size_t l = 0; l < 3; ++l) {
-      state.h[l] = closed_form(static_cast<std::int64_t>(100 + l), state.h[l].sizes(), 0.5);
-      state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
-    }
+    const LstmState state = closed_form_state(model);
     const EncoderOutput out =
         model.forward(test::tiny_tokens(kT, kB), state, model.batch_weights(kRates.weight, masks), kRates, masks);
     at::Tensor top = out.top;
@@ -133,9 +144,7 @@ TEST_F(ReferenceTest, Classifier) {
     const AwdLstm model = test::tiny_model();
     PoolingHead head({{3 * kE, 5, 3}}, 1, at::kCPU);
     test::set_closed_form(head);
-    std::vector<optim::NamedParameter> parameters = model.parameters();
-    for (const auto& p : head.parameters()) parameters.push_back(p);
-    test::zero_gradients(parameters);
+    const auto parameters = with_zero_gradients(model, head);
 
     const MaskKey key = key_of({9, 0, 4, 1, 30, 12, 7, 2});
     const MaskKey* masks = dropped ? &key : nullptr;
@@ -195,16 +204,10 @@ class FastaiTraining : public ::testing::Test {
 TEST_F(FastaiTraining, LanguageModel) {
   const AwdLstm model = test::tiny_model();
   const SoftmaxHead head = test::tiny_softmax_head(model);
-  std::vector<optim::NamedParameter> parameters = model.parameters();
-  for (const auto& p : head.parameters()) parameters.push_back(p);
-  test::zero_gradients(parameters);
+  const auto parameters = with_zero_gradients(model, head);
   at::Tensor(head.weight()).mutable_grad() = model.embedding().grad();  // the matrix in both its roles, one gradient
   const MaskKey key = key_of({5, 2, 70000});
-  LstmState state = model.zero_state(kB);
-  for (std::size_t l = 0; l < 3; ++l) {
-    state.h[l] = closed_form(static_cast<std::int64_t>(100 + l), state.h[l].sizes(), 0.5);
-    state.c[l] = closed_form(static_cast<std::int64_t>(200 + l), state.c[l].sizes(), 0.8);
-  }
+  const LstmState state = closed_form_state(model);
   const auto words = [](std::int64_t first) {
     at::Tensor ids = test::tiny_tokens(kT, kB, first);
     return ids.masked_fill_(ids == 1, 2);
@@ -228,9 +231,7 @@ TEST_F(FastaiTraining, ClassifierOfOneTwoAndThreeWindows) {
       const AwdLstm model = test::tiny_model();
       PoolingHead head({{3 * kE, 5, 3}}, 1, at::kCPU);
       test::set_closed_form(head);
-      std::vector<optim::NamedParameter> parameters = model.parameters();
-      for (const auto& p : head.parameters()) parameters.push_back(p);
-      test::zero_gradients(parameters);
+      const auto parameters = with_zero_gradients(model, head);
       std::vector<std::vector<std::int64_t>> documents(6);
       std::vector<const std::vector<std::int64_t>*> lists;
       for (std::int64_t d = 0; d < 6; ++d) {
