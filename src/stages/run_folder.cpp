@@ -86,14 +86,13 @@ RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const 
   if (!old && run.extend) throw ConfigError(str("--extend: there is no run in ", folder_.string(), "; check --output"));
   make_directories(folder_);
   lock_ = std::make_unique<FolderLock>(folder_);
+  if (!old) write_file_atomic(config, set.to_config());  // first of all: without it the folder is no run's
   log::open_file(folder_ / "log.txt");
   if (old) {
     changes_ = set.differences(read_file(config));
     check_differences(changes_, run, folder_);
     const bool settled = std::erase_if(changes_, before_finish) > 0 && changes_.empty();
     if (settled) write_file_atomic(config, set.to_config());
-  } else {
-    write_file_atomic(config, set.to_config());
   }
   RunIdentity(folder_).check_inputs(inputs, holds_training(folder_));
 }

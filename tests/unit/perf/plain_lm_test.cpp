@@ -45,6 +45,7 @@ TEST(PlainLm, SameSeedSameLosses) {
 TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
   const SyntheticCorpus corpus(157, 20, 100, 0, 1);
   const data::ShardSet shards(corpus.folder(), "train");
+  const data::ShardSet plain_shards(corpus.folder(), "train");  // a set has one reading thread, and the task's prefetches
   comm::SoloCommunicator comm;
   model::AwdLstm model({157, 24, 32, 3}, 5, at::kCPU);
   model::SoftmaxHead head(model);
@@ -59,7 +60,7 @@ TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
   blocks.blocks = 9;
   blocks.block = 1;
   blocks.profile = 0;
-  data::LmStreams streams(shards, options.streams);
+  data::LmStreams streams(plain_shards, options.streams);
   std::int64_t window = 0;
   std::vector<double> expected;
   const auto plain_step = [&](std::int64_t) {
