@@ -49,7 +49,7 @@ class TableDocuments : public DocumentReader {
  public:
   TableDocuments(const std::filesystem::path& path, TableFormat format, const CorpusSource& source,
                  text::CleanCounts& cleaned)
-      : rows_(TableReader::open(path, format, source.text_columns, source.header, cleaned, source.max_line_bytes)),
+      : rows_(TableReader::open(path, format, source.text_columns, source.table, cleaned)),
         columns_(source.text_columns.size()) {}
   bool next(RawDocument& document) override {
     std::vector<std::string> values;
@@ -85,9 +85,9 @@ std::unique_ptr<DocumentReader> open_documents(const std::filesystem::path& path
                                                text::CleanCounts& cleaned) {
   switch (source.format) {
     case CorpusFormat::kLines:
-      return std::make_unique<LineDocuments>(path, cleaned, source.max_line_bytes);
+      return std::make_unique<LineDocuments>(path, cleaned, source.table.max_line_bytes);
     case CorpusFormat::kWikitext:
-      return std::make_unique<WikitextReader>(path, source.undo_wikitext_marks, cleaned, source.max_line_bytes);
+      return std::make_unique<WikitextReader>(path, source.undo_wikitext_marks, cleaned, source.table.max_line_bytes);
     case CorpusFormat::kFiles:
     case CorpusFormat::kHtml:
       return std::make_unique<WholeFile>(path, source.format == CorpusFormat::kHtml, cleaned);

@@ -12,6 +12,7 @@
 #include "base/named_values.h"
 #include "base/read_line.h"
 #include "data_prep/input_files.h"
+#include "data_prep/table_reader.h"
 #include "text/utf8.h"
 
 namespace ulmfit::data_prep {
@@ -35,9 +36,8 @@ struct CorpusSource {
   std::vector<std::filesystem::path> inputs;  // files and folders
   CorpusFormat format = CorpusFormat::kLines;
   std::vector<std::string> text_columns{"text"};  // csv, tsv, jsonl; several are joined (join_fields)
-  std::optional<bool> header;                     // csv, tsv: see TableReader::open
+  TableOptions table;                             // its max_line_bytes: of all formats but files and html
   bool undo_wikitext_marks = true;                // wikitext: " @,@ " -> "," (the fastai rules undo the other two)
-  std::int64_t max_line_bytes = kMaxLineBytes;    // all but files and html
 };
 
 struct RawDocument {

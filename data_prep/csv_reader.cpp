@@ -59,11 +59,11 @@ bool CsvReader::next(std::vector<std::string>& fields) {
   }
   if (width_ == 0) width_ = fields.size();
   if (fields.size() != width_) {
-    throw DataError(str("cannot read ", place(), ": expected ", width_, " fields as in the first record, found ",
-                        fields.size(),
-                        is_tsv() ? "; a field of TSV cannot hold a line end, and a tab only if the whole field is quoted: "
-                                   "write the set as CSV"
-                                 : "; put fields that hold the delimiter or a line end in double quotes"));
+    throw RecordError(
+        str("cannot read ", place(), ": expected ", width_, " fields as in the first record, found ", fields.size(),
+            is_tsv() ? "; a field of TSV cannot hold a line end, and a tab only if the whole field is quoted: "
+                       "write the set as CSV"
+                     : "; put fields that hold the delimiter or a line end in double quotes"));
   }
   return true;
 }
@@ -80,8 +80,8 @@ void CsvReader::parse_csv(std::string& line, std::vector<std::string>& fields) {
     }
     if (at == line.size()) return;
     if (line[at] != delimiter_) {
-      throw DataError(str("cannot read ", lines_.path().string(), ":", lines_.line_number(),
-                          ": text behind the closing quote of a field; inside a quoted field write a quote twice"));
+      throw RecordError(str("cannot read ", lines_.path().string(), ":", lines_.line_number(),
+                            ": text behind the closing quote of a field; inside a quoted field write a quote twice"));
     }
     ++at;
   }
@@ -96,13 +96,13 @@ std::size_t CsvReader::quoted_field(std::string& line, std::size_t at, std::stri
       field.append(line, at);
       field += '\n';
       if (static_cast<std::int64_t>(field.size()) > lines_.max_line_bytes()) {
-        throw DataError(str("cannot read ", lines_.path().string(), ":", opened,
-                            ": the quote opened here is not closed within ", lines_.max_line_bytes(),
-                            " bytes; if it is not missing, --max-line-bytes allows longer fields"));
+        throw RecordError(str("cannot read ", lines_.path().string(), ":", opened,
+                              ": the quote opened here is not closed within ", lines_.max_line_bytes(),
+                              " bytes; if it is not missing, --max-line-bytes allows longer fields"));
       }
       if (!lines_.next(line)) {
-        throw DataError(str("cannot read ", lines_.path().string(), ":", opened,
-                            ": the quote opened here is never closed; the file is cut off or a quote is not doubled"));
+        throw RecordError(str("cannot read ", lines_.path().string(), ":", opened,
+                              ": the quote opened here is never closed; the file is cut off or a quote is not doubled"));
       }
       at = 0;
       continue;

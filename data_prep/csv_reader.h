@@ -20,8 +20,9 @@ class CsvReader {
             std::int64_t max_line_bytes = kMaxLineBytes)
       : lines_(path, cleaned, max_line_bytes), delimiter_(delimiter) {}
 
-  // Throws DataError with file:line for a record with another number of fields than the first and, in CSV, for a quote that
-  // is never closed, or not within the bytes that a line may have, and for text behind a closing quote.
+  // Throws RecordError with file:line for a record with another number of fields than the first and, in CSV, for a quote
+  // that is never closed, or not within the bytes that a line may have, and for text behind a closing quote.
+  // `fields` are then those read so far. An open quote takes the records up to the next quote with it.
   bool next(std::vector<std::string>& fields);
 
   std::int64_t line_number() const { return first_line_; }  // where the last record begins

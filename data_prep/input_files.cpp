@@ -28,7 +28,8 @@ std::vector<InputFile> files_below(const fs::path& folder, const std::string& na
                                    const std::vector<std::string_view>& endings) {
   std::vector<InputFile> files;
   try {
-    for (auto at = fs::recursive_directory_iterator(folder); at != fs::recursive_directory_iterator(); ++at) {
+    constexpr auto kFollow = fs::directory_options::follow_directory_symlink;
+    for (auto at = fs::recursive_directory_iterator(folder, kFollow); at != fs::recursive_directory_iterator(); ++at) {
       if (at->path().filename().string().starts_with('.')) {
         if (at->is_directory()) at.disable_recursion_pending();
         continue;
@@ -47,12 +48,15 @@ std::vector<InputFile> files_below(const fs::path& folder, const std::string& na
   return files;
 }
 
-// Names stand in JSON.
+// Names stand in JSON, and a line each in lists of places.
 void check_name(const InputFile& file) {
   text::CleanCounts counts;
   const std::string clean = text::clean_utf8(file.name, counts);
   if (counts.invalid_utf8 > 0)
     throw DataError(str("cannot read ", file.path.string(), ": its name is not UTF-8; rename the file"));
+  if (file.name.find_first_of("\n\r") != std::string::npos) {
+    throw DataError(str("cannot read ", file.path.string(), ": its name holds a line end; rename the file"));
+  }
 }
 
 }  // namespace

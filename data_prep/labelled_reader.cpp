@@ -26,6 +26,13 @@ std::vector<std::string> all_columns(const LabelledColumns& columns) {
   return all;
 }
 
+// The folder of the class in ROOT/CLASS/...; empty: none. Names begin with that of the root.
+std::string class_of(const InputFile& file) {
+  const std::size_t begin = file.name.find('/') + 1;
+  const std::size_t end = file.name.find('/', begin);
+  return begin == 0 || end == std::string::npos ? "" : file.name.substr(begin, end - begin);
+}
+
 TableFormat table_format(LabelledFormat format) {
   if (format == LabelledFormat::kJsonl) return TableFormat::kJsonl;
   return format == LabelledFormat::kCsv ? TableFormat::kCsv : TableFormat::kTsv;
@@ -34,32 +41,43 @@ TableFormat table_format(LabelledFormat format) {
 }  // namespace
 
 LabelledFormat labelled_format_of(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return LabelledFormat::kFolders;
   const std::string ending = without_compression_ending(path).extension().string();
   for (const auto& [known, format] : kEndings) {
     if (known == ending) return format;
   }
-  throw DataError(
-      str("cannot tell the format of ", path.string(), " by its name; give csv, tsv, jsonl or trec as the format"));
+  throw DataError(str("cannot tell the format of ", path.string(),
+                      " by its name; give csv, tsv, jsonl or trec as the format, or a folder with a "
+                      "folder of text files for each class"));
 }
 
 LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns)
     : path_(path), columns_(columns) {
   if (columns.text.empty()) throw ConfigError("no text column was given");
-  if (format == LabelledFormat::kTrec) {
-    if (!columns.group.empty()) {
-      throw ConfigError(
-          str("cannot read group column '", columns.group, "' of ", path.string(), ": a TREC file has no columns"));
+  const bool has_columns = format != LabelledFormat::kTrec && format != LabelledFormat::kFolders;
+  if (!has_columns && !columns.group.empty()) {
+    throw ConfigError(str("cannot read group column '", columns.group, "' of ", path.string(), ": ",
+                          name_in(kLabelledFormats, format), " has no columns"));
+  }
+  if (format == LabelledFormat::kFolders) {
+    files_ = list_files({path});
+    for (const InputFile& file : files_) {
+      if (class_of(file).empty()) {
+        throw DataError(str("cannot read ", file.path.string(), " as a labelled text: it lies in no folder of ",
+                            path.string(), "; expected a folder for each class, with a file for each of its texts"));
+      }
     }
-    trec_ = std::make_unique<LineReader>(path, cleaned_, columns.max_line_bytes);
+  } else if (format == LabelledFormat::kTrec) {
+    trec_ = std::make_unique<LineReader>(path, cleaned_, columns.table.max_line_bytes);
   } else {
-    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.header, cleaned_,
-                               columns.max_line_bytes);
+    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.table, cleaned_);
   }
 }
 
 bool LabelledReader::next(LabelledRow& row) {
   row = {};
-  if (!(trec_ != nullptr ? next_trec(row) : next_table(row))) return false;
+  const bool found = table_ != nullptr ? next_table(row) : trec_ != nullptr ? next_trec(row) : next_file(row);
+  if (!found) return false;
   if (!columns_.label.empty()) check_label(row);
   return true;
 }
@@ -89,6 +107,16 @@ bool LabelledReader::next_table(LabelledRow& row) {
   std::size_t at = columns_.text.size();
   if (!columns_.label.empty()) row.label = stripped(values[at++]);
   if (!columns_.group.empty()) row.group = stripped(values[at]);
+  return true;
+}
+
+bool LabelledReader::next_file(LabelledRow& row) {
+  if (next_file_ == files_.size()) return false;
+  const InputFile& file = files_[next_file_++];
+  row.text = text::clean_utf8(read_text(file.path), cleaned_);
+  if (!columns_.label.empty()) row.label = class_of(file);
+  row.file = file.name;
+  row.line = 1;
   return true;
 }
 

@@ -1,5 +1,5 @@
-// Labelled documents, one after the other: CSV, TSV, JSON lines, and the TREC question format ("COARSE:fine question", the
-// coarse label is taken).
+// Labelled documents, one after the other: CSV, TSV, JSON lines, the TREC question format ("COARSE:fine question", the
+// coarse label is taken), and a folder that holds a folder of text files for each class.
 #pragma once
 
 #include <cstdint>
@@ -11,40 +11,44 @@
 #include <vector>
 
 #include "base/named_values.h"
+#include "data_prep/input_files.h"
 #include "data_prep/line_reader.h"
 #include "data_prep/table_reader.h"
 #include "text/utf8.h"
 
 namespace ulmfit::data_prep {
 
-enum class LabelledFormat { kCsv, kTsv, kJsonl, kTrec };
+enum class LabelledFormat { kCsv, kTsv, kJsonl, kTrec, kFolders };
 
 inline constexpr Named<LabelledFormat> kLabelledFormats[] = {{LabelledFormat::kCsv, "csv"},
                                                              {LabelledFormat::kTsv, "tsv"},
                                                              {LabelledFormat::kJsonl, "jsonl"},
-                                                             {LabelledFormat::kTrec, "trec"}};
+                                                             {LabelledFormat::kTrec, "trec"},
+                                                             {LabelledFormat::kFolders, "folders"}};
 
-// By the name's ending before .gz, .xz or .zst: .csv, .tsv, .jsonl, .ndjson, .json, .label, .trec. Throws DataError else.
+// Of a folder, folders; of a file, by the name's ending before .gz, .xz or .zst: .csv, .tsv, .jsonl, .ndjson, .json,
+// .label, .trec. Throws DataError else.
 LabelledFormat labelled_format_of(const std::filesystem::path& path);
 
 struct LabelledColumns {
   std::vector<std::string> text{"text"};  // names or 1-based numbers; several are joined (join_fields)
   std::string label = "label";            // empty: rows have no label
   std::string group;                      // empty: rows have no group
-  std::optional<bool> header;             // see TableReader::open
-  std::int64_t max_line_bytes = kMaxLineBytes;
+  TableOptions table;
 };
 
 struct LabelledRow {
   std::string text;
   std::string label;
   std::string group;
+  std::string file;  // of folders: its name; else empty
   std::int64_t line = 0;
 };
 
 class LabelledReader {
  public:
-  // Throws DataError for a missing column, listing those that are there; ConfigError for a group column of a TREC file.
+  // Throws DataError for a missing column, listing those that are there, and for a text file beside the folders of the
+  // classes; ConfigError for a group column where there are no columns.
   LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns);
 
   // False at the end. Throws DataError with file:line for an empty label, or one with a line end, and a damaged row.
@@ -55,6 +59,7 @@ class LabelledReader {
  private:
   bool next_trec(LabelledRow& row);
   bool next_table(LabelledRow& row);
+  bool next_file(LabelledRow& row);
   void check_label(const LabelledRow& row) const;
 
   std::filesystem::path path_;
@@ -62,6 +67,8 @@ class LabelledReader {
   text::CleanCounts cleaned_;
   std::unique_ptr<TableReader> table_;
   std::unique_ptr<LineReader> trec_;
+  std::vector<InputFile> files_;
+  std::size_t next_file_ = 0;
 };
 
 }  // namespace ulmfit::data_prep

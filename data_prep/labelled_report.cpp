@@ -67,6 +67,11 @@ std::string joined(const std::vector<std::string>& items) {
   return text;
 }
 
+std::string sentence(const PrepareReport::Repeats& pair) {
+  return str(pair.repeats, ": ", pair.exact, " texts repeat ", pair.repeats == pair.of ? "an earlier" : "a", " text of ",
+             pair.of, " exactly, ", pair.near, " share a run of ", kRunWords, " words with one");
+}
+
 }  // namespace
 
 std::string name(Split split) {
@@ -118,19 +123,24 @@ void PrepareReport::log() const {
     if (!classes.empty()) log::info("prepare", str(split, " by class: ", classes));
   }
   for (const Repeats& pair : repeats) {
-    if (pair.exact + pair.near == 0) continue;
-    const bool within = pair.repeats == pair.of;
-    const std::string line = str(pair.repeats, ": ", pair.exact, " texts repeat ", within ? "an earlier" : "a", " text of ",
-                                 pair.of, " exactly, ", pair.near, " share a run of ", kRunWords, " words with one");
-    within ? log::info("prepare", line) : log::warn("prepare", line);
+    if (pair.repeats == pair.of && pair.exact + pair.near > 0) log::info("prepare", sentence(pair));
+  }
+  for (const std::string& doubt : doubts()) log::warn("prepare", doubt);
+}
+
+std::vector<std::string> PrepareReport::doubts() const {
+  std::vector<std::string> found;
+  for (const Repeats& pair : repeats) {
+    if (pair.repeats != pair.of && pair.exact + pair.near > 0) found.push_back(sentence(pair));
   }
   if (disagreements > 0) {
-    log::warn("prepare",
-              str(disagreements, " texts repeat another one with a different label: ", joined(disagreement_examples)));
+    found.push_back(
+        str(disagreements, " texts repeat another one with a different label: ", joined(disagreement_examples)));
   }
   if (leaking_groups > 0) {
-    log::warn("prepare", str(leaking_groups, " groups stand in more than one split: ", joined(leaking_group_examples)));
+    found.push_back(str(leaking_groups, " groups stand in more than one split: ", joined(leaking_group_examples)));
   }
+  return found;
 }
 
 }  // namespace ulmfit::data_prep

@@ -51,7 +51,8 @@ struct PrepareReport {
   std::vector<std::string> leaking_group_examples;
 
   nlohmann::json to_json() const;
-  void log() const;  // findings that make a figure doubtful as warnings
+  std::vector<std::string> doubts() const;  // findings that make a figure doubtful, a sentence each
+  void log() const;                         // these as warnings
 };
 
 inline constexpr std::size_t kExamples = 5;

@@ -34,14 +34,16 @@ void LabelledSetReader::add(LabelledDocument document, std::string text) {
 
 void LabelledSetReader::read_labelled(const std::filesystem::path& file, Split split) {
   LabelledReader reader(file, options_.format ? *options_.format : labelled_format_of(file), options_.columns);
-  const auto file_number = static_cast<std::int32_t>(set_.files.size());
+  const auto whole_file = static_cast<std::int32_t>(set_.files.size());
   set_.files.push_back(file.filename().string());
   const std::size_t before = set_.documents.size();
   LabelledRow row;
   while (reader.next(row)) {
+    if (!row.file.empty()) set_.files.push_back(row.file);
     const std::int32_t label = number_of(row.label, labels_, set_.labels);
     const std::int32_t group = row.group.empty() ? -1 : number_of(row.group, groups_, set_.groups);
-    add({split, label, group, file_number, row.line}, std::move(row.text));
+    const auto place = row.file.empty() ? whole_file : static_cast<std::int32_t>(set_.files.size() - 1);
+    add({split, label, group, place, row.line}, std::move(row.text));
   }
   cleaned_ += reader.cleaned();
   if (set_.documents.size() == before) {
@@ -53,12 +55,7 @@ void LabelledSetReader::read_unlabelled() {
   for (const std::filesystem::path& path : options_.unlabelled) {
     const std::vector<std::string>& columns =
         options_.unlabelled_text_columns.empty() ? options_.columns.text : options_.unlabelled_text_columns;
-    CorpusReader reader({{path},
-                         unlabelled_format(options_, path),
-                         columns,
-                         options_.columns.header,
-                         true,
-                         options_.columns.max_line_bytes});
+    CorpusReader reader({{path}, unlabelled_format(options_, path), columns, options_.columns.table, true});
     const auto first_file = static_cast<std::int32_t>(set_.files.size());
     for (const InputFile& file : reader.files()) set_.files.push_back(file.name);
     const std::size_t before = set_.documents.size();

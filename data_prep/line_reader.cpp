@@ -6,30 +6,32 @@
 
 namespace ulmfit::data_prep {
 
-// Moves the next bytes of the buffer to the line.
-void LineReader::append(std::string& line, std::size_t bytes) {
-  if (static_cast<std::int64_t>(line.size() + bytes) > max_line_bytes_) {
-    throw DataError(str("cannot read ", path().string(), ":", number_ + 1, ": the line has more than ", max_line_bytes_,
-                        " bytes; is this text, and read in the right format? --max-line-bytes allows longer lines"));
-  }
-  line.append(buffer_, at_, bytes);
-  at_ += bytes;
-}
-
 bool LineReader::next_raw(std::string& line) {
   line.clear();
+  bool too_long = false;
+  const auto refuse = [&] {
+    ++number_;
+    throw RecordError(str("cannot read ", path().string(), ":", number_, ": the line has more than ", max_line_bytes_,
+                          " bytes; is this text, and read in the right format? --max-line-bytes allows longer lines"));
+  };
   for (bool any = false;;) {
     if (at_ == buffer_.size()) {
       buffer_.resize(1 << 16);
       buffer_.resize(source_.read(buffer_.data(), buffer_.size()));
       at_ = 0;
-      if (buffer_.empty()) return any;
+      if (buffer_.empty()) {
+        if (too_long) refuse();
+        return any;
+      }
     }
     any = true;
     const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
-    append(line, end - at_);
+    too_long = too_long || static_cast<std::int64_t>(line.size() + end - at_) > max_line_bytes_;
+    if (!too_long) line.append(buffer_, at_, end - at_);
+    at_ = end;
     if (at_ == buffer_.size()) continue;
     ++at_;
+    if (too_long) refuse();
     return true;
   }
 }

@@ -5,11 +5,17 @@
 #include <filesystem>
 #include <string>
 
+#include "base/error.h"
 #include "base/read_line.h"
 #include "data_prep/text_source.h"
 #include "text/utf8.h"
 
 namespace ulmfit::data_prep {
+
+// One line or record is at fault; the next one can be read.
+struct RecordError : DataError {
+  using DataError::DataError;
+};
 
 class LineReader {
  public:
@@ -17,8 +23,8 @@ class LineReader {
   LineReader(const std::filesystem::path& path, text::CleanCounts& cleaned, std::int64_t max_line_bytes = kMaxLineBytes)
       : source_(path), cleaned_(cleaned), max_line_bytes_(max_line_bytes) {}
 
-  // False at the end; a last line without an end counts, an empty one does not. Throws DataError for more than
-  // `max_line_bytes` bytes without an LF.
+  // False at the end; a last line without an end counts, an empty one does not. Throws RecordError for more than
+  // `max_line_bytes` bytes without an LF; the next call gives the line behind them.
   bool next(std::string& line);
   std::int64_t line_number() const { return number_; }  // of the last line given, the first is 1
   const std::filesystem::path& path() const { return source_.path(); }
@@ -26,7 +32,6 @@ class LineReader {
 
  private:
   bool next_raw(std::string& line);
-  void append(std::string& line, std::size_t bytes);
 
   TextSource source_;
   text::CleanCounts& cleaned_;

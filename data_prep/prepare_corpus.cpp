@@ -33,8 +33,9 @@ nlohmann::json request_of(const PrepareCorpusOptions& options) {
   request["valid_inputs"] = files(options.valid_inputs);
   request["format"] = name_in(kCorpusFormats, options.format);
   request["text_columns"] = options.text_columns;
-  request["header"] = options.header ? nlohmann::json(*options.header) : nlohmann::json();
+  describe_table(options.table, request);
   request["valid_share"] = options.valid_inputs.empty() ? options.valid_share : 0.0;
+  describe_license(options.license, request);
   request["seed"] = options.seed;
   request["shard_tokens"] = options.shard_tokens;
   return request;
@@ -153,8 +154,7 @@ fs::path spool_file(const fs::path& folder, int rank) { return folder / str("tok
 std::int64_t spool_inputs(const PrepareCorpusOptions& options, bool fastai_rules, TokenSpool& spool,
                           text::CleanCounts& cleaned) {
   const auto read = [&](const std::vector<fs::path>& inputs) {
-    spool_documents({inputs, options.format, options.text_columns, options.header, fastai_rules, options.max_line_bytes},
-                    spool, cleaned);
+    spool_documents({inputs, options.format, options.text_columns, options.table, fastai_rules}, spool, cleaned);
   };
   read(options.inputs);
   const std::int64_t train_documents = spool.document_count();

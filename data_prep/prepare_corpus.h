@@ -24,13 +24,13 @@ struct PrepareCorpusOptions {
   std::filesystem::path output;
   CorpusFormat format = CorpusFormat::kLines;
   std::vector<std::string> text_columns{"text"};  // csv, tsv, jsonl
-  std::optional<bool> header;                     // csv, tsv: by default, if a column is given by name
-  std::int64_t max_line_bytes = kMaxLineBytes;    // a longer line is refused (CorpusSource)
+  TableOptions table;                             // its max_line_bytes: a longer line is refused, whatever the format
   text::TextOptions text;
   text::VocabularyOptions vocabulary;
   KnownVocabulary known;      // none: all words are those of the training text
   double valid_share = 0.01;  // of the documents, drawn; 0: no validation split
   std::uint64_t seed = 0;     // of that draw
+  std::string license;        // of the text: for lineage and card
   std::int64_t shard_tokens = data::kShardTokens;
   int threads = 0;  // 0: one a core; the bytes written do not depend on it
 };

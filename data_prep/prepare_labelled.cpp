@@ -1,7 +1,9 @@
 #include "data_prep/prepare_labelled.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -9,12 +11,14 @@
 #include "base/log.h"
 #include "base/partial_folder.h"
 #include "base/stopwatch.h"
+#include "data/corpus_folder.h"
 #include "data_prep/corpus_builder.h"
 #include "data_prep/input_files.h"
 #include "data_prep/labelled_set.h"
 #include "data_prep/output_folder.h"
 #include "data_prep/request.h"
 #include "data_prep/split.h"
+#include "text/readable.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -24,6 +28,9 @@ void check(const PrepareLabelledOptions& options) {
   if (options.train.empty()) throw ConfigError("no training file was given");
   if (options.output.empty()) throw ConfigError("no output folder was given");
   if (options.columns.label.empty()) throw ConfigError("no label column was given");
+  if (options.fold.of > 0 && !options.test.empty()) {
+    throw ConfigError("the texts of a fold are tested on, and a test file was given as well; leave one of them out");
+  }
   if (options.include_test_text && options.test.empty()) {
     throw ConfigError("the test text is to be included in the language model's text, but no test file was given");
   }
@@ -32,7 +39,9 @@ void check(const PrepareLabelledOptions& options) {
 
 nlohmann::json request_of(const PrepareLabelledOptions& options) {
   const auto file = [](const fs::path& path) {
-    return path.empty() ? nlohmann::json() : describe_files(list_files({path})).front();
+    if (path.empty()) return nlohmann::json();
+    nlohmann::json files = describe_files(list_files({path}));
+    return fs::is_directory(path) ? files : files.front();
   };
   const auto format = [&](const fs::path& path) {
     return path.empty() ? "" : name_in(kLabelledFormats, options.format ? *options.format : labelled_format_of(path));
@@ -52,27 +61,64 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   request["text_columns"] = options.columns.text;
   request["label_column"] = options.columns.label;
   request["group_column"] = options.columns.group;
-  request["header"] = options.columns.header ? nlohmann::json(*options.columns.header) : nlohmann::json();
+  describe_table(options.columns.table, request);
   request["valid_share"] = options.valid.empty() ? options.valid_share : 0.0;
   request["include_test_text"] = options.include_test_text;
+  // Of the default, null: older folders lack the key, and a request without one must differ from a folder with it.
+  request["fold"] = options.fold.of > 0 ? nlohmann::json{options.fold.number, options.fold.of} : nlohmann::json();
+  describe_license(options.license, request);
   request["seed"] = options.seed;
   request["shard_tokens"] = options.shard_tokens;
   return request;
 }
 
-// Moves a share of the training texts to the validation split.
-void hold_out_validation(LabelledSet& set, double share, std::uint64_t seed) {
+struct TrainingDocuments {
+  std::vector<std::size_t> numbers;  // in the set
   std::vector<std::int32_t> labels, groups;
-  std::vector<std::size_t> documents;
+};
+
+TrainingDocuments training_documents(const LabelledSet& set) {
+  TrainingDocuments training;
   for (std::size_t d = 0; d < set.documents.size(); ++d) {
     if (set.documents[d].split != Split::kTrain) continue;
-    documents.push_back(d);
-    labels.push_back(set.documents[d].label);
-    groups.push_back(set.documents[d].group);
+    training.numbers.push_back(d);
+    training.labels.push_back(set.documents[d].label);
+    training.groups.push_back(set.documents[d].group);
   }
-  const std::vector<bool> held_out = hold_out_by_label(labels, groups, share, seed);
-  for (std::size_t i = 0; i < documents.size(); ++i) {
-    if (held_out[i]) set.documents[documents[i]].split = Split::kValid;
+  return training;
+}
+
+// Moves a share of the training texts to the validation split.
+void hold_out_validation(LabelledSet& set, double share, std::uint64_t seed) {
+  const TrainingDocuments training = training_documents(set);
+  const std::vector<bool> held_out = hold_out_by_label(training.labels, training.groups, share, seed);
+  for (std::size_t i = 0; i < held_out.size(); ++i) {
+    if (held_out[i]) set.documents[training.numbers[i]].split = Split::kValid;
+  }
+}
+
+// Moves one fold of the training texts to the test split, but for texts of classes that have no others, and what is of one
+// group with them.
+void hold_out_fold(LabelledSet& set, const Fold& fold, std::uint64_t seed) {
+  const TrainingDocuments training = training_documents(set);
+  const std::vector<std::int32_t> folds = folds_by_label(training.labels, training.groups, fold.of, seed);
+  const auto in_fold = [&](std::size_t i) { return folds[i] == fold.number - 1; };
+  std::set<std::int32_t> trained, kept_groups;
+  for (std::size_t i = 0; i < folds.size(); ++i) {
+    if (!in_fold(i)) trained.insert(training.labels[i]);
+  }
+  for (std::size_t i = 0; i < folds.size(); ++i) {
+    if (!trained.contains(training.labels[i]) && training.groups[i] >= 0) kept_groups.insert(training.groups[i]);
+  }
+  std::int64_t tested = 0;
+  for (std::size_t i = 0; i < folds.size(); ++i) {
+    if (!in_fold(i) || !trained.contains(training.labels[i]) || kept_groups.contains(training.groups[i])) continue;
+    set.documents[training.numbers[i]].split = Split::kTest;
+    ++tested;
+  }
+  if (tested == 0) {
+    throw DataError(str("fold ", fold.number, " of ", fold.of,
+                        " has no text that can be tested on: all are of classes that no other fold has; give fewer folds"));
   }
 }
 
@@ -85,6 +131,7 @@ LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, t
   spool.finish();
   cleaned = reader.cleaned();
   LabelledSet set = reader.take();
+  if (options.fold.of > 0) hold_out_fold(set, options.fold, options.seed);
   check_labels(set);
   if (options.valid.empty() && options.valid_share > 0) hold_out_validation(set, options.valid_share, options.seed);
   return set;
@@ -97,6 +144,30 @@ std::string lm_split(Split split, bool include_test_text) {
   return "train";
 }
 
+// Some training texts for people to see that texts and labels are what they think: the first of each label, then others.
+std::set<std::int64_t> shown_documents(const LabelledSet& set) {
+  constexpr std::size_t kShown = 5;
+  std::set<std::int64_t> shown;
+  std::set<std::int32_t> labels;
+  for (const bool new_labels : {true, false}) {
+    for (std::size_t d = 0; d < set.documents.size() && shown.size() < kShown; ++d) {
+      const LabelledDocument& document = set.documents[d];
+      if (document.split != Split::kTrain || (new_labels && !labels.insert(document.label).second)) continue;
+      shown.insert(static_cast<std::int64_t>(d));
+    }
+  }
+  return shown;
+}
+
+// "label: text", as a model with that vocabulary reads it, cut to a line.
+std::string shown_text(const std::string& label, std::span<const std::int32_t> ids, const text::Vocabulary& vocabulary,
+                       const text::TextPipeline& pipeline) {
+  constexpr std::size_t kMostTokens = 20;
+  std::vector<std::string> tokens;
+  for (const std::int32_t id : ids.first(std::min(ids.size(), kMostTokens + 1))) tokens.push_back(vocabulary.token(id));
+  return str("  ", label, ": ", text::readable_beginning(std::move(tokens), pipeline.options().tokenizer, kMostTokens));
+}
+
 // Writes both corpora and counts the tokens of each split.
 void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spool, const LabelledSet& set,
                    const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary, const nlohmann::json& provenance,
@@ -105,6 +176,9 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
   CorpusBuilder labelled(folder / "labelled", pipeline, vocabulary, set.labels, options.shard_tokens);
   const std::vector<std::int32_t> ids_of_words = vocabulary_ids(spool.words(), vocabulary);
   std::vector<std::int32_t> ids;
+  std::map<std::string, std::string> places;  // of a split's documents
+  const std::set<std::int64_t> shown = shown_documents(set);
+  log::info("prepare", "some of the training texts, as the model reads them:");
   spool.visit([&](std::int64_t document, std::span<const std::uint32_t> words) {
     const LabelledDocument& d = set.documents[static_cast<std::size_t>(document)];
     ids.clear();
@@ -112,8 +186,13 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
     SplitSummary& summary = report.splits[name(d.split)];
     summary.count(ids, vocabulary);
     if (const std::string split = lm_split(d.split, options.include_test_text); !split.empty()) lm.add(split, ids);
-    if (d.label >= 0) labelled.add(name(d.split), ids, d.label);
+    if (d.label < 0) return;
+    const std::string& label = set.labels[static_cast<std::size_t>(d.label)];
+    if (shown.contains(document)) log::info("prepare", shown_text(label, ids, vocabulary, pipeline));
+    labelled.add(name(d.split), ids, d.label);
+    places[name(d.split)] += str(set.files[static_cast<std::size_t>(d.file)], ':', d.line, '\n');
   });
+  for (const auto& [split, list] : places) write_file_atomic(data::places_file(folder / "labelled", split), list);
   for (CorpusBuilder* corpus : {&lm, &labelled}) {
     corpus->finish_shards();
     corpus->describe(provenance);
@@ -137,7 +216,8 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
       setup.builds() ? text::Vocabulary::build(count_words(spool, counted), options.vocabulary, setup.known_words())
                      : *setup.known;
   warn_of_words_left_out(setup, vocabulary);
-  const nlohmann::json provenance = {{"request", request}, {"cleaned", describe(result.cleaned)}};
+  nlohmann::json provenance = {{"request", request}, {"cleaned", describe(result.cleaned)}};
+  if (const auto doubts = result.report.doubts(); !doubts.empty()) provenance["doubts"] = doubts;
   write_corpora(options, spool, set, setup.pipeline, vocabulary, provenance, folder, result.report);
   fs::remove(spool_file);
   write_file_atomic(folder / "report.json", result.report.to_json().dump(2) + "\n");

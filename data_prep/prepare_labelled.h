@@ -17,6 +17,12 @@
 
 namespace ulmfit::data_prep {
 
+// One of several parts of the training texts (folds_by_label) that is to be tested on; the others are trained on.
+struct Fold {
+  std::int32_t number = 0;  // from 1
+  std::int32_t of = 0;      // 0: no folds
+};
+
 struct PrepareLabelledOptions {
   std::filesystem::path train;
   std::filesystem::path valid;                    // empty: held out of train, by label, groups kept together
@@ -28,8 +34,10 @@ struct PrepareLabelledOptions {
   std::vector<std::string> unlabelled_text_columns;  // by default, columns.text
   LabelledColumns columns;
   double valid_share = 0.1;        // in [0, 1); 0: no validation split
+  Fold fold;                       // with `test` empty
   bool include_test_text = false;  // in OUTPUT/lm; corpus.json records it
   std::uint64_t seed = 0;          // of the held-out draw
+  std::string license;             // of the text: for lineage and card
   text::TextOptions text;
   text::VocabularyOptions vocabulary;  // built from the text of OUTPUT/lm's "train"
   KnownVocabulary known;               // none: all words are those of that text

@@ -47,6 +47,16 @@ nlohmann::json describe_text(const text::TextOptions& text, const text::Vocabula
   return described;
 }
 
+void describe_table(const TableOptions& table, nlohmann::json& request) {
+  request["header"] = table.header ? nlohmann::json(*table.header) : nlohmann::json();
+  // Of the default, null: see output_folder.cpp, which compares the keys of the new request.
+  request["delimiter"] = table.delimiter == ',' ? nlohmann::json() : nlohmann::json(std::string(1, table.delimiter));
+}
+
+void describe_license(const std::string& license, nlohmann::json& request) {
+  request["license"] = license.empty() ? nlohmann::json() : nlohmann::json(license);
+}
+
 nlohmann::json describe(const text::CleanCounts& counts) {
   return {{"invalid_utf8", counts.invalid_utf8},
           {"nul_bytes", counts.nul_bytes},

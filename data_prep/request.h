@@ -8,6 +8,7 @@
 #include <string>
 
 #include "data_prep/corpus_builder.h"
+#include "data_prep/table_reader.h"
 #include "text/text_pipeline.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
@@ -18,6 +19,11 @@ namespace ulmfit::data_prep {
 // what decides with it.
 nlohmann::json describe_text(const text::TextOptions& text, const text::VocabularyOptions& vocabulary,
                              const KnownVocabulary& known);
+
+// Adds `header` and `delimiter`; null: the default.
+void describe_table(const TableOptions& table, nlohmann::json& request);
+// Adds `license`; null: not stated.
+void describe_license(const std::string& license, nlohmann::json& request);
 
 nlohmann::json describe(const text::CleanCounts& counts);
 

@@ -88,4 +88,36 @@ std::vector<bool> hold_out_by_label(const std::vector<std::int32_t>& labels, con
   return held_out;
 }
 
+std::vector<std::int32_t> folds_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,
+                                         std::int32_t folds, std::uint64_t seed) {
+  const std::vector<std::vector<std::size_t>> units = by_group(groups);
+  if (folds < 2 || units.size() < static_cast<std::size_t>(folds)) {
+    throw DataError(str("cannot cut ", labels.size(), " training texts in ", units.size(), " groups into ", folds,
+                        " folds: expected from 2 to ", units.size()));
+  }
+  std::vector<std::int32_t> fold_of(labels.size(), 0);
+  std::vector<std::map<std::int32_t, std::int64_t>> by_label(static_cast<std::size_t>(folds));
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(folds), 0);
+  for (const std::size_t u : drawn_order(units.size(), seed)) {
+    // The fold that has the fewest of the unit's labels, of several the smallest, of these the first.
+    std::size_t best = 0;
+    std::pair<std::int64_t, std::int64_t> fewest;
+    for (std::size_t f = 0; f < by_label.size(); ++f) {
+      std::int64_t alike = 0;
+      for (const std::size_t d : units[u]) alike += by_label[f][labels[d]];
+      const std::pair found{alike, sizes[f]};
+      if (f == 0 || found < fewest) {
+        fewest = found;
+        best = f;
+      }
+    }
+    for (const std::size_t d : units[u]) {
+      fold_of[d] = static_cast<std::int32_t>(best);
+      ++by_label[best][labels[d]];
+      ++sizes[best];
+    }
+  }
+  return fold_of;
+}
+
 }  // namespace ulmfit::data_prep

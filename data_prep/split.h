@@ -1,5 +1,5 @@
-// Which documents are held out for validation. Drawn by the counter-based generator (Purpose::kSplit): the same documents
-// for the same seed, whatever the machine or the number of threads.
+// Which documents are held out for validation or, fold by fold, for testing. Drawn by the counter-based generator
+// (Purpose::kSplit): the same documents for the same seed, whatever the machine or the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -19,5 +19,10 @@ std::vector<bool> hold_out(std::int64_t documents, double share, std::uint64_t s
 // DataError when nothing could be held out.
 std::vector<bool> hold_out_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,
                                     double share, std::uint64_t seed);
+
+// The fold, 0 to `folds` - 1, of each document: of each label, and in all, about as many in one fold as in another;
+// documents of one group in the same. Throws DataError when there are fewer groups than folds.
+std::vector<std::int32_t> folds_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,
+                                         std::int32_t folds, std::uint64_t seed);
 
 }  // namespace ulmfit::data_prep

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "data_prep/csv_reader.h"
 #include "data_prep/json_fields.h"
 
 namespace ulmfit::data_prep {
@@ -14,56 +13,17 @@ bool is_number(const std::string& column) {
   return !column.empty() && column.size() < 7 && column.find_first_not_of("0123456789") == std::string::npos;
 }
 
-class DelimitedTable : public TableReader {
- public:
-  DelimitedTable(const std::filesystem::path& path, char delimiter, const std::vector<std::string>& columns,
-                 std::optional<bool> header, text::CleanCounts& cleaned, std::int64_t max_line_bytes)
-      : records_(path, delimiter, cleaned, max_line_bytes) {
-    const bool any_name = !std::all_of(columns.begin(), columns.end(), is_number);
-    if (!records_.next(first_)) return;
-    const bool has_header = header.value_or(any_name);
-    if (!has_header && any_name) {
-      throw ConfigError(
-          str("columns of ", path.string(), " are given by name, but it is said to have no header; give numbers"));
+// The delimiter that the line was probably written with, where nothing of it was split.
+std::string delimiter_hint(const std::vector<std::string>& first, char delimiter) {
+  if (first.size() != 1) return "";
+  for (const auto& [other, name] :
+       {std::pair(';', "';'"), std::pair('\t', "tab"), std::pair('|', "'|'"), std::pair(',', "','")}) {
+    if (other != delimiter && first[0].find(other) != std::string::npos) {
+      return str("; if its delimiter is ", name, ", give --delimiter ", name);
     }
-    for (const std::string& column : columns) chosen_.push_back(position(path, column, has_header));
-    waiting_ = !has_header;
   }
-
-  bool next(std::vector<std::string>& values) override {
-    if (chosen_.empty() || (!waiting_ && !records_.next(first_))) return false;
-    waiting_ = false;
-    values.clear();
-    for (const std::size_t i : chosen_) values.push_back(first_[i]);
-    return true;
-  }
-
-  std::int64_t line_number() const override { return records_.line_number(); }
-
- private:
-  std::size_t position(const std::filesystem::path& path, const std::string& column, bool has_header) const {
-    if (is_number(column)) {
-      const std::size_t number = std::stoul(column);
-      if (number >= 1 && number <= first_.size()) return number - 1;
-      throw DataError(str("cannot read column ", column, " of ", path.string(), ": it has columns 1 to ", first_.size()));
-    }
-    const auto found = std::find(first_.begin(), first_.end(), column);
-    if (has_header && found != first_.end()) return static_cast<std::size_t>(found - first_.begin());
-    throw DataError(str("cannot find column '", column, "' in ", path.string(), ": its first line has ", listed(),
-                        "; give one of these, or numbers from 1 if it has no header"));
-  }
-
-  std::string listed() const {
-    std::string list;
-    for (const std::string& name : first_) list += str(list.empty() ? "" : ", ", "'", name.substr(0, 40), "'");
-    return list;
-  }
-
-  CsvReader records_;
-  std::vector<std::string> first_;
-  std::vector<std::size_t> chosen_;
-  bool waiting_ = false;  // first_ is a row not given yet
-};
+  return "";
+}
 
 class JsonLines : public TableReader {
  public:
@@ -93,12 +53,57 @@ class JsonLines : public TableReader {
 
 }  // namespace
 
+DelimitedTable::DelimitedTable(const std::filesystem::path& path, TableFormat format,
+                               const std::vector<std::string>& columns, const TableOptions& options,
+                               text::CleanCounts& cleaned)
+    : records_(path, format == TableFormat::kTsv ? '\t' : options.delimiter, cleaned, options.max_line_bytes) {
+  const bool any_name = !std::all_of(columns.begin(), columns.end(), is_number);
+  if (!records_.next(row_)) return;
+  const bool has_header = options.header.value_or(any_name);
+  if (!has_header && any_name) {
+    throw ConfigError(
+        str("columns of ", path.string(), " are given by name, but it is said to have no header; give numbers"));
+  }
+  for (const std::string& column : columns) chosen_.push_back(position(path, column, has_header, options));
+  names_ = row_;
+  for (std::size_t i = 0; !has_header && i < names_.size(); ++i) names_[i] = std::to_string(i + 1);
+  waiting_ = !has_header;
+}
+
+bool DelimitedTable::next(std::vector<std::string>& values) {
+  if (chosen_.empty() || (!waiting_ && !records_.next(row_))) return false;
+  waiting_ = false;
+  values.clear();
+  for (const std::size_t i : chosen_) values.push_back(row_[i]);
+  return true;
+}
+
+std::size_t DelimitedTable::position(const std::filesystem::path& path, const std::string& column, bool has_header,
+                                     const TableOptions& options) const {
+  if (is_number(column)) {
+    const std::size_t number = std::stoul(column);
+    if (number >= 1 && number <= row_.size()) return number - 1;
+    throw DataError(str("cannot read column ", column, " of ", path.string(), ": it has columns 1 to ", row_.size(),
+                        delimiter_hint(row_, options.delimiter)));
+  }
+  const auto found = std::find(row_.begin(), row_.end(), column);
+  if (has_header && found != row_.end()) return static_cast<std::size_t>(found - row_.begin());
+  throw DataError(str("cannot find column '", column, "' in ", path.string(), ": its first line has ", listed(),
+                      "; give one of these by --text-column or --label-column, or numbers from 1 if it has no header",
+                      delimiter_hint(row_, options.delimiter)));
+}
+
+std::string DelimitedTable::listed() const {
+  std::string list;
+  for (const std::string& name : row_) list += str(list.empty() ? "" : ", ", "'", name.substr(0, 40), "'");
+  return list;
+}
+
 std::unique_ptr<TableReader> TableReader::open(const std::filesystem::path& path, TableFormat format,
-                                               const std::vector<std::string>& columns, std::optional<bool> header,
-                                               text::CleanCounts& cleaned, std::int64_t max_line_bytes) {
-  if (format == TableFormat::kJsonl) return std::make_unique<JsonLines>(path, columns, cleaned, max_line_bytes);
-  const char delimiter = format == TableFormat::kCsv ? ',' : '\t';
-  return std::make_unique<DelimitedTable>(path, delimiter, columns, header, cleaned, max_line_bytes);
+                                               const std::vector<std::string>& columns, const TableOptions& options,
+                                               text::CleanCounts& cleaned) {
+  if (format == TableFormat::kJsonl) return std::make_unique<JsonLines>(path, columns, cleaned, options.max_line_bytes);
+  return std::make_unique<DelimitedTable>(path, format, columns, options, cleaned);
 }
 
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count) {

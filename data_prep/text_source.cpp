@@ -113,6 +113,8 @@ std::size_t TextSource::read(char* buffer, std::size_t size) {
   }
 }
 
+std::streambuf& TextSource::buffer() { return impl_->buffer; }
+
 std::string read_text(const fs::path& path) {
   TextSource source(path);
   std::string text;

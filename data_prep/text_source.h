@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <streambuf>
 #include <string>
 
 namespace ulmfit::data_prep {
@@ -20,6 +21,9 @@ class TextSource {
 
   // Reads up to `size` bytes; 0 at the end. Throws DataError when the compressed data is damaged or cut off.
   std::size_t read(char* buffer, std::size_t size);
+
+  // The same for a stream, instead of read(); damaged data throws what the decompressor throws.
+  std::streambuf& buffer();
 
   const std::filesystem::path& path() const { return path_; }
 

@@ -61,7 +61,7 @@ void open_file(const std::filesystem::path& path) {
   close_file();
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
-    sink->set_pattern("%Y-%m-%d " + state().line_pattern);
+    sink->set_pattern("%Y-%m-%d %L " + state().line_pattern);
     state().file = std::move(sink);
     state().sinks->add_sink(state().file);
   } catch (const spdlog::spdlog_ex& e) {

@@ -10,8 +10,8 @@ namespace ulmfit::log {
 // Sets the rank shown in each line; before the call the rank is 0. Call once, before threads start.
 void set_rank(int rank, int size);
 
-// Appends all further lines to `path` as well, in place of a file before it (rank 0 calls this for OUT/log.txt). A file
-// that cannot be opened is a warning.
+// Appends all further lines to `path` as well, with the date and I, W or E (information, warning, error) before the time,
+// in place of a file before it (rank 0 calls this for OUT/log.txt). A file that cannot be opened is a warning.
 void open_file(const std::filesystem::path& path);
 void close_file();
 

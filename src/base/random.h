@@ -26,6 +26,7 @@ enum class Purpose : std::uint32_t {
   kVocabularySample = 12,  // reserved: sampled softmax
   kGenerate = 13,          // reserved: sampling of text
   kBench = 14,             // synthetic data
+  kBootstrap = 15,         // resampled texts of an evaluation; step = resample, index = text
 };
 
 struct RandomKey {

@@ -1,8 +1,10 @@
-// evaluate and predict.
+// evaluate, predict and embed.
 #include <iostream>
 
 #include "commands/call.h"
+#include "stages/embed.h"
 #include "stages/evaluate.h"
+#include "stages/predict.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -31,9 +33,9 @@ class Predict : public Command {
  public:
   void declare(config::OptionSet& set) override { options_.declare(set); }
   std::string_view introduction() const override {
-    return "Classifies text from standard input: one text a line in, one JSON object a line out, in the same order, with "
-           "label,\n"
-           "probabilities and the share of words that the model does not know.";
+    return "Classifies texts, of standard input or a file, one answer for each in the same order: label, probabilities and "
+           "the\n"
+           "share of words that the model does not know.";
   }
   const stages::ComputeOptions* compute() const override { return &options_.compute; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
@@ -45,9 +47,29 @@ class Predict : public Command {
   stages::PredictOptions options_;
 };
 
+class Embed : public Command {
+ public:
+  void declare(config::OptionSet& set) override { options_.declare(set); }
+  std::string_view introduction() const override {
+    return "Turns texts into vectors: what chosen layers of a stage make of them, pooled over each text. For search, "
+           "clusters "
+           "or\n"
+           "another classifier.";
+  }
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
+    const stages::Embedded made = stages::embed(options_, comm.device(), std::cin);
+    return outcome({{"output", options_.output}, {"texts", made.texts}, {"width", made.width}});
+  }
+
+ private:
+  stages::EmbedOptions options_;
+};
+
 }  // namespace
 
 std::unique_ptr<Command> evaluate() { return std::make_unique<Evaluate>(); }
+std::unique_ptr<Command> embed() { return std::make_unique<Embed>(); }
 std::unique_ptr<Command> predict() { return std::make_unique<Predict>(); }
 
 }  // namespace ulmfit::commands

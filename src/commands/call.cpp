@@ -25,7 +25,7 @@ constexpr std::chrono::hours kDeadline{24};
 
 void print(const Outcome& outcome) {
   std::cerr << outcome.table << std::flush;
-  std::cout << outcome.result;
+  write_output(std::cout, outcome.result);
   flush_output(std::cout);
 }
 

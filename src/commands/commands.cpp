@@ -18,17 +18,22 @@ std::unique_ptr<Command> finetune_lm();
 std::unique_ptr<Command> train_classifier();
 std::unique_ptr<Command> evaluate();
 std::unique_ptr<Command> predict();
+std::unique_ptr<Command> embed();
 std::unique_ptr<Command> import_model();
 std::unique_ptr<Command> fetch();
 std::unique_ptr<Command> export_model();
 std::unique_ptr<Command> inspect();
+std::unique_ptr<Command> status();
+std::unique_ptr<Command> compare();
 ExitCode run_pipeline(const Arguments& arguments);
+ExitCode fit(const Arguments& arguments);
 std::unique_ptr<Command> verify_parity();
 ExitCode bench(const Arguments& arguments);
 std::unique_ptr<Command> plan();
 
 const std::vector<Entry>& all() {
   static const std::vector<Entry> entries{
+      {.name = "fit", .summary = "from labelled texts to a tested classifier, all in one", .drive = fit},
       {"tokenize", "text in, tokens out, one document a line", tokenize},
       {"prepare-corpus", "text to vocabulary and token shards", prepare_corpus},
       {"prepare-labelled", "labelled text to shards for the language model and the classifier", prepare_labelled},
@@ -36,11 +41,14 @@ const std::vector<Entry>& all() {
       {"finetune-lm", "stage 2: tune a language model on the target text", finetune_lm, /*trains=*/true},
       {"train-classifier", "stage 3: train a classifier on it", train_classifier, /*trains=*/true},
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
-      {"predict", "text in, labels out, one JSON object a line", predict},
+      {"predict", "text in, labels out", predict},
+      {"embed", "text in, vectors out", embed},
       {"import", "a model of fastai becomes a stage", import_model},
       {"fetch", "a published model of fastai, by its name", fetch},
       {"export", "a stage as files that fastai loads, or as one archive", export_model},
       {"inspect", "what a corpus, shard folder, checkpoint or stage holds", inspect},
+      {"status", "are runs alive, how far, what did they reach", status},
+      {"compare", "runs side by side: settings that differ, figures, curves", compare},
       {.name = "run", .summary = "all stages of a pipeline file, each resumed, or skipped if done", .drive = run_pipeline},
       {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},
       {.name = "bench", .summary = "measure speed on this machine", .drive = bench},

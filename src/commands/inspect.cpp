@@ -6,6 +6,7 @@
 #include "base/manifest.h"
 #include "commands/call.h"
 #include "data/corpus_folder.h"
+#include "reports/number_format.h"
 #include "stages/stage_folder.h"
 #include "text/vocabulary.h"
 
@@ -75,6 +76,78 @@ json describe(const std::string& path, bool verify) {
   return out;
 }
 
+std::string joined(const json& list) {
+  std::string text;
+  for (const json& item : list)
+    text += str(text.empty() ? "" : ", ", item.is_string() ? item.get<std::string>() : item.dump());
+  return text;
+}
+
+// "error 0.16, loss 0.4518".
+std::string figures_text(const json& figures) {
+  std::string text;
+  for (const auto& [name, value] : figures.items()) {
+    text += str(text.empty() ? "" : ", ", name, " ",
+                value.is_number() ? reports::significant(value.get<double>(), 4) : value.dump());
+  }
+  return text;
+}
+
+std::string corpus_text(const json& corpus) {
+  const bool labelled = corpus.at("kind") == "labelled";
+  std::string text =
+      str(labelled ? "labelled texts" : "text for language models", ", ", corpus.at("vocabulary").dump(), " words\n");
+  if (labelled) text += str("classes: ", joined(corpus.at("labels")), '\n');
+  const json splits = corpus.value("splits", json::object());
+  for (const auto& [split, facts] : splits.items()) {
+    text += str(split, ": ", facts.at("documents").dump(), " texts, ", facts.at("tokens").dump(),
+                " tokens\n  first: ", facts.at("first_document").get<std::string>(), '\n');
+  }
+  const json doubts = corpus.at("provenance").value("doubts", json::array());
+  for (const json& doubt : doubts) text += str("doubt: ", doubt.get<std::string>(), '\n');
+  return text;
+}
+
+std::string stage_text(const json& stage) {
+  const json& shape = stage.at("shape");
+  std::string text = str(stage.at("kind").get<std::string>(), " that reads ", stage.at("direction").get<std::string>(),
+                         ": AWD-LSTM ", shape.at("embedding").dump(), "/", shape.at("hidden").dump(), " x ",
+                         shape.at("layers").dump(), ", ", shape.at("vocabulary").dump(), " words\n");
+  if (stage.contains("classifier")) text += str("classes: ", joined(stage.at("classifier").at("labels")), '\n');
+  if (!stage.at("figures").empty()) text += str("on its validation texts: ", figures_text(stage.at("figures")), '\n');
+  text += "how it came to be:\n";
+  for (const json& ancestor : stage.at("lineage")) {
+    const json& facts = ancestor.at("facts");
+    text += str("  ", ancestor.at("command").get<std::string>());
+    for (const char* name : {"texts", "tokens", "steps", "seed"}) {
+      if (facts.contains(name)) text += str(", ", name, " ", facts.at(name).dump());
+    }
+    if (facts.contains("figures")) text += str("; ", figures_text(facts.at("figures")));
+    text += '\n';
+  }
+  return text;
+}
+
+std::string run_text(const json& run) {
+  std::string text = run.at("finished").get<bool>() ? "run folder, finished\n"
+                                                    : "run folder, not finished: ulmfit status tells how far it is\n";
+  for (const json& checkpoint : run.at("checkpoints")) {
+    text += str("checkpoint ", checkpoint.at("name").get<std::string>(), ": ",
+                checkpoint.at("whole").get<bool>() ? "whole" : checkpoint.at("defect").get<std::string>(), '\n');
+  }
+  return text;
+}
+
+std::string text_of(const json& described) {
+  const std::string what = described.at("what");
+  if (what == "corpus") return corpus_text(described);
+  if (what == "stage") return stage_text(described);
+  if (what == "run folder") return run_text(described);
+  const json& state = described.at("state");
+  return str("checkpoint", state.contains("step") ? str(" of step ", state.at("step").dump()) : "",
+             ", whole; --json shows its state\n");
+}
+
 // ulmfit inspect FOLDER [options]
 class Inspect : public Command {
  public:
@@ -86,20 +159,23 @@ class Inspect : public Command {
     set.add("path", path_, "the folder; also as first argument: ulmfit inspect FOLDER");
     set.require("path");
     set.add("verify", verify_, "check every block of every shard too");
+    set.add("json", json_, "all of it as JSON, for programs");
   }
   std::string_view introduction() const override {
     return "Says what a prepared corpus, a run folder, a checkpoint or a stage holds, checks its manifest, and shows "
            "lineage "
            "and\n"
-           "a decoded sample. Prints JSON.";
+           "a decoded sample.";
   }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
-    return {.result = describe(path_, verify_).dump(1) + "\n"};
+    const json described = describe(path_, verify_);
+    return {.result = json_ ? described.dump(1) + "\n" : text_of(described)};
   }
 
  private:
   std::string path_;
   bool verify_ = false;
+  bool json_ = false;
 };
 
 }  // namespace

@@ -1,25 +1,20 @@
 // prepare-corpus and prepare-labelled.
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <sstream>
 
 #include "base/machine.h"
 #include "commands/call.h"
+#include "commands/labelled_sources.h"
 #include "commands/rank_team.h"
 #include "commands/text_options.h"
 #include "data_prep/prepare_corpus.h"
 #include "data_prep/prepare_labelled.h"
 #include "stages/options.h"
+#include "stages/table_options.h"
 
 namespace ulmfit::commands {
 namespace {
-
-constexpr Named<bool> kYesNo[] = {{true, "yes"}, {false, "no"}};
-
-void declare_header(config::OptionSet& set, std::optional<bool>& header) {
-  set.add("header", header, kYesNo,
-          "CSV, TSV: whether the first row holds column names; auto: if a column is given by name");
-}
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
@@ -37,25 +32,41 @@ nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& spl
   return json;
 }
 
+void declare_license(config::OptionSet& set, std::string& license) {
+  set.add("license", license, "of the text, in your words: for lineage and card of the models that it makes");
+}
+
+data_prep::Fold parse_fold(const std::string& text) {
+  data_prep::Fold fold;
+  char slash = 0;
+  std::istringstream in(text);
+  in >> fold.number >> slash >> fold.of;
+  if (!in || slash != '/' || !in.eof() || fold.of < 2 || fold.number < 1 || fold.number > fold.of) {
+    throw ConfigError(str("--fold=", text, ": expected NUMBER/FOLDS such as 2/5, the first being 1"));
+  }
+  return fold;
+}
+
 class PrepareCorpus : public Command {
  public:
   void declare(config::OptionSet& set) override {
     set.add("input", inputs_, "text files and folders (.gz, .xz and .zst as they are)");
     set.require("input");
     set.add("valid-input", valid_inputs_, "validation text; without it documents are held out");
+    set.add_alias("valid", "valid-input");
     set.add("output", output_, "folder to make");
     set.require("output");
     set.add("format", options_.format, data_prep::kCorpusFormats,
             "what a document is: a line, a WikiText article, a file, the visible text of a page, a record");
     set.add("text-column", options_.text_columns, "CSV, TSV, JSONL: columns of the text, by name or number");
-    declare_header(set, options_.header);
-    stages::declare_max_line_bytes(set, options_.max_line_bytes);
+    table_.declare(set);
     set.add("valid-share", options_.valid_share, "share of the documents held out for validation; 0: none",
             {.min = 0, .max = 0.9});
     set.add("seed", seed_, "of the documents held out", {.min = 0});
     set.add("threads", threads_,
             "of a rank; 0: the cores of the machine divided by its ranks; the bytes do not depend on it",
             {.min = 0, .max = 4096});
+    declare_license(set, options_.license);
     text_.declare(set);
     vocabulary_.declare(set);
   }
@@ -70,6 +81,7 @@ class PrepareCorpus : public Command {
     options_.inputs = paths(inputs_);
     options_.valid_inputs = paths(valid_inputs_);
     options_.output = output_;
+    options_.table = table_.resolved();
     options_.seed = static_cast<std::uint64_t>(seed_);
     options_.text = text_.resolved();
     options_.vocabulary = vocabulary_.options;
@@ -88,6 +100,7 @@ class PrepareCorpus : public Command {
 
  private:
   data_prep::PrepareCorpusOptions options_;
+  stages::TableArguments table_;
   TextArguments text_;
   VocabularyArguments vocabulary_;
   std::vector<std::string> inputs_;
@@ -100,30 +113,14 @@ class PrepareCorpus : public Command {
 class PrepareLabelled : public Command {
  public:
   void declare(config::OptionSet& set) override {
-    set.add("train", train_, "labelled training file (CSV, TSV, JSONL, TREC; .gz, .xz and .zst as they are)");
-    set.require("train");
-    set.add("valid", valid_, "labelled validation file; without it a share of the training texts is held out");
-    set.add("test", test_, "labelled test file");
-    set.add("unlabelled", unlabelled_, "more text for the language model");
+    sources_.declare(set);
     set.add("output", output_, "folder to make: OUTPUT/lm and OUTPUT/labelled over one vocabulary");
     set.require("output");
-    set.add("format", options_.format, data_prep::kLabelledFormats, "of the labelled files; auto: by their ending");
-    set.add("unlabelled-format", options_.unlabelled_format, data_prep::kCorpusFormats,
-            "of the unlabelled files; auto: by their ending");
-    set.add("text-column", options_.columns.text,
-            "columns of the text, by name or number; several are joined with xxfld marks");
-    set.add("unlabelled-text-column", options_.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
-    set.add("label-column", options_.columns.label, "column of the label");
-    set.add("group-column", options_.columns.group,
-            "column of a group (author, source ...) that is never split between training and validation");
-    declare_header(set, options_.columns.header);
-    stages::declare_max_line_bytes(set, options_.columns.max_line_bytes);
-    set.add("valid-share", options_.valid_share, "share of the training texts held out for validation; 0: none",
-            {.min = 0, .max = 0.9});
-    set.add("include-test-text", options_.include_test_text,
+    set.add("include-test-text", include_test_text_,
             "let the language model read the test texts (without labels); the lineage records it");
-    set.add("seed", seed_, "of the texts held out", {.min = 0});
+    set.add("fold", fold_, "test on one fold of the training texts, and train on the others: 2/5 is the second of five");
     set.add("threads", threads_, "0: all cores", {.min = 0, .max = 4096});
+    declare_license(set, license_);
     text_.declare(set);
     vocabulary_.declare(set);
   }
@@ -133,17 +130,16 @@ class PrepareLabelled : public Command {
   }
 
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
-    options_.train = train_;
-    options_.valid = valid_;
-    options_.test = test_;
-    options_.unlabelled = paths(unlabelled_);
-    options_.output = output_;
-    options_.seed = static_cast<std::uint64_t>(seed_);
-    options_.threads = static_cast<int>(threads_);
-    options_.text = text_.resolved();
-    options_.vocabulary = vocabulary_.options;
-    options_.known = vocabulary_.known();
-    const auto result = data_prep::prepare_labelled(options_);
+    data_prep::PrepareLabelledOptions options = sources_.resolved();
+    options.output = output_;
+    options.include_test_text = include_test_text_;
+    if (!fold_.empty()) options.fold = parse_fold(fold_);
+    options.threads = static_cast<int>(threads_);
+    options.license = license_;
+    options.text = text_.resolved();
+    options.vocabulary = vocabulary_.options;
+    options.known = vocabulary_.known();
+    const auto result = data_prep::prepare_labelled(options);
     nlohmann::json line = {{"output", output_}, {"already_prepared", result.already_prepared}};
     if (!result.already_prepared) {
       line["labels"] = result.labels;
@@ -153,15 +149,13 @@ class PrepareLabelled : public Command {
   }
 
  private:
-  data_prep::PrepareLabelledOptions options_;
+  LabelledSources sources_;
   TextArguments text_;
   VocabularyArguments vocabulary_;
-  std::string train_;
-  std::string valid_;
-  std::string test_;
-  std::vector<std::string> unlabelled_;
   std::string output_;
-  std::int64_t seed_ = 0;
+  bool include_test_text_ = false;
+  std::string fold_;
+  std::string license_;
   std::int64_t threads_ = 0;
 };
 

@@ -4,7 +4,6 @@
 #include "base/file.h"
 
 namespace ulmfit::commands {
-
 void TextArguments::declare(config::OptionSet& set) {
   set.add("tokenizer", tokenizer, text::kTokenizerKinds,
           "words: Unicode word boundaries (ICU); whitespace: text that is split already; sentencepiece: a trained model");

@@ -3,7 +3,7 @@
 #include "base/read_line.h"
 #include "commands/call.h"
 #include "commands/text_options.h"
-#include "stages/options.h"
+#include "stages/table_options.h"
 #include "text/text_pipeline.h"
 
 namespace ulmfit::commands {

@@ -23,6 +23,7 @@ class Pretrain : public Command {
   const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
+    options_.resolve(set, comm);
     return outcome_of(stages::train_lm("pretrain", options_, set, comm), "pretrain");
   }
 
@@ -42,6 +43,7 @@ class FinetuneLm : public Command {
   const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
+    options_.resolve(set, comm);
     return outcome_of(stages::train_lm("finetune-lm", options_, set, comm), "finetune-lm");
   }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "base/error.h"
 
@@ -180,6 +181,19 @@ void OptionSet::check_no_action(const std::string& file, const std::string& key,
 }
 
 bool OptionSet::given(const std::string& key) const { return std::find(given_.begin(), given_.end(), key) != given_.end(); }
+
+bool OptionSet::has(const std::string& key) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+}
+
+std::vector<std::pair<std::string, std::string>> OptionSet::given_values() const {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const auto& e : entries_) {
+    if (!given(e.key)) continue;
+    for (auto& value : e.values()) values.emplace_back(e.key, std::move(value));
+  }
+  return values;
+}
 
 std::string OptionSet::help(std::string_view introduction) const {
   std::ostringstream out;

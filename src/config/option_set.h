@@ -56,15 +56,15 @@ class OptionSet {
            OnResume resume = OnResume::kMustMatch);
   // One value of a table of names (base/named_values.h): of an enum, or of a flag with names for both of its values.
   template <class Value, std::size_t N>
-  void add(const std::string& key, Value& variable, const Named<Value> (&names)[N], std::string help,
+  void add(const std::string& key, Value& variable, const Named<Value> (&names)[N], const std::string& help,
            OnResume resume = OnResume::kMustMatch) {
     const auto assign = [&variable, &names](std::size_t i) { variable = names[i].value; };
-    add_choice(key, name_list(names), std::move(help), resume, assign,
+    add_choice(key, name_list(names), help, resume, assign,
                [&variable, &names] { return std::string(name_in(names, variable)); });
   }
   // One value of a table, or "auto": none.
   template <class Value, std::size_t N>
-  void add(const std::string& key, std::optional<Value>& variable, const Named<Value> (&names)[N], std::string help,
+  void add(const std::string& key, std::optional<Value>& variable, const Named<Value> (&names)[N], const std::string& help,
            OnResume resume = OnResume::kMustMatch) {
     std::vector<std::string> choices = name_list(names);
     choices.insert(choices.begin(), "auto");
@@ -72,7 +72,7 @@ class OptionSet {
       variable.reset();
       if (i > 0) variable = names[i - 1].value;
     };
-    add_choice(key, std::move(choices), std::move(help), resume, assign,
+    add_choice(key, std::move(choices), help, resume, assign,
                [&variable, &names] { return std::string(variable ? name_in(names, *variable) : "auto"); });
   }
   // `--alias` means `--key`.
@@ -92,6 +92,9 @@ class OptionSet {
   std::vector<std::string> keys(OnResume resume) const;
 
   bool given(const std::string& key) const;  // set by command line or file, not by default
+  bool has(const std::string& key) const;
+  // The keys that were given and their values, those of a list one by one.
+  std::vector<std::pair<std::string, std::string>> given_values() const;
 
   std::string help(std::string_view introduction) const;
 

@@ -137,6 +137,10 @@ json corpus_provenance(const fs::path& folder) {
   return opening(folder, [&folder] { return summarize_file_lists(read_corpus_json(folder).at("provenance")); });
 }
 
+std::filesystem::path places_file(const std::filesystem::path& folder, const std::string& split) {
+  return folder / (split + ".places.txt");
+}
+
 ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::string& split) {
   const auto known = info.splits.find(split);
   if (known == info.splits.end()) {

@@ -44,6 +44,10 @@ CorpusInfo open_corpus(const std::filesystem::path& folder);
 // The free object given to write_corpus_info, its lists of files summarized. Throws DataError.
 nlohmann::json corpus_provenance(const std::filesystem::path& folder);
 
+// The file that tells where each document of a labelled split came from, "FILE:LINE" a line; folders made before there was
+// one lack it.
+std::filesystem::path places_file(const std::filesystem::path& folder, const std::string& split);
+
 // Opens a split and checks it against corpus.json (counts, vocabulary, text rules, fingerprint). Throws DataError, also
 // when the corpus has no such split.
 ShardSet open_split(const std::filesystem::path& folder, const CorpusInfo& info, const std::string& split);

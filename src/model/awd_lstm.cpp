@@ -128,15 +128,16 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
 }
 
 EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
-                               const DropoutRates& rates, const MaskKey* key) const {
+                               const DropoutRates& rates, const MaskKey* key, bool keep_layers) const {
   EncoderOutput out;
   const Activity activity("LSTM and masks");
-  const bool plain = key == nullptr && !at::GradMode::is_enabled();  // no masks, no backward pass
+  const bool plain = key == nullptr && !at::GradMode::is_enabled() && !keep_layers;  // no masks, no backward pass
   const bool of_words = plain && weights[0].packed;
   at::Tensor activations = of_words ? at::Tensor() : embed(x, embedding_, rates.embedding, key);
   if (key != nullptr && rates.input > 0) {
     activations = activations * locked_mask(*key, Purpose::kInputDropout, 0, rates.input, shape_.embedding, device());
   }
+  if (keep_layers) out.layers.push_back(activations);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const bool for_next_layer = plain && l + 1 < layers_.size();
     const auto [output, h, c] = of_words && l == 0
@@ -145,6 +146,7 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
     out.next.h.push_back(h);
     out.next.c.push_back(c);
     activations = output;
+    if (keep_layers) out.layers.push_back(output);
     if (key != nullptr && rates.hidden > 0 && l + 1 < layers_.size()) {
       activations = activations * locked_mask(*key, Purpose::kHiddenDropout, static_cast<std::uint32_t>(l), rates.hidden,
                                               output.size(2), device());

@@ -37,7 +37,8 @@ struct LstmWeights {
 };
 
 struct EncoderOutput {
-  at::Tensor top;  // [T, B, E], the last layer's output before output dropout
+  at::Tensor top;                  // [T, B, E], the last layer's output before output dropout
+  std::vector<at::Tensor> layers;  // if asked for: the embedded words [T, B, E] and each layer's output [T, B, W]
   LstmState next;
 };
 
@@ -60,8 +61,9 @@ class AwdLstm {
   std::vector<LstmWeights> batch_weights(double weight_drop, const MaskKey* key) const;
 
   // x [T, B] int64. key == nullptr: evaluation, nothing is dropped. Gradients flow into `state` if its tensors want them.
+  // `keep_layers`: EncoderOutput::layers is filled.
   EncoderOutput forward(const at::Tensor& x, const LstmState& state, const std::vector<LstmWeights>& weights,
-                        const DropoutRates& rates, const MaskKey* key) const;
+                        const DropoutRates& rates, const MaskKey* key, bool keep_layers = false) const;
 
   const at::Tensor& embedding() const { return embedding_; }  // [V, E]
 

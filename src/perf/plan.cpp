@@ -195,7 +195,8 @@ void PlanOptions::declare(config::OptionSet& set) {
   set.add("speed", speed, "line of `ulmfit bench lm` on one rank: speed, model, vocabulary, streams and window are its");
   set.add("tokens-per-s", tokens_per_s, "without --speed: tokens/s of one rank", {.min = 0});
   set.add("vocab", vocabulary, "without --speed: words", {.min = 16, .max = 1e8});
-  set.add("streams", streams, "without --speed: streams of one rank", {.min = 1, .max = 1 << 24});
+  set.add("streams", streams, "without --speed: streams of one rank (training: --train.streams-per-rank)",
+          {.min = 1, .max = 1 << 24});
   set.add("bptt", bptt, "without --speed: tokens of a window", {.min = 1, .max = 100000});
   set.add("tokens", tokens, "tokens of the training text (WikiText-103 has 103 million)", {.min = 1, .max = 1e15});
   set.add("epochs", epochs, "passes over it", {.min = 1, .max = 1e6});

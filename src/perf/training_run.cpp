@@ -104,7 +104,7 @@ TrainingMeasurements measure_training(train::Task& task, const stages::RunOption
                                       comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
   stages::OptimOptions optim = bench_optim();
   optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
-  const train::TrainingPlan plan(optim.plan(task), task);
+  const train::TrainingPlan plan(optim.plan(task, 1), task);
   optim::Optimizer optimizer(task.groups(), optim.optimizer);
   comm::GradReducer reducer(comm, task.reduced_parameters());
   if (run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(micro_batches.total));

@@ -5,8 +5,10 @@
 #include <tuple>
 #include <vector>
 
+#include "reports/calibration.h"
 #include "reports/html_page.h"
 #include "reports/number_format.h"
+#include "reports/svg_chart.h"
 
 namespace ulmfit::reports {
 namespace {
@@ -89,19 +91,89 @@ std::string classes_html(const Classification& result, const ClassificationMetri
   return html + "</table></div></section>\n";
 }
 
+std::string words_html(const HardText& text) {
+  if (text.words.empty()) return "";
+  std::string html = " <small>\u2192 " + escape_html(text.predicted) + ":";
+  for (const std::string& word : text.words) html += " <b>" + escape_html(word) + "</b>";
+  return html + "</small>";
+}
+
 // The text below its figures, so that both fit on a phone.
 std::string hardest_html(const std::vector<HardText>& texts) {
   if (texts.empty()) return "";
   std::string html =
       "<section class=\"card wide\"><h3>Texts with the highest loss</h3><p class=\"note\">The model gives their label the "
-      "least probability: hard texts, or wrong labels.</p><table class=\"figures hard\">"
+      "least probability: hard texts, or wrong labels. Behind each, the words that speak most for the label that it "
+      "predicts.</p><table class=\"figures hard\">"
       "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Probability</th><th>Loss</th></tr>\n";
   for (const HardText& t : texts) {
     html += "<tr>" + label_cell("td", " class=\"name\"", t.given) + label_cell("td", " class=\"name\"", t.predicted) +
             "<td>" + percent(t.probability) + "</td><td>" + fixed(t.loss, 2) +
-            "</td></tr>\n<tr><td class=\"text\" colspan=\"4\">" + escape_html(t.text) + "</td></tr>\n";
+            "</td></tr>\n<tr><td class=\"text\" colspan=\"4\">" +
+            (t.place.empty() ? "" : "<small>" + escape_html(t.place) + "</small> ") + escape_html(t.text) + words_html(t) +
+            "</td></tr>\n";
   }
   return html + "</table></section>\n";
+}
+
+std::vector<Point> reliability_points(const std::vector<Confidence>& answers) {
+  std::vector<Point> points;
+  for (const ReliabilityBin& bin : reliability_bins(answers)) {
+    if (bin.texts > 0) points.push_back({100 * bin.confidence, 100 * bin.accuracy});
+  }
+  return points;
+}
+
+std::string reliability_html(const Calibration& calibration) {
+  Chart chart;
+  chart.title = "Can its probabilities be trusted?";
+  chart.note =
+      "Of the texts whose label got a probability of about x %, y % have that label. On the straight line the model is as "
+      "sure "
+      "as it should be; below it, it is too sure.";
+  chart.x_name = "probability, %";
+  chart.unit = "%";
+  chart.from_zero = true;
+  chart.series = {{"as sure as it should be", {{0, 0}, {100, 100}}, LineStyle::kFaint, 7},
+                  {"this model", reliability_points(calibration.answers), LineStyle::kMarked, 0}};
+  if (calibration.temperature) {
+    chart.series.push_back({"at temperature " + fixed(*calibration.temperature, 2),
+                            reliability_points(calibration.at_temperature), LineStyle::kMarked, 1});
+  }
+  return chart_html(chart);
+}
+
+std::string rejection_html(const Calibration& calibration) {
+  const std::vector<Confidence>& answers = calibration.best();
+  std::string html =
+      "<section class=\"card\"><h3>Leaving the doubtful ones to people</h3><p class=\"note\">If texts whose label is less "
+      "probable than this get no answer" +
+      std::string(calibration.temperature ? ", with that temperature" : "") +
+      ".</p><div class=\"scroll\"><table class=\"figures\">"
+      "<tr><th>Probability</th><th>Answered</th><th>Error of the answers</th><th>95% interval</th></tr>\n";
+  for (const double least : {0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99}) {
+    const Rejection r = reject_below(answers, least);
+    html += "<tr><td>" + (least == 0 ? "any" : percent(least, 0)) + "</td><td>" + percent(r.coverage) + "</td><td>" +
+            (r.answered == 0 ? "" : percent(r.error)) + "</td><td>" +
+            (r.answered == 0 ? "" : percent(r.error_interval.low) + " to " + percent(r.error_interval.high)) +
+            "</td></tr>\n";
+  }
+  return html + "</table></div></section>\n";
+}
+
+std::string calibration_html(const Calibration& calibration) {
+  if (calibration.answers.empty()) return "";
+  return reliability_html(calibration) + rejection_html(calibration);
+}
+
+std::string calibration_tile(const Calibration& calibration) {
+  if (calibration.answers.empty()) return "";
+  std::string detail = "0%: as sure as it should be";
+  if (calibration.temperature) {
+    detail = percent(expected_calibration_error(calibration.at_temperature)) + " at temperature " +
+             fixed(*calibration.temperature, 2);
+  }
+  return tile_html("Calibration error", percent(expected_calibration_error(calibration.answers)), detail);
 }
 
 }  // namespace
@@ -116,6 +188,7 @@ std::string classification_tiles(const Classification& result, const Classificat
   const Interval& interval = metrics.accuracy_interval;
   return tile_html("Accuracy", percent(metrics.accuracy),
                    "95% interval " + fixed(100 * interval.low, 1) + " to " + percent(interval.high)) +
+         calibration_tile(result.calibration) +
          tile_html("Macro F1", percent(metrics.macro_f1), "mean over " + std::to_string(result.labels.size()) + " classes");
 }
 
@@ -133,7 +206,7 @@ std::string classification_sections(const Classification& result, const Classifi
   // Without a matrix the mistakes come first: the table by class is long then.
   const bool has_matrix = result.labels.size() <= kLargestMatrix;
   html += has_matrix ? matrix_html(result, metrics) + classes + mistakes : mistakes + classes;
-  return html + hardest_html(result.hardest) + "</div>\n";
+  return html + calibration_html(result.calibration) + hardest_html(result.hardest) + "</div>\n";
 }
 
 }  // namespace ulmfit::reports

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 #include "base/error.h"
+#include "base/random.h"
 
 namespace ulmfit::reports {
 namespace {
@@ -26,36 +28,110 @@ void check_matrix(const ConfusionMatrix& confusion) {
   }
 }
 
+// What macro F1 and MCC are made of.
+struct Margins {
+  std::vector<std::int64_t> given, predicted, hits;  // by class
+
+  explicit Margins(std::size_t classes) : given(classes), predicted(classes), hits(classes) {}
+  void add(std::size_t label, std::size_t answer, std::int64_t count) {
+    given[label] += count;
+    predicted[answer] += count;
+    if (label == answer) hits[label] += count;
+  }
+};
+
+double f1_of(const Margins& m, std::size_t c) { return share(2 * m.hits[c], m.given[c] + m.predicted[c], 0); }
+
+double macro_f1_of(const Margins& m) {
+  std::int64_t seen = 0;
+  double sum = 0;
+  for (std::size_t c = 0; c < m.given.size(); ++c) {
+    sum += f1_of(m, c);
+    if (m.given[c] + m.predicted[c] > 0) ++seen;
+  }
+  return seen > 0 ? sum / static_cast<double>(seen) : std::nan("");
+}
+
+double mcc_of(const Margins& m) {
+  double n = 0, hits = 0, both = 0, given = 0, predicted = 0;
+  for (std::size_t c = 0; c < m.given.size(); ++c) {
+    const auto t = static_cast<double>(m.given[c]), p = static_cast<double>(m.predicted[c]);
+    n += t;
+    hits += static_cast<double>(m.hits[c]);
+    both += t * p;
+    given += t * t;
+    predicted += p * p;
+  }
+  if (n == 0) return std::nan("");
+  const double spread = (n * n - given) * (n * n - predicted);
+  return spread > 0 ? (hits * n - both) / std::sqrt(spread) : 0;
+}
+
+Interval percentiles(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto at = [&](double share) {
+    return values[static_cast<std::size_t>(std::llround(share * static_cast<double>(values.size() - 1)))];
+  };
+  return {at(0.025), at(0.975)};
+}
+
 }  // namespace
 
 ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
   check_matrix(confusion);
-  ClassificationMetrics f;
-  f.classes.resize(confusion.size());
+  Margins margins(confusion.size());
   for (std::size_t given = 0; given < confusion.size(); ++given) {
     for (std::size_t predicted = 0; predicted < confusion.size(); ++predicted) {
-      f.classes[given].support += confusion[given][predicted];
-      f.classes[predicted].predicted += confusion[given][predicted];
+      margins.add(given, predicted, confusion[given][predicted]);
     }
-    f.texts += f.classes[given].support;
-    f.hits += confusion[given][given];
   }
-  std::int64_t seen = 0;
-  double f1_sum = 0;
+  ClassificationMetrics f;
+  f.classes.resize(confusion.size());
   for (std::size_t c = 0; c < confusion.size(); ++c) {
     ClassMetrics& metrics = f.classes[c];
-    const std::int64_t hits = confusion[c][c];
-    metrics.precision = share(hits, metrics.predicted, 0);
-    metrics.recall = share(hits, metrics.support, 0);
-    metrics.f1 = share(2 * hits, metrics.support + metrics.predicted, 0);
-    f1_sum += metrics.f1;
-    if (metrics.support + metrics.predicted > 0) ++seen;
+    metrics.support = margins.given[c];
+    metrics.predicted = margins.predicted[c];
+    metrics.precision = share(margins.hits[c], metrics.predicted, 0);
+    metrics.recall = share(margins.hits[c], metrics.support, 0);
+    metrics.f1 = f1_of(margins, c);
+    f.texts += metrics.support;
+    f.hits += margins.hits[c];
   }
   f.accuracy = share(f.hits, f.texts, std::nan(""));
   f.error = share(f.texts - f.hits, f.texts, std::nan(""));
-  f.macro_f1 = seen > 0 ? f1_sum / static_cast<double>(seen) : std::nan("");
+  f.macro_f1 = macro_f1_of(margins);
+  f.mcc = mcc_of(margins);
   f.accuracy_interval = wilson_interval(f.hits, f.texts);
   return f;
+}
+
+ResampledIntervals resampled_intervals(const ConfusionMatrix& confusion) {
+  constexpr std::uint64_t kResamples = 1000;
+  check_matrix(confusion);
+  std::vector<std::pair<std::size_t, std::size_t>> cell_of_text;
+  for (std::size_t given = 0; given < confusion.size(); ++given) {
+    for (std::size_t predicted = 0; predicted < confusion.size(); ++predicted) {
+      cell_of_text.insert(cell_of_text.end(), static_cast<std::size_t>(confusion[given][predicted]),
+                          std::pair(given, predicted));
+    }
+  }
+  const std::size_t n = cell_of_text.size();
+  if (n == 0) return {{std::nan(""), std::nan("")}, {std::nan(""), std::nan("")}};
+  std::vector<double> macro_f1, mcc;
+  for (std::uint64_t r = 0; r < kResamples; ++r) {
+    Margins drawn(confusion.size());
+    const RandomKey key{0, Purpose::kBootstrap, r, 0};
+    for (std::size_t i = 0; i < n; i += 4) {
+      const PhiloxBlock words = random_block(key, static_cast<std::uint32_t>(i / 4));
+      for (std::size_t j = 0; j < 4 && i + j < n; ++j) {
+        const auto text = static_cast<std::size_t>((static_cast<std::uint64_t>(words[j]) * n) >> 32);
+        drawn.add(cell_of_text[text].first, cell_of_text[text].second, 1);
+      }
+    }
+    macro_f1.push_back(macro_f1_of(drawn));
+    mcc.push_back(mcc_of(drawn));
+  }
+  return {percentiles(macro_f1), percentiles(mcc)};
 }
 
 Interval wilson_interval(std::int64_t hits, std::int64_t trials) {

@@ -23,6 +23,7 @@ Json to_json(const StepReport& r) {
   for (const double lr : r.lr) highest = std::fmax(highest, lr);
   Json line = {
       {"type", "train"}, {"step", r.step}, {"epoch", number(r.epoch)}, {"phase", r.phase}, {"loss", number(r.loss)}};
+  if (r.total_steps > 0) line["total_steps"] = r.total_steps;
   if (r.names.has_perplexity) line["perplexity"] = number(std::exp(r.loss));
   line["lr"] = number(highest);
   line["lr_by_group"] = rates;
@@ -51,6 +52,7 @@ StepReport step_report(const Json& line, const MetricNames& names) {
   StepReport r;
   r.names = names;
   r.step = integer_at(line, "step");
+  r.total_steps = integer_at(line, "total_steps");
   r.epoch = number_at(line, "epoch");
   r.phase = integer_at(line, "phase");
   r.loss = number_at(line, "loss");

@@ -1,6 +1,7 @@
 // What a training run tells about itself, and OUT/metrics.jsonl, where it is kept: one JSON object a line.
 //
-//   {"type": "train", "step": 1200, "epoch": 1.34, "phase": 0, "loss": 4.512, "perplexity": 91.1, "lr": 0.0032,
+//   {"type": "train", "step": 1200, "total_steps": 3580, "epoch": 1.34, "phase": 0, "loss": 4.512, "perplexity": 91.1,
+//   "lr": 0.0032,
 //    "lr_by_group": {"rnn_0": 0.0012, "rnn_1": 0.0032}, "beta1": 0.75, "grad_norm": 0.31, "tokens_per_s": 6540.2,
 //    "data_wait": 0.003, "comm": 0.021, "memory_mb": 812.3, "skipped": 0, "elapsed_s": 412.5}
 //   {"type": "valid", "step": 1500, "epoch": 1.67, "split": "valid", "loss": 4.1, "perplexity": 60.1}
@@ -25,7 +26,7 @@ namespace ulmfit::reports {
 // Training since the last report. NaN: not known, or not finite.
 struct StepReport {
   std::int64_t step = 0;         // steps done
-  std::int64_t total_steps = 0;  // of the run; 0 when read from a file, which does not have it
+  std::int64_t total_steps = 0;  // of the run; 0: not known
   double epoch = 0;              // epochs done, with a fraction
   std::int64_t phase = 0;        // of the unfreezing plan
   double loss = 0;               // mean nats a target since the last report

@@ -58,7 +58,7 @@ std::string text_of(const json& value) {
 // A row a fact; of facts within facts a row each, with both names.
 void write_rows(std::ostream& out, const json& facts, const std::string& before) {
   for (const auto& [key, value] : facts.items()) {
-    const std::string name = before + (before.empty() ? "" : ", ") + key;
+    const std::string name = str(before, before.empty() ? "" : ", ", key);
     if (data::is_file_summary(value)) {
       out << "| " << escaped(name) << " | " << escaped(files(value)) << " |\n";
     } else if (data::is_file(value)) {
@@ -78,6 +78,26 @@ void write_labels(std::ostream& out, const std::vector<std::string>& labels) {
   out << "\n" << labels.size() << " classes: ";
   for (std::size_t i = 0; i < std::min(labels.size(), kMostLabels); ++i) out << (i == 0 ? "" : ", ") << escaped(labels[i]);
   out << (labels.size() > kMostLabels ? ", ... (all in stage.json).\n" : ".\n");
+}
+
+// What facts say under "license", where they say it as a text.
+std::string license_of(const json& facts) {
+  const auto found = facts.is_object() ? facts.find("license") : facts.end();
+  return found != facts.end() && found->is_string() && !found->get<std::string>().empty() ? found->get<std::string>()
+                                                                                          : "not stated";
+}
+
+void write_licenses(std::ostream& out, const std::vector<CardStage>& lineage) {
+  if (lineage.empty()) return;
+  out << "\n## Licenses\n\n| | |\n|---|---|\n| this model | " << escaped(license_of(lineage.back().facts)) << " |\n";
+  for (const CardStage& a : lineage) {
+    for (const char* text : {"corpus", "data"}) {
+      if (!a.facts.is_object() || !a.facts.contains(text)) continue;
+      const json& prepared = a.facts.at(text);
+      const bool asked = prepared.is_object() && prepared.contains("request");
+      out << "| text of " << a.command << " | " << escaped(license_of(asked ? prepared.at("request") : json())) << " |\n";
+    }
+  }
 }
 
 void write_lineage(std::ostream& out, const std::vector<CardStage>& lineage) {
@@ -107,6 +127,7 @@ std::string stage_card(const CardInfo& info) {
   out << "\nNot measured: results on other text than the validation split, other languages, fairness between groups of "
          "authors, "
       << info.also_not_measured << ".\n";
+  write_licenses(out, info.lineage);
   write_lineage(out, info.lineage);
   out << "\nMade on: " << cpu_model() << ".\n\n## Configuration\n\n```\n" << info.config_text << "```\n";
   return out.str();

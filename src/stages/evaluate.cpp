@@ -38,6 +38,12 @@ void EvaluateOptions::declare(config::OptionSet& set) {
   set.add("top-losses", top_losses,
           "of classifiers: show so many texts whose label the model finds least likely: hard ones, or wrong labels",
           {.min = 0, .max = 100000});
+  set.add(
+      "calibration", calibration,
+      "of classifiers: also fit a temperature on the validation texts, which predict --temperature takes, and show how far "
+      "probabilities can be trusted with it");
+  set.add("reject-below", reject_below,
+          "of classifiers: also show the error without the texts whose label is less probable", {.min = 0, .max = 1});
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
 
@@ -52,6 +58,10 @@ Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
                           "; prepare the data with --vocab ", model.folder.string()));
     }
     check_same_text(model, corpus, options.data);
+  }
+  if (options.calibration && (options.split == "valid" || !corpus.splits.contains("valid"))) {
+    throw ConfigError(str("--calibration fits a temperature on the validation texts and is judged on others: ",
+                          options.split == "valid" ? "give another --split" : options.data + " has no validation texts"));
   }
   if (options.baselines && !corpus.splits.contains("valid")) {
     throw DataError(str("--baselines: ", options.data,

@@ -1,5 +1,6 @@
 // Perplexity of language models.
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -12,9 +13,12 @@ namespace ulmfit::stages {
 Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& /*corpus*/,
                                    comm::Communicator& comm) {
-  if (options.top_losses > 0) {
-    throw ConfigError(
-        str("--top-losses shows texts with wrong labels, and ", options.models.front(), " is a language model"));
+  const std::pair<bool, const char*> of_classifiers[] = {{options.top_losses > 0, "--top-losses"},
+                                                         {options.baselines, "--baselines"},
+                                                         {options.calibration, "--calibration"},
+                                                         {options.reject_below > 0, "--reject-below"}};
+  for (const auto& [given, option] : of_classifiers) {
+    if (given) throw ConfigError(str(option, " is for classifiers, and ", options.models.front(), " is a language model"));
   }
   nlohmann::json results = nlohmann::json::array();
   for (auto& model : models) {

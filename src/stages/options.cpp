@@ -33,11 +33,6 @@ void ComputeOptions::declare(config::OptionSet& set) {
           {.min = 0, .max = 4096}, OnResume::kMayChange);
 }
 
-void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes) {
-  set.add("max-line-bytes", bytes, "longest line of text, or field of a CSV file, that is read; memory grows with it",
-          {.min = 1, .max = 1e12});
-}
-
 void RunOptions::declare(config::OptionSet& set) {
   set.add("output", output, "run folder: checkpoints, metrics, report, and the finished stage in OUTPUT/stage",
           OnResume::kMayChange);
@@ -46,6 +41,7 @@ void RunOptions::declare(config::OptionSet& set) {
   set.add("reproducible", compute.reproducible,
           "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 micro-batches summed in one fixed tree "
           "(slower)");
+  set.add("license", license, "of the model, in your words: for its lineage and card", OnResume::kMayChange);
   set.add("dry-run", dry_run, "print the plan and stop", OnResume::kAction);
   set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kAction);
   set.add(
@@ -122,6 +118,12 @@ void OptimOptions::declare(config::OptionSet& set) {
           Unit::kSteps, {.min = 0}, OnResume::kMayExtend);
   set.add("optim.lr", lr, "highest learning rate, of the last layer group", {.min = 0, .max = 1e6});
   set.add_alias("lr", "optim.lr");
+  set.add(
+      "optim.lr-rule", lr_rule, kLrRules,
+      "how all rates follow the global batch: none; linear: times batch / --optim.lr-batch; sqrt: times its square root");
+  set.add("optim.lr-batch", lr_batch, "the global batch (streams, or texts) that --optim.lr was chosen for", {.min = 0});
+  set.add_value_of_older_runs("optim.lr-rule", "none");
+  set.add_value_of_older_runs("optim.lr-batch", "0");
   set.add("optim.phase-lr", phase_lr, "highest rate by unfreezing phase, one value each, instead of --optim.lr in all");
   set.add("optim.factor", factor,
           "discriminative rates: each layer group trains with the next deeper one's rate divided by this (paper 2.6)",
@@ -171,7 +173,17 @@ OptimOptions classifier_optim() {
   return optim;
 }
 
-train::PlanOptions OptimOptions::plan(const train::Task& task) const {
+double OptimOptions::lr_scale(std::int64_t batch) const {
+  if (lr_rule == LrRule::kNone) return 1;
+  if (lr_batch < 1) {
+    throw ConfigError(str("--optim.lr-rule=", name_in(kLrRules, lr_rule),
+                          " needs --optim.lr-batch: the global batch that --optim.lr was chosen for"));
+  }
+  const double ratio = static_cast<double>(batch) / static_cast<double>(lr_batch);
+  return lr_rule == LrRule::kLinear ? ratio : std::sqrt(ratio);
+}
+
+train::PlanOptions OptimOptions::plan(const train::Task& task, std::int64_t batch) const {
   const std::size_t groups = task.groups().size();
   train::PlanOptions plan;
   plan.max_steps = steps_of(max_steps, task);
@@ -184,7 +196,8 @@ train::PlanOptions OptimOptions::plan(const train::Task& task) const {
   plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, whole_epochs);
   plan.schedule = schedule;
   plan.one_schedule = one_schedule;
-  plan.lr = lr;
+  const double scale = lr_scale(batch);
+  plan.lr = lr * scale;
   plan.group_factors =
       group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
   for (const auto& text : phase_lr) {
@@ -193,7 +206,7 @@ train::PlanOptions OptimOptions::plan(const train::Task& task) const {
     if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0) {
       throw ConfigError(str("--optim.phase-lr=", text, ": expected a number of at least 0"));
     }
-    plan.phase_lr.push_back(value);
+    plan.phase_lr.push_back(value * scale);
   }
   return plan;
 }

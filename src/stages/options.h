@@ -46,6 +46,7 @@ struct ComputeOptions {
 struct RunOptions {
   std::string output;
   ComputeOptions compute;
+  std::string license;  // of the model, for its card
   bool dry_run = false;
   bool restart = false;
   bool extend = false;
@@ -56,9 +57,6 @@ struct RunOptions {
   std::int64_t max_streams_per_pass = 0;  // 0: all
   void declare(config::OptionSet& set);
 };
-
-// --max-line-bytes, for every command that reads lines of text.
-void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes);
 
 void declare(config::OptionSet& set, model::Shape& shape);
 void declare(config::OptionSet& set, model::Bpt3cOptions& bpt3c);
@@ -78,8 +76,15 @@ DropoutOptions classifier_dropout();
 // As fastai and the paper's scripts regularise a classifier: AR 2, TAR 1.
 train::ClassifierTaskOptions classifier_task();
 
+// How the learning rate follows the global batch: not at all, in proportion (Goyal et al. 2017), or with its square root
+// (as Adam's noise suggests: Malladi et al. 2022).
+enum class LrRule { kNone, kLinear, kSqrt };
+inline constexpr Named<LrRule> kLrRules[] = {{LrRule::kNone, "none"}, {LrRule::kLinear, "linear"}, {LrRule::kSqrt, "sqrt"}};
+
 struct OptimOptions {
   double lr = 0.004;
+  LrRule lr_rule = LrRule::kNone;
+  std::int64_t lr_batch = 0;  // the global batch that `lr` was chosen for
   std::vector<std::string> phase_lr;
   std::string group_factors;  // "": discriminative by `factor`
   double factor = 1;          // each group's rate over the one below it
@@ -93,8 +98,10 @@ struct OptimOptions {
   bool one_schedule = false;  // over the stage; else one for each unfreezing phase
   bool select_best = false;   // the weights that validated best; else the last ones
   void declare(config::OptionSet& set);
-  // The plan for a task, lengths turned into its steps; throws ConfigError for nonsense.
-  train::PlanOptions plan(const train::Task& task) const;
+  // What all rates are multiplied by for a global batch of that size. ConfigError for a rule without --optim.lr-batch.
+  double lr_scale(std::int64_t batch) const;
+  // The plan for a task with that global batch, lengths turned into its steps; throws ConfigError for nonsense.
+  train::PlanOptions plan(const train::Task& task, std::int64_t batch) const;
 };
 
 // The defaults of the later stages.

@@ -1,150 +1,67 @@
+#include "stages/predict.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <istream>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
+#include <optional>
 #include <ostream>
+#include <utility>
 
+#include "base/hash.h"
 #include "base/output.h"
-#include "base/read_line.h"
-#include "data_prep/json_fields.h"
-#include "data_prep/table_reader.h"
 #include "model/pooling_head.h"
 #include "stages/classifier_info.h"
 #include "stages/compute.h"
-#include "stages/evaluate.h"
+#include "stages/encode.h"
+#include "stages/explain.h"
+#include "stages/predict_output.h"
+#include "stages/requests.h"
 #include "stages/stage_folder.h"
 
 namespace ulmfit::stages {
 namespace {
 
-using nlohmann::json;
-
-constexpr Named<bool> kInputFormats[] = {{false, "lines"}, {true, "jsonl"}};  // of PredictOptions::json_lines
-
+constexpr double kSmallestProbability = 1e-38;  // of float32
 constexpr std::size_t kMostBytesAtOnce = 16 << 20;
-
-// A line of the input.
-struct Request {
-  std::string text;
-  std::string object;  // of JSON lines: the object as it came
-  std::string error;   // to report in place of an answer; empty: none
-};
-
-// The fields of a JSON object that make up a text, for models trained on `columns`.
-std::vector<std::string> text_fields(const PredictOptions& options, const std::vector<std::string>& columns) {
-  const bool lines = !options.json_lines;
-  const auto refuse = [&](const std::string& what) {
-    std::string names;
-    for (const auto& column : columns) names += (names.empty() ? "" : ", ") + column;
-    return ConfigError(str("the model was trained on texts of ", columns.size(), " columns (", names, "), ", what));
-  };
-  if (columns.size() > 1 && lines) {
-    throw refuse("a line is one text: give --input-format=jsonl and objects with a field for each column");
-  }
-  if (!options.text_fields.empty()) {
-    if (options.text_fields.size() == columns.size()) return options.text_fields;
-    throw refuse(str("--text-field names ", options.text_fields.size(), " fields: give one a column, in that order"));
-  }
-  if (columns.size() == 1) return {"text"};
-  const auto number = [](const std::string& name) { return name.find_first_not_of("0123456789") == std::string::npos; };
-  if (std::any_of(columns.begin(), columns.end(), number)) {
-    throw refuse("known by their numbers: name the fields, in that order, by --text-field FIELD FIELD...");
-  }
-  return columns;
-}
-
-Request read_request(const std::string& line, bool is_text, const std::vector<std::string>& fields) {
-  Request request;
-  if (is_text) {
-    request.text = line;
-    return request;
-  }
-  const data_prep::JsonFields object = data_prep::json_fields(line, fields);
-  request.error = object.defect;
-  if (object.defect.empty()) request.text = data_prep::join_fields(object.values, object.values.size());
-  if (object.is_object) {
-    const std::size_t begin = line.find('{');
-    request.object = line.substr(begin, line.rfind('}') + 1 - begin);
-  }
-  return request;
-}
-
-// The next line of the input; false at its end.
-bool next_request(std::istream& in, const PredictOptions& options, const std::vector<std::string>& fields,
-                  Request& request) {
-  std::string line;
-  switch (read_line(in, line, options.max_line_bytes)) {
-    case LineRead::kEnd:
-      return false;
-    case LineRead::kTooLong:
-      request = {};
-      request.error = str("the line has more than ", options.max_line_bytes, " bytes (--max-line-bytes)");
-      return true;
-    case LineRead::kLine:
-      request = read_request(line, !options.json_lines, fields);
-  }
-  return true;
-}
-
-// Ids of one text for one model, and the share of words that it does not know.
-std::vector<std::int64_t> encode(const TrainedModel& model, const std::string& text, double* unknown_share) {
-  const auto tokens = model.text->tokenize(text);
-  std::vector<std::int64_t> ids;
-  std::int64_t unknown = 0;
-  for (const auto& token : tokens) {
-    ids.push_back(model.vocabulary->id(token));
-    unknown += ids.back() == model.vocabulary->unk();
-  }
-  *unknown_share = ids.empty() ? 0 : static_cast<double>(unknown) / static_cast<double>(ids.size());
-  if (ids.empty()) ids.push_back(model.vocabulary->bos());
-  if (model.info.backward) std::reverse(ids.begin() + 1, ids.end());
-  return ids;
-}
 
 struct Classifier {
   TrainedModel model;
   std::vector<model::LstmWeights> weights;
 };
 
-at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::vector<Request>& requests,
+at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::vector<Request>& requests, double temperature,
                             std::vector<double>& unknown) {
   at::Tensor sum;
   for (const auto& [model, weights] : models) {
     std::vector<std::vector<std::int64_t>> ids;
     std::vector<const std::vector<std::int64_t>*> documents;
-    for (std::size_t i = 0; i < requests.size(); ++i) ids.push_back(encode(model, requests[i].text, &unknown[i]));
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      EncodedText encoded = encode(model, requests[i].text);
+      unknown[i] = encoded.unknown_share;
+      ids.push_back(std::move(encoded.ids));
+    }
     for (const auto& document : ids) documents.push_back(&document);
     auto& head = head_as<model::PoolingHead>(model);
     const at::Tensor features = head.features(*model.encoder, documents, weights, {}, nullptr);
     const at::Tensor p = at::softmax(head.forward(features, {}, nullptr), 1).cpu();
     sum = sum.defined() ? sum + p : p;
   }
-  return sum / static_cast<double>(models.size());
+  const at::Tensor mean = sum / static_cast<double>(models.size());
+  return temperature == 1 ? mean : at::softmax(mean.clamp_min(kSmallestProbability).log() / temperature, 1);
 }
 
-// One line. What we say stands beside the object as it came, which is not taken apart: its fields may be called like ours,
-// its numbers may have more digits than a double.
-std::string answer(const Request& request, const float* p, const std::vector<std::string>& labels, double unknown,
-                   std::int64_t top) {
-  json ours;
-  if (!request.error.empty()) {
-    ours["error"] = request.error;
-  } else {
-    std::vector<std::size_t> order(labels.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return p[a] > p[b]; });
-    ours["label"] = labels[order.front()];
-    json all = json::object();
-    const auto shown = top == 0 ? order.size() : std::min(order.size(), static_cast<std::size_t>(top));
-    for (std::size_t i = 0; i < shown; ++i) all[labels[order[i]]] = p[order[i]];
-    ours["probabilities"] = all;
-    ours["unknown_share"] = unknown;
+// By label, the words that speak for it.
+std::vector<WordShares> explained(const std::vector<Classifier>& models, const Request& request, std::int64_t count) {
+  Explanation explanation;
+  for (const auto& [model, weights] : models) explanation.add(model, weights, encode(model, request.text).ids);
+  std::vector<WordShares> words;
+  for (std::size_t label = 0; label < models.front().model.info.head_info_as<ClassifierInfo>()->labels.size(); ++label) {
+    words.push_back(explanation.words_for(label, static_cast<std::size_t>(count)));
   }
-  std::string line = ours.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (!request.object.empty()) line.replace(0, 1, "{\"input\":" + request.object + ",");
-  return line;
+  return words;
 }
 
 std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Device device) {
@@ -168,46 +85,111 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
   return models;
 }
 
+// What the answers depend on: a file of answers is gone on with where it is the same.
+nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier>& models) {
+  nlohmann::json asked = {{"format", name_in(kRequestFormats, request_format(options.requests))},
+                          {"text_columns", options.requests.text_columns},
+                          {"top", options.top},
+                          {"temperature", options.temperature},
+                          {"explain", options.explain},
+                          {"delimiter", std::string(1, options.requests.table.resolved().delimiter)},
+                          {"max_line_bytes", options.requests.table.resolved().max_line_bytes},
+                          {"precision", name_in(kArithmetics, options.compute.precision)}};
+  if (options.requests.table.resolved().header) asked["header"] = *options.requests.table.resolved().header;
+  if (!options.requests.input.empty()) asked["input"] = file_fingerprint(options.requests.input);
+  for (const auto& [model, weights] : models) asked["models"].push_back(model.model_fingerprint);
+  return asked;
+}
+
+// Where the answers go.
+class Sink {
+ public:
+  Sink(const PredictOptions& options, const std::vector<Classifier>& models, std::ostream& out) : out_(out) {
+    if (options.output.empty()) return;
+    file_.emplace(options.output, asked(options, models));
+  }
+  std::int64_t answered() const { return file_ ? file_->answered() : 0; }
+  void add(const std::string& text) {
+    if (file_) {
+      batch_ += text;
+    } else {
+      write_output(out_, text);
+    }
+  }
+  void flush(std::size_t answers) {
+    if (file_) {
+      file_->write(std::exchange(batch_, ""), static_cast<std::int64_t>(answers));
+    } else {
+      flush_output(out_);
+    }
+  }
+  void finish() {
+    flush(0);
+    if (file_) file_->finish();
+  }
+
+ private:
+  std::ostream& out_;
+  std::optional<AnswerFile> file_;
+  std::string batch_;  // for the file
+};
+
+// Texts that have already arrived go together; a reader at a pipe's end gets its answer at once. Empty at the end.
+std::vector<Request> next_requests(RequestReader& reader, std::int64_t most) {
+  std::vector<Request> requests;
+  std::size_t bytes = 0;
+  for (Request request; static_cast<std::int64_t>(requests.size()) < most && bytes < kMostBytesAtOnce;) {
+    if ((!requests.empty() && reader.may_wait()) || !reader.next(request)) break;
+    bytes += request.bytes();
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
 }  // namespace
 
 void PredictOptions::declare(config::OptionSet& set) {
   set.add("model", models, "finished classifiers; several are averaged (forward + backward)");
   set.require("model");
-  set.add("input-format", json_lines, kInputFormats,
-          "one text a line, or one JSON object a line, which the answer repeats as `input`");
-  declare_max_line_bytes(set, max_line_bytes);
-  set.add(
-      "text-field", text_fields,
-      "the field of a JSON object that holds the text; of a model trained on several columns, the fields in their order "
-      "(default: text, or the names of the columns)");
+  requests.declare(set);
+  set.add("output", output,
+          "file for the answers: a line of JSON each, which repeats an object that it answers; of a table, the table with "
+          "columns for them; the same command goes on with one that was not finished; without it standard output");
   set.add("top", top, "probabilities of that many classes; 0: all", {.min = 0});
+  set.add("explain", explain,
+          "also show so many words for each class: those that won the max-pool and add most to it; slower", {.min = 0});
+  set.add("temperature", temperature,
+          "that evaluate --calibration has found: makes probabilities more honest, changes no label",
+          {.min = 0.01, .max = 100});
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
   compute.declare(set);
 }
 
 void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
   at::NoGradGuard no_grad;
+  if (!options.output.empty() && options.requests.input.empty()) {
+    throw ConfigError("--output needs --input=FILE: what came through a pipe does not come again");
+  }
   const std::vector<Classifier> models = read_classifiers(options, device);
   const auto& first = *models.front().model.info.head_info_as<ClassifierInfo>();
-  const std::vector<std::string> fields = text_fields(options, first.text_columns);
-  for (Request request; next_request(in, options, fields, request);) {
-    // Lines that have already arrived go together; a reader at a pipe's end gets its answer at once.
-    std::vector<Request> requests;
-    for (std::size_t bytes = 0;;) {
-      bytes += request.text.size() + request.object.size();
-      requests.push_back(std::move(request));
-      const bool more = static_cast<std::int64_t>(requests.size()) < options.batch_size && bytes < kMostBytesAtOnce &&
-                        in.rdbuf()->in_avail() > 0;
-      if (!more || !next_request(in, options, fields, request)) break;
-    }
+  const std::unique_ptr<RequestReader> reader = open_requests(options.requests, first.text_columns, in);
+  const std::unique_ptr<AnswerFormat> format = answer_format(options, first.labels, reader->columns());
+  Sink sink(options, models, out);
+  Request passed_over;
+  for (std::int64_t i = 0; i < sink.answered(); ++i) reader->next(passed_over);
+  if (sink.answered() == 0) sink.add(format->header());
+  for (std::vector<Request> requests; !(requests = next_requests(*reader, options.batch_size)).empty();) {
     std::vector<double> unknown(requests.size());
-    const at::Tensor p = probabilities_of(models, requests, unknown);
+    const at::Tensor p = probabilities_of(models, requests, options.temperature, unknown);
     const auto* row = p.const_data_ptr<float>();
     for (std::size_t i = 0; i < requests.size(); ++i, row += first.labels.size()) {
-      out << answer(requests[i], row, first.labels, unknown[i], options.top) << '\n';
+      std::vector<WordShares> words;
+      if (options.explain > 0 && requests[i].error.empty()) words = explained(models, requests[i], options.explain);
+      sink.add(format->line(requests[i], {row, unknown[i], std::move(words)}));
     }
-    flush_output(out);
+    sink.flush(requests.size());
   }
+  sink.finish();
 }
 
 }  // namespace ulmfit::stages

@@ -14,6 +14,8 @@
 #include "base/stop_signal.h"
 #include "comm/grad_reducer.h"
 #include "comm/world_check.h"
+#include "reports/metrics.h"
+#include "reports/number_format.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
 #include "stages/run_identity.h"
@@ -52,6 +54,11 @@ std::vector<std::pair<std::string, std::string>> plan_summary(const TrainingStag
   const std::int64_t parameters = parameter_count(stage.task());
   summary.emplace_back("parameters", str(parameters, " (", parameters * 16 / 1000000, " MB with gradients and moments)"));
   summary.emplace_back("memory", str("at least ", std::llround(stage.bytes / 1e6), " MB a rank"));
+  if (stage.optim.lr_rule != LrRule::kNone) {
+    summary.emplace_back("learning rates",
+                         str("times ", stage.optim.lr_scale(stage.batch_size), " (", name_in(kLrRules, stage.optim.lr_rule),
+                             ": a batch of ", stage.batch_size, " for one of ", stage.optim.lr_batch, ")"));
+  }
   summary.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   summary.emplace_back("ranks", describe_compute(comm));
   summary.emplace_back(
@@ -143,6 +150,27 @@ void select_best(const TrainingStage& stage, const train::Trainer& trainer, trai
   }
 }
 
+// Where the last weights are kept and earlier ones validated better. Rank 0.
+void tell_of_better_weights(const TrainingStage& stage, const train::Trainer& trainer, const train::Evaluation& last,
+                            const RunFolder& folder) {
+  if (stage.optim.select_best || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
+  const reports::MetricNames names = stage.task().metric_names();
+  const std::string headline(names.headline);
+  const auto shown = [&](double value) {
+    return names.headline_is_share ? reports::percent(value) : reports::significant(value, 4);
+  };
+  for (const reports::EvaluationReport& report : reports::read_metrics(folder.path() / "metrics.jsonl", names).valid) {
+    if (report.step != trainer.best_step() || !report.values.contains(headline) || !last.values.contains(headline))
+      continue;
+    log::info(stage.title,
+              str("validation loss was lowest at epoch ", reports::fixed(report.epoch, 2), " (loss ",
+                  reports::significant(trainer.best_score(), 4), ", ", headline, " ", shown(report.values.at(headline)),
+                  "), and is ", reports::significant(last.score, 4), ", ", headline, " ", shown(last.values.at(headline)),
+                  ", at the end; a run with --train.select=best keeps the weights of then"));
+    return;
+  }
+}
+
 // Makes the run folder that of the longer run, and says what becomes of the learning rate. Rank 0.
 void extend(const TrainingStage& stage, const train::TrainingPlan& plan, const std::optional<train::Snapshot>& snapshot,
             RunFolder& folder) {
@@ -158,7 +186,7 @@ void extend(const TrainingStage& stage, const train::TrainingPlan& plan, const s
     throw ConfigError(str("--extend: early stopping has ended the run in ", folder.path().string(), " at step ", step,
                           ", and would end it again; give a larger --train.patience, or 0"));
   }
-  const train::TrainingPlan old(before.plan(stage.task()), stage.task());
+  const train::TrainingPlan old(before.plan(stage.task(), stage.batch_size), stage.task());
   const std::int64_t end = snapshot && train::early_stopped(*snapshot, before.patience) ? step : old.total_steps();
   if (plan.total_steps() <= end) {
     throw ConfigError(str("--extend trains longer, but the run in ", folder.path().string(), " has ", end,
@@ -213,7 +241,7 @@ Engine::Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm
 }
 
 StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
-  const train::TrainingPlan plan(stage.optim.plan(stage.task()), stage.task());
+  const train::TrainingPlan plan(stage.optim.plan(stage.task(), stage.batch_size), stage.task());
   const auto summary = plan_summary(stage, plan, comm);
   log_plan(stage, plan, summary);
   if (comm.rank() == 0) {
@@ -262,7 +290,10 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   result.items = trainer.items();
   result.steps = trainer.step();
   result.names = stage.task().metric_names();
-  if (comm.rank() == 0) stage.write(result);
+  if (comm.rank() == 0) {
+    stage.write(result);
+    tell_of_better_weights(stage, trainer, result.evaluation, folder);
+  }
   if (observer) observer->write_report(result.evaluation.classification);
   comm.barrier();
   return result;

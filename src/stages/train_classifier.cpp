@@ -168,14 +168,11 @@ void ClassifierStage::write(const StageResult& result) const {
   info.backward = backward_;
   info.head = classifier_;
   info.metrics = result.evaluation.values;
-  info.lineage = lineage_of(parent_, {kCommand,
-                                      "",
-                                      {{"data_fingerprint", text_->train.fingerprint()},
-                                       {"data", data::corpus_provenance(options_.data)},
-                                       {"texts", text_->train.document_count()},
-                                       {"steps", result.steps},
-                                       {"seed", static_cast<std::uint64_t>(run.seed)},
-                                       {"figures", result.evaluation.values}}});
+  nlohmann::json own = {{"data_fingerprint", text_->train.fingerprint()}, {"data", data::corpus_provenance(options_.data)},
+                        {"texts", text_->train.document_count()},         {"steps", result.steps},
+                        {"seed", static_cast<std::uint64_t>(run.seed)},   {"figures", result.evaluation.values}};
+  if (!run.license.empty()) own["license"] = run.license;
+  info.lineage = lineage_of(parent_, {kCommand, "", own});
   write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.data, settings.to_config());
 }
 

@@ -140,6 +140,7 @@ void LmStage::write(const StageResult& result) const {
                         {"tokens_seen", result.items},
                         {"seed", static_cast<std::uint64_t>(run.seed)},
                         {"figures", result.evaluation.values}};
+  if (!run.license.empty()) own["license"] = run.license;
   if (parent_) own["words_known_to_parent"] = known_to_parent_;
   info.lineage = lineage_of(parent_, {title, "", own});
   write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.corpus, settings.to_config());
@@ -159,6 +160,16 @@ StageResult train_lm(const std::string& command, const TrainLmOptions& options, 
   return run_stage(*prepare_lm(command, options, set, comm), comm);
 }
 
+void TrainLmOptions::resolve(const config::OptionSet& set, const comm::Communicator& comm) {
+  if (streams_per_rank == 0) return;
+  if (set.given("train.streams")) {
+    throw ConfigError(
+        "--train.streams is the global batch and --train.streams-per-rank a rank's part of it: give one of them");
+  }
+  task.streams.streams = streams_per_rank * comm.size();
+  streams_per_rank = 0;  // it is said, and the saved configuration can be given back
+}
+
 void TrainLmOptions::declare_common(config::OptionSet& set) {
   set.add("corpus", corpus, "prepared text: a folder of prepare-corpus, or the lm folder of prepare-labelled",
           config::OnResume::kMayChange);
@@ -166,6 +177,9 @@ void TrainLmOptions::declare_common(config::OptionSet& set) {
   run.declare(set);
   dropout.declare(set);
   declare(set, task);
+  set.add("train.streams-per-rank", streams_per_rank,
+          "streams of each rank instead of --train.streams: the global batch grows with the ranks (see --optim.lr-rule)",
+          {.min = 0, .max = 1 << 24}, config::OnResume::kMayChange);
   optim.declare(set);
 }
 

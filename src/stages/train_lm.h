@@ -18,8 +18,12 @@ struct TrainLmOptions {
   train::LmTaskOptions task;  // its dropout, direction and seed come from the others
   OptimOptions optim;
   std::string corpus;
-  std::string from = "none";  // finetune-lm: the stage to start from
-  bool backward = false;      // pretrain; finetune-lm takes it from the stage
+  std::string from = "none";          // finetune-lm: the stage to start from
+  bool backward = false;              // pretrain; finetune-lm takes it from the stage
+  std::int64_t streams_per_rank = 0;  // 0: task.streams.streams is given
+
+  // Turns streams of a rank into those of the global batch, which is what a run folder keeps.
+  void resolve(const config::OptionSet& set, const comm::Communicator& comm);
 
   void declare_pretrain(config::OptionSet& set);
   void declare_finetune(config::OptionSet& set);

@@ -95,7 +95,7 @@ struct Side {
 // `alone` is null on ranks other than 0.
 ParityVerdict compare(const TrainingStage* alone, const TrainingStage& together, const VerifyParityOptions& options,
                       comm::Communicator& comm) {
-  const train::TrainingPlan plan(together.optim.plan(together.task()), together.task());
+  const train::TrainingPlan plan(together.optim.plan(together.task(), together.batch_size), together.task());
   check_world(together, comm);
   log::info("verify-parity",
             str(comm.size(), comm.size() == 1 ? " rank in " : " ranks in ", together.micro_batches.total,

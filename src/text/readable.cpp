@@ -118,4 +118,12 @@ std::vector<std::string> joined_pieces(const std::vector<std::string>& pieces) {
   return words;
 }
 
+std::string readable_beginning(std::vector<std::string> tokens, TokenizerKind tokenizer, std::size_t most) {
+  const bool cut = tokens.size() > most;
+  if (cut) tokens.resize(most);
+  // A mark whose word was cut off marks nothing.
+  while (cut && !tokens.empty() && (tokens.back() == "xxmaj" || tokens.back() == "xxup")) tokens.pop_back();
+  return readable_text(tokenizer == TokenizerKind::kSentencePiece ? joined_pieces(tokens) : tokens) + (cut ? " ..." : "");
+}
+
 }  // namespace ulmfit::text

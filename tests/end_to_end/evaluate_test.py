@@ -24,14 +24,18 @@ class TopLosses(TestCase):
 
     def test_planted_wrong_labels_come_first_and_text_is_text(self):
         said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--top-losses=3", "--report=shown")
-        found = json.loads(said.stdout)["top_losses"]
+        self.assertNotIn("top_losses", json.loads(said.stdout))  # one line is to stay readable
+        found = json.loads((self.dir / "shown/evaluation.json").read_text())["top_losses"]
         self.assertEqual(sorted(entry["document"] for entry in found), [7, 31, 44])
         for entry in found:
             label, text = self.test[entry["document"]]
             self.assertEqual(entry["given"], label)
+            self.assertEqual(entry["place"], f"test.csv:{entry['document'] + 2}")
             self.assertNotEqual(entry["predicted"], label)
             self.assertGreater(entry["loss"], 1)
             self.assertEqual(entry["text"].split()[:5], text.split()[:5])  # with its capital
+            marker = {"red": "crimson", "green": "emerald", "blue": "azure"}[entry["predicted"]]
+            self.assertEqual(entry["words"][0], marker)  # what decides
         self.assertEqual([e["loss"] for e in found], sorted((e["loss"] for e in found), reverse=True))
         self.assertIn("highest loss", said.stderr)
         page = (self.dir / "shown/report.html").read_text()
@@ -43,6 +47,38 @@ class TopLosses(TestCase):
         self.assertNotIn("top_losses", json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled").stdout))
         all_texts = json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--top-losses=1000").stdout)["top_losses"]
         self.assertEqual(len(all_texts), len(self.test))
+
+    def test_calibration_and_rejection(self):
+        said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--reject-below=0.9", "--report=shown")
+        found = json.loads(said.stdout)
+        temperature = found["calibration"]["temperature"]
+        self.assertIn(f"at temperature {temperature:.3f}", said.stderr)
+        self.assertEqual(sum(b["texts"] for b in found["calibration"]["bins"]), len(self.test))
+        mean = sum(b["texts"] * abs(b["confidence"] - b["accuracy"]) for b in found["calibration"]["bins"]) / len(self.test)
+        self.assertAlmostEqual(found["calibration"]["error"], mean, places=9)
+        lines = "".join(f"{text}\n" for _, text in self.test)
+        answers = [json.loads(line) for line in self.ulmfit("predict", "--model=run", stdin=lines).stdout.splitlines()]
+        sure = [(max(a["probabilities"].values()), a["label"] == label) for a, (label, _) in zip(answers, self.test)]
+        scaled = [p ** (1 / temperature) / sum(q ** (1 / temperature) for q in a["probabilities"].values()) for (p, _), a in zip(sure, answers)]
+        kept = [right for p, (_, right) in zip(scaled, sure) if p >= 0.9]  # at the temperature that predict is then given
+        self.assertEqual(found["rejection"]["texts"], len(kept))
+        self.assertAlmostEqual(found["rejection"]["error"], 1 - sum(kept) / len(kept))
+        # At the temperature every label stays, and p becomes p^(1/T) scaled.
+        warmed = [json.loads(line) for line in self.ulmfit("predict", "--model=run", f"--temperature={temperature}", stdin=lines).stdout.splitlines()]
+        for a, b in zip(answers, warmed):
+            self.assertEqual(a["label"], b["label"])
+            scaled = {k: v ** (1 / temperature) for k, v in a["probabilities"].items()}
+            for k, v in b["probabilities"].items():
+                self.assertAlmostEqual(v, scaled[k] / sum(scaled.values()), places=4)
+        self.assertLess(found["mcc_low"], found["mcc"])
+        self.assertLess(found["macro_f1"], found["macro_f1_high"])
+        two = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--top-losses=5", "--baselines", ranks=2)
+        self.assertAlmostEqual(json.loads(two.stdout)["calibration"]["temperature"], temperature, places=3)
+        page = (self.dir / "shown/report.html").read_text()
+        self.assertIn("Can its probabilities be trusted?", page)
+        self.assertIn("Leaving the doubtful ones to people", page)
+        refused = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--split=valid", expect=2)
+        self.assertIn("give another --split", refused.stderr)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Fastai(TestCase):
         self.ulmfit("evaluate", "--model=lm", "--data=corpus", "--split=valid")
         self.ulmfit("finetune-lm", "--from=lm", "--corpus=corpus", "--output=tuned", "--train.streams=4", "--train.bptt=10", "--epochs=2",
                     "--train.threads=1")
-        told = json.loads(self.ulmfit("inspect", "tuned").stdout)
+        told = json.loads(self.ulmfit("inspect", "tuned", "--json").stdout)
         self.assertEqual([entry["command"] for entry in told["lineage"]], ["import", "finetune-lm"])
         self.assertIn("foreign", told["lineage"][0]["facts"]["tokenizer"])
         self.assertIn("foreign", (self.dir / "tuned/stage/CARD.md").read_text())
@@ -58,7 +58,7 @@ class Fastai(TestCase):
         arguments = ("import", "--weights", FILES / "lm_v1.pth", "--vocab=v1.txt", "--accept-foreign-tokens")
         self.assertIn("--rules=fastai1", self.ulmfit(*arguments, "--output=other").stderr)
         self.assertNotIn("--rules", self.ulmfit(*arguments, "--output=v1", "--rules=fastai1").stderr)
-        facts = json.loads(self.ulmfit("inspect", "v1").stdout)["lineage"][0]["facts"]
+        facts = json.loads(self.ulmfit("inspect", "v1", "--json").stdout)["lineage"][0]["facts"]
         self.assertRegex(facts["tokenizer"], r"foreign .* agreement \d+\.\d %")
         (self.dir / "text.txt").write_text("aaa bad bad bad film\n" * 40)
         # v1 marks repeats from four on, v2 from three: xxbos xxrep 3 a xxwrep 3 bad film.
@@ -110,7 +110,7 @@ class Fastai(TestCase):
         (self.dir / "vocab.json").write_text(json.dumps(words))
         said = self.ulmfit("import", "--weights", FILES / "lm.pth", "--vocab=vocab.json", "--output=lm", "--accept-foreign-tokens")
         self.assertIn("1 of its words hold blanks", said.stderr)
-        self.assertEqual(json.loads(self.ulmfit("inspect", "lm").stdout)["lineage"][0]["facts"]["words_with_blanks"], 1)
+        self.assertEqual(json.loads(self.ulmfit("inspect", "lm", "--json").stdout)["lineage"][0]["facts"]["words_with_blanks"], 1)
 
     def test_a_full_disk_leaves_nothing(self):
         self.bring("lm.pth", "vocab.pkl", "lm")

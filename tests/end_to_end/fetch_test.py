@@ -87,7 +87,7 @@ class Fetch(TestCase):
         self.assertEqual(json.loads(self.fetch(*arguments).stdout)["imported"], "language model")
         self.ulmfit("import", "--weights", FILES / "lm.pth", "--vocab", FILES / "vocab.pkl", "--output=by-hand", "--accept-foreign-tokens")
         self.assert_same_weights("lm/stage/model.safetensors", "by-hand/stage/model.safetensors")
-        facts = json.loads(self.ulmfit("inspect", "lm").stdout)["lineage"][0]["facts"]
+        facts = json.loads(self.ulmfit("inspect", "lm", "--json").stdout)["lineage"][0]["facts"]
         self.assertEqual((facts["address"], facts["sha256"], facts["licence"]), (f"{self.place}/model.tgz", sum_of_model, "CC0"))
         self.assertIn("CC0", (self.dir / "lm/stage/CARD.md").read_text())
         served = Pages.served
@@ -162,15 +162,15 @@ class Fetch(TestCase):
         said = self.fetch("wikitext-103-backward", "--archive=wt103-bwd.tgz", "--accept-foreign-tokens")
         self.assertIn("address not tried", said.stderr)
         self.assertIn("no checksum is known", said.stderr)
-        told = json.loads(self.ulmfit("inspect", "lm").stdout)
+        told = json.loads(self.ulmfit("inspect", "lm", "--json").stdout)
         self.assertEqual(told["direction"], "backward")
         self.assertIn("wt103-bwd.tgz", told["lineage"][0]["facts"]["address"])
         self.assertEqual(json.loads((self.dir / "lm/stage/text.json").read_text())["rules"], "fastai 1.0.61")
         (self.dir / "own.cfg").write_text("direction = forward\n")
         self.fetch("--model", "wikitext-103-backward", "--archive=wt103-bwd.tgz", "--accept-foreign-tokens", "--config=own.cfg", output="own")
-        self.assertEqual(json.loads(self.ulmfit("inspect", "own").stdout)["direction"], "forward")
+        self.assertEqual(json.loads(self.ulmfit("inspect", "own", "--json").stdout)["direction"], "forward")
         self.fetch("wikitext-103-forward", f"--address={self.place}/model.tgz", "--accept-foreign-tokens", output="mirrored")
-        facts = json.loads(self.ulmfit("inspect", "mirrored").stdout)["lineage"][0]["facts"]
+        facts = json.loads(self.ulmfit("inspect", "mirrored", "--json").stdout)["lineage"][0]["facts"]
         self.assertEqual((facts["licence"], facts["note"]), ("", ""))
         (self.dir / "pipeline.cfg").write_text("[fetch]\nmodel = wikitext-103-backward\narchive = wt103-bwd.tgz\noutput = piped\naccept-foreign-tokens = true\n")
         self.ulmfit("run", "--config=pipeline.cfg")

@@ -63,10 +63,10 @@ class OldFolders(TestCase):
             self.ulmfit("inspect", folder, "--verify")
         for name, (_, step) in STOPPED.items():
             checkpoint = f"step-{step:09d}"
-            told = json.loads(self.ulmfit("inspect", name).stdout)
+            told = json.loads(self.ulmfit("inspect", name, "--json").stdout)
             self.assertFalse(told["finished"])
             self.assertEqual([(c["name"], c["whole"]) for c in told["checkpoints"]], [(checkpoint, True)])
-            self.assertEqual(json.loads(self.ulmfit("inspect", f"{name}/checkpoints/{checkpoint}").stdout)["what"], "checkpoint")
+            self.assertEqual(json.loads(self.ulmfit("inspect", f"{name}/checkpoints/{checkpoint}", "--json").stdout)["what"], "checkpoint")
 
     def test_a_finished_run_stays_as_it_is(self):
         for name in FINISHED:

@@ -240,7 +240,7 @@ class Columns(TestCase):
         self.assertIn(columns, self.predict([{}], expect=2).stderr)
         result = self.predict([{}], "--input-format=jsonl", "--text-field=body", expect=2)
         self.assertIn(columns, result.stderr)
-        self.assertIn("--text-field names 1 fields", result.stderr)
+        self.assertIn("--text-column names 1 columns", result.stderr)
         # A stage of an older program has them among the facts of its data alone.
         path = self.dir / "classifier/stage/stage.json"
         self.assertEqual(json.loads(path.read_text())["lineage"][-1]["facts"]["data"]["request"]["text_columns"], ["title", "body"])

@@ -22,7 +22,7 @@ class Input(TestCase):
     def tokens_of(self, *arguments):
         """Tokens of the training split of a prepared corpus, and its documents."""
         self.ulmfit("prepare-corpus", "--output=corpus", "--valid-share=0", "--vocab.min-count=1", *arguments)
-        split = json.loads(self.ulmfit("inspect", "corpus").stdout)["splits"]["train"]
+        split = json.loads(self.ulmfit("inspect", "corpus", "--json").stdout)["splits"]["train"]
         vocabulary = (self.dir / "corpus/vocab.txt").read_text().splitlines()
         return split["tokens"], split["documents"], vocabulary
 

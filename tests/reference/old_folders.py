@@ -55,7 +55,7 @@ MARKERS = {"red": "crimson", "green": "emerald", "blue": "azure"}
 
 def answers(run):
     """What `run(*arguments, stdin=...)`, which returns standard output, is told about the folders."""
-    inspected = {folder: json.loads(run("inspect", folder)) for folder in [*CORPORA, *FINISHED]}
+    inspected = {folder: json.loads(run("inspect", folder, "--json")) for folder in [*CORPORA, *FINISHED]}
     return {"evaluations": {model: json.loads(run(*command)) for model, command in EVALUATIONS.items()},
             "predictions": [json.loads(line) for line in run(*PREDICT, stdin="".join(t + "\n" for t in TEXTS)).splitlines()],
             "splits": {folder: {split: told["fingerprint"] for split, told in inspected[folder]["splits"].items()}

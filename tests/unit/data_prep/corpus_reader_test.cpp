@@ -1,5 +1,6 @@
 #include "data_prep/corpus_reader.h"
 
+#include "tests/support/real_data.h"
 #include "tests/unit/data_prep/test_files.h"
 
 namespace ulmfit::data_prep {

@@ -23,7 +23,7 @@ Rows table(std::string_view content, TableFormat format, const std::vector<std::
            std::optional<bool> header = {}) {
   test::TempDir dir;
   text::CleanCounts cleaned;
-  const auto reader = TableReader::open(test::put(dir / "t", content), format, columns, header, cleaned);
+  const auto reader = TableReader::open(test::put(dir / "t", content), format, columns, {.header = header}, cleaned);
   Rows rows;
   for (std::vector<std::string> values; reader->next(values);) rows.push_back(values);
   return rows;

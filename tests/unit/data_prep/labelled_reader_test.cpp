@@ -1,5 +1,6 @@
 #include "data_prep/labelled_reader.h"
 
+#include "tests/support/real_data.h"
 #include "tests/unit/data_prep/test_files.h"
 
 namespace ulmfit::data_prep {
@@ -39,6 +40,34 @@ TEST(LabelledReader, ReadsTables) {
   EXPECT_EQ(rows("3,x,y\n", LabelledFormat::kCsv, {{"2", "3"}, "1", "", {}})[0].text, "xxfld 1 x xxfld 2 y");
   EXPECT_EQ(rows("{\"text\":\"a\",\"label\":1}\n", LabelledFormat::kJsonl)[0].label, "1");
   EXPECT_EQ(rows("label\ttext\n x \ta\n", LabelledFormat::kTsv)[0].label, "x");
+}
+
+TEST(LabelledReader, ReadsOtherDelimitersAndNamesThem) {
+  LabelledColumns columns;
+  columns.table.delimiter = ';';
+  EXPECT_EQ(rows("label;text\nx;a, b\n", LabelledFormat::kCsv, columns)[0].text, "a, b");
+  EXPECT_THAT(test::message_of<DataError>([] { rows("label;text\nx;a, b\n", LabelledFormat::kCsv); }),
+              AllOf(HasSubstr("'label;text'"), HasSubstr("--text-column"), HasSubstr("give --delimiter ';'")));
+  EXPECT_THAT(test::message_of<DataError>([] { rows("label\ttext\nx\ta\n", LabelledFormat::kCsv); }),
+              HasSubstr("give --delimiter tab"));
+}
+
+TEST(LabelledReader, ReadsAFolderForEachClass) {
+  test::TempDir dir;
+  test::put(dir / "set/pos/1.txt", "a\r\nb");
+  test::put(dir / "set/neg/deep/2.txt", "c");
+  test::put(dir / "set/pos/.hidden", "no");
+  EXPECT_EQ(labelled_format_of(dir / "set"), LabelledFormat::kFolders);
+  LabelledReader reader(dir / "set", LabelledFormat::kFolders, {});
+  const auto got = rows(reader);
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(got[0].label, "neg");
+  EXPECT_EQ(got[0].file, "set/neg/deep/2.txt");
+  EXPECT_EQ(got[1].label, "pos");
+  EXPECT_EQ(got[1].text, "a\nb");
+  test::put(dir / "set/3.txt", "d");
+  EXPECT_THAT(test::message_of<DataError>([&] { LabelledReader(dir / "set", LabelledFormat::kFolders, {}); }),
+              AllOf(HasSubstr("3.txt"), HasSubstr("a folder for each class")));
 }
 
 TEST(LabelledReader, ReadsTrecQuestions) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/corpus_folder.h"
+#include "tests/support/real_data.h"
 #include "tests/unit/data_prep/test_files.h"
 
 namespace ulmfit::data_prep {

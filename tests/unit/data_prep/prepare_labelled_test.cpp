@@ -4,6 +4,7 @@
 
 #include "data/corpus_folder.h"
 #include "reports/baselines.h"
+#include "tests/support/real_data.h"
 #include "tests/unit/data_prep/test_files.h"
 
 namespace ulmfit::data_prep {
@@ -85,6 +86,49 @@ TEST_F(PrepareLabelled, TestTextEntersTheLanguageModelOnlyWhenAsked) {
   EXPECT_EQ(data::open_corpus(o.output / "lm").splits.at("train").documents, 56);
   EXPECT_TRUE(text::Vocabulary::load(o.output / "lm/vocab.txt").knows("test"));
   EXPECT_EQ(data::corpus_provenance(o.output / "lm").at("request").at("include_test_text"), true);
+}
+
+TEST_F(PrepareLabelled, EachFoldIsTestedOnOnce) {
+  std::vector<std::string> places;
+  for (std::int32_t k = 1; k <= 3; ++k) {
+    PrepareLabelledOptions o = options(csv(60, "train"));
+    o.fold = {k, 3};
+    o.output = dir_ / str("fold", k);
+    prepare_labelled(o);
+    const data::CorpusInfo labelled = data::open_corpus(o.output / "labelled");
+    EXPECT_EQ(labelled.splits.at("test").documents, 20);
+    EXPECT_EQ(labelled.splits.at("valid").documents, 4);
+    EXPECT_EQ(labelled.splits.at("train").documents, 36);
+    EXPECT_EQ(read_lines(data::places_file(o.output / "labelled", "train")).size(), 36U);
+    for (const std::string& line : read_lines(data::places_file(o.output / "labelled", "test"))) places.push_back(line);
+    for (const Fold other : {Fold{k % 3 + 1, 3}, Fold{}}) {
+      o.fold = other;
+      EXPECT_THAT(test::message_of<DataError>([&] { prepare_labelled(o); }), HasSubstr("(different: fold)"));
+    }
+  }
+  EXPECT_EQ(places.front().rfind("train.csv:", 0), 0U);
+  std::sort(places.begin(), places.end());
+  EXPECT_EQ(std::unique(places.begin(), places.end()) - places.begin(), 60);
+}
+
+TEST_F(PrepareLabelled, AClassOfOneTextIsNeverTestedOn) {
+  for (std::int32_t k = 1; k <= 2; ++k) {
+    PrepareLabelledOptions o = options("text,label\na,x\nb,x\nc,y\nd,y\ne,z\n");
+    o.valid_share = 0;
+    o.fold = {k, 2};
+    o.output = dir_ / str("fold", k);
+    prepare_labelled(o);
+    EXPECT_EQ(data::open_corpus(o.output / "labelled").splits.at("test").documents, 2);
+  }
+  PrepareLabelledOptions alone = options("text,label,group\na,x,g\nb,z,g\nc,x,h\nd,y,h\n");
+  alone.valid_share = 0;
+  alone.columns.group = "group";
+  alone.fold = {1, 2};
+  EXPECT_THAT(refusal(alone), HasSubstr("has no text that can be tested on"));
+  PrepareLabelledOptions o = options(csv(20, "t"));
+  o.fold = {1, 2};
+  o.test = test::put(dir_ / "test.csv", csv(20, "test"));
+  EXPECT_THROW(prepare_labelled(o), ConfigError);
 }
 
 TEST_F(PrepareLabelled, GroupsStayTogether) {

@@ -59,5 +59,40 @@ TEST(HoldOutByLabel, RefusesOneGroup) {
               HasSubstr("4 training texts in 1 groups"));
 }
 
+TEST(FoldsByLabel, SpreadLabelsAndSizesEvenlyAndKeepGroupsTogether) {
+  std::vector<std::int32_t> labels, groups;
+  for (int i = 0; i < 103; ++i) {
+    labels.push_back(i % 10 == 0 ? 1 : 0);
+    groups.push_back(-1);
+  }
+  const std::vector<std::int32_t> folds = folds_by_label(labels, groups, 5, 3);
+  EXPECT_EQ(folds, folds_by_label(labels, groups, 5, 3));
+  EXPECT_NE(folds, folds_by_label(labels, groups, 5, 4));
+  std::vector<int> sizes(5, 0), rare(5, 0);
+  for (std::size_t i = 0; i < folds.size(); ++i) {
+    ASSERT_TRUE(folds[i] >= 0 && folds[i] < 5);
+    ++sizes[static_cast<std::size_t>(folds[i])];
+    rare[static_cast<std::size_t>(folds[i])] += labels[i];
+  }
+  for (std::size_t f = 0; f < 5; ++f) {
+    EXPECT_TRUE(sizes[f] == 20 || sizes[f] == 21) << sizes[f];
+    EXPECT_TRUE(rare[f] == 2 || rare[f] == 3) << rare[f];  // eleven
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<std::int32_t>(i / 4);
+  const std::vector<std::int32_t> grouped = folds_by_label(labels, groups, 5, 3);
+  for (std::size_t i = 1; i < grouped.size(); ++i) {
+    if (groups[i] == groups[i - 1]) {
+      EXPECT_EQ(grouped[i], grouped[i - 1]);
+    }
+  }
+}
+
+TEST(FoldsByLabel, RefusesMoreFoldsThanGroups) {
+  EXPECT_THAT(test::message_of<DataError>([] {
+                folds_by_label({0, 1, 0, 1}, {0, 0, 1, 1}, 3, 7);
+              }),
+              HasSubstr("in 2 groups into 3 folds"));
+}
+
 }  // namespace
 }  // namespace ulmfit::data_prep

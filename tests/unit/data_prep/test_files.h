@@ -11,7 +11,6 @@
 #include <boost/iostreams/filter/lzma.hpp>
 #include <boost/iostreams/filter/zstd.hpp>
 #include <boost/iostreams/filtering_stream.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -68,9 +67,3 @@ inline std::map<std::string, std::string> contents(const std::filesystem::path& 
 }
 
 }  // namespace ulmfit::test
-
-// The folder of real text that ULMFIT_TEST_DATA names; skips the test when it is not set.
-#define ULMFIT_REAL_DATA(variable)                                                                      \
-  const char* const variable##_setting = std::getenv("ULMFIT_TEST_DATA");                               \
-  if (variable##_setting == nullptr) GTEST_SKIP() << "ULMFIT_TEST_DATA does not name a folder of text"; \
-  const std::filesystem::path variable(variable##_setting)

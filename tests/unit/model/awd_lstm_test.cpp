@@ -322,5 +322,21 @@ TEST(Shape, MemoryOfThePaperModel) {
   EXPECT_GT(training_bytes(shape, 4480, 1), training_bytes(shape, 0, 1) + 4480 * 4 * 20000);
 }
 
+TEST(AwdLstmLayers, AreThoseThatTheTopIsMadeOf) {
+  const test::OneThread one_thread;
+  const at::NoGradGuard no_grad;
+  const AwdLstm model = test::tiny_model();
+  const at::Tensor x = test::tiny_tokens(7, 3);
+  const auto weights = model.batch_weights(0, nullptr);
+  const EncoderOutput plain = model.forward(x, model.zero_state(3), weights, {}, nullptr);
+  const EncoderOutput kept = model.forward(x, model.zero_state(3), weights, {}, nullptr, /*keep_layers=*/true);
+  EXPECT_TRUE(plain.layers.empty());
+  ASSERT_EQ(kept.layers.size(), 4U);  // the words and three layers
+  EXPECT_LT(test::relative_difference(kept.top, plain.top), 1e-6);
+  EXPECT_TRUE(test::same_bits(kept.layers.back(), kept.top));
+  EXPECT_TRUE(test::same_bits(kept.layers.front(), model.embedding().index_select(0, x.reshape({-1})).reshape({7, 3, 6})));
+  for (std::size_t l = 0; l < 3; ++l) EXPECT_TRUE(test::same_bits(kept.layers[l + 1][6], kept.next.h[l])) << l;
+}
+
 }  // namespace
 }  // namespace ulmfit::model

@@ -35,6 +35,35 @@ TEST(ClassificationMetrics, PrecisionAndRecallAreNotSwapped) {
   EXPECT_DOUBLE_EQ(f.classes[1].recall, 0);
 }
 
+TEST(ClassificationMetrics, CorrelationByHand) {
+  // Of two classes (TP TN - FP FN) / sqrt of the product of the margins.
+  EXPECT_NEAR(classification_metrics({{6, 2}, {1, 3}}).mcc, (6.0 * 3 - 2.0 * 1) / std::sqrt(8.0 * 4 * 7 * 5), 1e-12);
+  EXPECT_DOUBLE_EQ(classification_metrics({{5, 0, 0}, {0, 3, 0}, {0, 0, 2}}).mcc, 1);
+  EXPECT_DOUBLE_EQ(classification_metrics({{4, 0}, {3, 0}}).mcc, 0);  // always the first
+  // Three classes: (c s - sum t p) / sqrt((s^2 - sum p^2) (s^2 - sum t^2)) = (60 - 36) / sqrt((100 - 36) (100 - 36)).
+  EXPECT_NEAR(classification_metrics({{3, 1, 0}, {1, 2, 1}, {0, 1, 1}}).mcc, 24.0 / 64, 1e-12);
+}
+
+TEST(ResampledIntervals, HoldTheFigureAndShrinkWithMoreTexts) {
+  const ConfusionMatrix few{{30, 10}, {5, 55}};
+  const ConfusionMatrix many{{3000, 1000}, {500, 5500}};
+  const ResampledIntervals a = resampled_intervals(few), b = resampled_intervals(many);
+  const ClassificationMetrics f = classification_metrics(few);
+  EXPECT_LT(a.macro_f1.low, f.macro_f1);
+  EXPECT_GT(a.macro_f1.high, f.macro_f1);
+  EXPECT_LT(a.mcc.low, f.mcc);
+  EXPECT_GT(a.mcc.high, f.mcc);
+  // By a factor of 10: the square root of the texts.
+  EXPECT_NEAR((a.mcc.high - a.mcc.low) / (b.mcc.high - b.mcc.low), 10, 1);
+  // Of accuracy-like figures the normal approximation is near: here macro F1 of two classes of known variance by Wilson's
+  // interval of accuracy, within a third.
+  const Interval accuracy = f.accuracy_interval;
+  EXPECT_NEAR((a.macro_f1.high - a.macro_f1.low) / (accuracy.high - accuracy.low), 1, 0.33);
+  EXPECT_EQ(resampled_intervals(few).mcc.low, a.mcc.low);
+  EXPECT_EQ(resampled_intervals({{7, 0}, {0, 3}}).mcc.high, 1);
+  EXPECT_TRUE(std::isnan(resampled_intervals({{0, 0}, {0, 0}}).mcc.low));
+}
+
 TEST(ClassificationMetrics, F1IsTheHarmonicMean) {
   const auto f = classification_metrics({{5, 3, 1}, {2, 7, 4}, {6, 0, 9}});
   for (const ClassMetrics& c : f.classes) {

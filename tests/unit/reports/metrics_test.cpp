@@ -50,7 +50,7 @@ TEST(MetricsLog, WritesATrainingLine) {
   ASSERT_EQ(lines.size(), 1U);
   const auto line = nlohmann::json::parse(lines[0]);
   const auto expected = nlohmann::json::parse(
-      R"({"type": "train", "step": 100, "epoch": 1.25, "phase": 2, "loss": 4.5, "lr": 0.004,
+      R"({"type": "train", "step": 100, "total_steps": 5000, "epoch": 1.25, "phase": 2, "loss": 4.5, "lr": 0.004,
           "lr_by_group": {"rnn": 0.001, "head": 0.004}, "beta1": 0.7, "grad_norm": 0.31, "tokens_per_s": 6540.0,
           "data_wait": 0.003, "comm": 0.021, "memory_mb": 812.0, "skipped": 1, "elapsed_s": 412.5})");
   EXPECT_NEAR(line.at("perplexity").get<double>(), std::exp(4.5), 1e-9);

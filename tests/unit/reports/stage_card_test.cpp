@@ -31,6 +31,15 @@ TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
   EXPECT_THAT(stage_card(info), AllOf(HasSubstr("2 classes: a, b\\|c."), HasSubstr("| error | 0.25 |")));
 }
 
+TEST(StageCard, TellsLicensesOfTextsAndModel) {
+  CardInfo info;
+  info.lineage = {{"pretrain", "00ff", {{"corpus", {{"request", {{"license", "CC BY-SA 3.0"}}}}}, {"license", "other"}}},
+                  {"train-classifier", "", {{"data", {{"request", json::object()}}}, {"license", "Apache-2.0"}}}};
+  EXPECT_THAT(stage_card(info),
+              AllOf(HasSubstr("| this model | Apache-2.0 |"), HasSubstr("| text of pretrain | CC BY-SA 3.0 |"),
+                    HasSubstr("| text of train-classifier | not stated |")));
+}
+
 TEST(StageCard, TellsOfManyFilesTheirNumberAndTheFirst) {
   CardInfo info;
   json list = json::array();

@@ -57,7 +57,7 @@ TEST(OptimOptions, TheLengthOfTrainingInEveryUnit) {
     OptimOptions options;
     options.epochs = epochs;
     options.max_steps = steps;
-    const train::TrainingPlan made(options.plan(task), task);
+    const train::TrainingPlan made(options.plan(task, 8), task);
     return std::pair{made.total_steps(), made.epochs()};
   };
   const config::Length none{Unit::kSteps, 0};
@@ -72,9 +72,21 @@ TEST(OptimOptions, NonsenseIsRefused) {
   const FakeTask task;
   OptimOptions options;
   options.phase_lr = {"0.1", "x"};
-  EXPECT_THROW(options.plan(task), ConfigError);
+  EXPECT_THROW(options.plan(task, 8), ConfigError);
   options.phase_lr = {"-0.1"};
-  EXPECT_THROW(options.plan(task), ConfigError);
+  EXPECT_THROW(options.plan(task, 8), ConfigError);
+}
+
+TEST(LearningRate, FollowsTheGlobalBatch) {
+  OptimOptions optim;
+  EXPECT_EQ(optim.lr_scale(1024), 1);
+  optim.lr_rule = LrRule::kLinear;
+  EXPECT_THROW(optim.lr_scale(64), ConfigError);
+  optim.lr_batch = 64;
+  EXPECT_DOUBLE_EQ(optim.lr_scale(256), 4);
+  EXPECT_DOUBLE_EQ(optim.lr_scale(32), 0.5);
+  optim.lr_rule = LrRule::kSqrt;
+  EXPECT_DOUBLE_EQ(optim.lr_scale(256), 2);
 }
 
 }  // namespace

@@ -31,5 +31,11 @@ TEST(ReadableText, MarksWithoutWhatTheyMarkStay) {
   EXPECT_EQ(readable_text({"xxrep", "999999999", "a"}).size(), 100U);
 }
 
+TEST(ReadableBeginning, EndsWithoutAMarkWhoseWordIsCutOff) {
+  EXPECT_EQ(readable_beginning({"xxbos", "xxmaj", "the", "xxup", "us"}, TokenizerKind::kWords, 4), "The ...");
+  EXPECT_EQ(readable_beginning({"xxbos", "xxmaj", "the", "xxup", "us"}, TokenizerKind::kWords, 5), "The US");
+  EXPECT_EQ(readable_beginning({"\u2581fi", "lm", "s"}, TokenizerKind::kSentencePiece, 2), "film ...");
+}
+
 }  // namespace
 }  // namespace ulmfit::text

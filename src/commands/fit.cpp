@@ -1,0 +1,366 @@
+// fit: from labelled texts to a tested classifier, with settings chosen from the texts.
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/output.h"
+#include "comm/launch.h"
+#include "commands/commands.h"
+#include "commands/labelled_sources.h"
+#include "commands/stages_in_order.h"
+#include "data/corpus_folder.h"
+#include "stages/classification_result.h"
+#include "stages/classifier_info.h"
+#include "stages/fit_settings.h"
+#include "stages/stage_folder.h"
+
+namespace ulmfit::commands {
+namespace {
+
+using config::IniSection;
+using stages::Setting;
+
+constexpr std::string_view kIntroduction =
+    "From labelled texts to a tested classifier: prepares them, tunes the language model on them, trains the classifier "
+    "and\n"
+    "evaluates it, under mpirun on all its ranks. Settings are chosen from the number and length of the texts, printed "
+    "with\n"
+    "their reasons, and written to OUTPUT/pipeline.cfg: change what you like there and say ulmfit run --config\n"
+    "OUTPUT/pipeline.cfg. The same command again goes on where it was.";
+
+constexpr std::chrono::hours kDeadline{24};  // others wait while rank 0 reads a stage
+
+struct FitOptions {
+  LabelledSources sources;
+  std::vector<std::string> from;
+  std::string output;
+  std::int64_t seeds = 1;
+  std::int64_t folds = 0;
+  bool dry_run = false;
+  stages::ComputeOptions compute;
+
+  void declare(config::OptionSet& set) {
+    sources.declare(set);
+    set.add(
+        "from", from,
+        "stage of the language model to start from; one that reads forward and one that reads backward: both are used, and "
+        "their classifiers averaged; none: from scratch");
+    set.require("from");
+    set.add("output", output, "folder of data, language model, classifier, evaluation and pipeline.cfg");
+    set.require("output");
+    set.add("seeds", seeds, "train so many classifiers, of seeds 1 to this, and average them", {.min = 1, .max = 1000});
+    set.add("folds", folds,
+            "also estimate the error by cross-validation on so many parts of the training texts, each judged by a "
+            "classifier that "
+            "has not seen its labels; shows the texts whose labels are doubtful",
+            {.min = 0, .max = 1000});
+    set.add("dry-run", dry_run, "prepare the texts, print the settings and stop");
+    compute.declare(set);
+  }
+  bool pretrained() const { return from != std::vector<std::string>{"none"}; }
+};
+
+// What was given of those options that Options declares.
+template <class Options>
+std::vector<std::pair<std::string, std::string>> given_of(const config::OptionSet& set) {
+  Options options;
+  config::OptionSet known("fit");
+  options.declare(known);
+  std::vector<std::pair<std::string, std::string>> values;
+  for (auto& value : set.given_values()) {
+    if (known.has(value.first)) values.push_back(std::move(value));
+  }
+  return values;
+}
+
+void append(IniSection& section, const std::vector<std::pair<std::string, std::string>>& values) {
+  section.values.insert(section.values.end(), values.begin(), values.end());
+}
+
+fs::path in_output(const FitOptions& options, const std::string& name) { return fs::path(options.output) / name; }
+
+fs::path fold_folder(const FitOptions& options, std::int64_t fold) { return in_output(options, "folds") / str(fold); }
+
+constexpr std::string_view kNotOfFolds[] = {"test", "unlabelled", "unlabelled-format", "unlabelled-text-column"};
+
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+Values given_sources(const config::OptionSet& set) { return given_of<LabelledSources>(set); }
+
+IniSection preparation(const FitOptions& options, const config::OptionSet& set) {
+  IniSection section{"prepare-labelled", given_sources(set)};
+  if (options.pretrained()) append(section, {{"vocab", options.from.front()}, {"vocab.extend", "true"}});
+  append(section, {{"output", in_output(options, "data")}});
+  return section;
+}
+
+// A pipeline file in the making: sections, and the reason behind each value that was chosen.
+class PipelineText {
+ public:
+  void add(const IniSection& section, const std::vector<Setting>& chosen = {}) {
+    text_ += str("\n[", section.name, "]\n");
+    for (const auto& [key, value] : section.values) text_ += str(key, " = ", config::ini_value(value), "\n");
+    for (const Setting& s : chosen) {
+      text_ += str(s.key, " = ", config::ini_value(s.value), s.reason.empty() ? "" : "  # " + s.reason, "\n");
+    }
+  }
+  void say(const std::string& sentence) { text_ += "# " + sentence + "\n"; }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_ =
+      "# Written by ulmfit fit; ulmfit run --config with this file, from where fit was called, repeats it.\n";
+};
+
+// A language model to start from, and the one that is made of it.
+struct Way {
+  std::string from;
+  std::string suffix;  // of folders, where there are several: "-backward"
+  std::string lm;
+};
+
+std::vector<Way> ways_of(const FitOptions& options, model::Shape& shape) {
+  if (!options.pretrained()) return {{"none", "", in_output(options, "lm")}};
+  std::vector<Way> ways;
+  std::vector<std::string> text_rules;
+  for (const std::string& from : options.from) {
+    const stages::TrainedModel model = stages::read_stage(from, at::kCPU);
+    if (ways.empty()) shape = model.info.shape;
+    const std::string suffix = options.from.size() == 1 ? "" : model.info.backward ? "-backward" : "-forward";
+    ways.push_back({from, suffix, in_output(options, "lm" + suffix)});
+    if (model.info.head_info_as<stages::ClassifierInfo>() != nullptr) {
+      throw ConfigError(str("--from=", from, " is a classifier; give the language model that it was made of"));
+    }
+    text_rules.push_back(model.text->fingerprint());
+    if (text_rules.back() != text_rules.front()) {
+      throw ConfigError(str("--from: ", from, " and ", options.from.front(),
+                            " were made with other text rules or another tokenizer: they cannot read the same texts"));
+    }
+  }
+  if (ways.size() > 2 || (ways.size() == 2 && ways[0].suffix == ways[1].suffix)) {
+    throw ConfigError(str("--from names ", ways.size(), " language models", ways.size() == 2 ? " of one direction" : "",
+                          "; expected one, or one that reads forward and one that reads backward"));
+  }
+  return ways;
+}
+
+void tell(const std::string& stage, const std::vector<Setting>& settings) {
+  log::info("fit", str(stage, ":"));
+  for (const Setting& s : settings) {
+    log::info("fit", str("  ", s.key, " = ", s.value, s.reason.empty() ? "" : str("  (", s.reason, ")")));
+  }
+}
+
+stages::FitFacts facts_of(const FitOptions& options) {
+  const data::CorpusInfo lm = data::open_corpus(in_output(options, "data") / "lm");
+  const data::CorpusInfo labelled = data::open_corpus(in_output(options, "data") / "labelled");
+  const auto documents = [&](const std::string& split) {
+    const auto found = labelled.splits.find(split);
+    return found == labelled.splits.end() ? 0 : found->second.documents;
+  };
+  stages::FitFacts facts;
+  facts.pretrained = options.pretrained();
+  facts.lm_tokens = lm.splits.at("train").tokens;
+  facts.texts = documents("train");
+  facts.valid_texts = documents("valid");
+  log::info("fit",
+            str(facts.texts, " texts of ", labelled.labels.size(), " classes to train on, ", facts.valid_texts,
+                " to validate, ", documents("test"), " to test; ", facts.lm_tokens, " tokens for the language model"));
+  return facts;
+}
+
+// The sections behind that which prepares the texts.
+class StagesOfFit {
+ public:
+  StagesOfFit(const FitOptions& options, const config::OptionSet& set, const stages::FitFacts& facts, std::vector<Way> ways)
+      : options_(options),
+        sources_(given_sources(set)),
+        compute_(given_of<stages::ComputeOptions>(set)),
+        ways_(std::move(ways)),
+        of_lm_(stages::language_model_settings(facts)),
+        of_classifier_(stages::classifier_settings(facts)),
+        validated_(facts.valid_texts > 0) {}
+
+  void tell_settings() const {
+    tell("finetune-lm", of_lm_);
+    tell("train-classifier", of_classifier_);
+  }
+
+  void add_to(PipelineText& pipeline) const {
+    const std::string data = in_output(options_, "data");
+    for (std::int64_t fold = 1; fold <= options_.folds; ++fold) pipeline.add(fold_preparation(fold));
+    for (const Way& way : ways_) {
+      IniSection tune{"finetune-lm", {{"from", way.from}, {"corpus", data + "/lm"}, {"output", way.lm}}};
+      append(tune, compute_);
+      pipeline.add(tune, of_lm_);
+    }
+    Values models;
+    for (const Way& way : ways_) {
+      for (std::int64_t seed = 1; seed <= options_.seeds; ++seed) {
+        const std::string name = "classifier" + way.suffix + (options_.seeds > 1 ? str("-seed", seed) : "");
+        const std::string output = in_output(options_, name);
+        add_classifier(pipeline, way, data, output, seed);
+        models.emplace_back("model", output);
+      }
+    }
+    const bool tested = !options_.sources.test.empty();
+    if (tested || validated_) {
+      IniSection evaluate = evaluation(models, data, tested ? "test" : "valid", in_output(options_, "evaluation"));
+      if (tested && validated_) append(evaluate, {{"baselines", "true"}, {"calibration", "true"}});
+      pipeline.add(evaluate);
+    }
+    for (std::int64_t fold = 1; fold <= options_.folds; ++fold) add_fold(pipeline, fold);
+  }
+
+ private:
+  void add_classifier(PipelineText& pipeline, const Way& way, const std::string& data, const std::string& output,
+                      std::int64_t seed) const {
+    IniSection train{"train-classifier",
+                     {{"from", way.lm}, {"data", data + "/labelled"}, {"output", output}, {"seed", str(seed)}}};
+    append(train, compute_);
+    pipeline.add(train, of_classifier_);
+  }
+
+  IniSection evaluation(const Values& models, const std::string& data, const std::string& split,
+                        const std::string& report) const {
+    IniSection evaluate{"evaluate", models};
+    append(evaluate, {{"data", data + "/labelled"}, {"split", split}, {"report", report}, {"top-losses", "50"}});
+    append(evaluate, compute_);
+    return evaluate;
+  }
+
+  // Before anything is trained: texts that cannot be cut into folds are refused then.
+  IniSection fold_preparation(std::int64_t fold) const {
+    IniSection prepare{"prepare-labelled", {}};
+    for (const auto& value : sources_) {
+      if (std::find(std::begin(kNotOfFolds), std::end(kNotOfFolds), value.first) == std::end(kNotOfFolds)) {
+        prepare.values.push_back(value);
+      }
+    }
+    append(prepare, {{"vocab", in_output(options_, "data") / "lm"},
+                     {"fold", str(fold, "/", options_.folds)},
+                     {"output", fold_folder(options_, fold) / "data"}});
+    return prepare;
+  }
+
+  void add_fold(PipelineText& pipeline, std::int64_t fold) const {
+    const fs::path folder = fold_folder(options_, fold);
+    const std::string data = folder / "data";
+    Values models;
+    for (const Way& way : ways_) {
+      const std::string output = folder / ("classifier" + way.suffix);
+      add_classifier(pipeline, way, data, output, 1);
+      models.emplace_back("model", output);
+    }
+    pipeline.add(evaluation(models, data, "test", folder / "evaluation"));
+  }
+
+  const FitOptions& options_;
+  Values sources_;
+  Values compute_;
+  std::vector<Way> ways_;
+  std::vector<Setting> of_lm_;
+  std::vector<Setting> of_classifier_;
+  bool validated_;
+};
+
+// The pipeline, once the texts are prepared. Rank 0.
+std::string chosen_pipeline(const FitOptions& options, const config::OptionSet& set, const IniSection& prepare, int ranks) {
+  stages::FitFacts facts = facts_of(options);
+  facts.ranks = ranks;
+  std::vector<Way> ways = ways_of(options, facts.shape);
+  const StagesOfFit stages(options, set, facts, std::move(ways));
+  stages.tell_settings();
+  PipelineText pipeline;
+  if (options.folds > 0) pipeline.say("The figures of the folds are joined by ulmfit fit alone.");
+  pipeline.add(prepare);
+  stages.add_to(pipeline);
+  return pipeline.text();
+}
+
+// Writes the pipeline, or finds it there. Rank 0.
+void keep(const std::string& text, const fs::path& file) {
+  if (fs::exists(file)) {
+    if (read_file(file) == text) return;
+    throw ConfigError(str(file.string(),
+                          " is there and says something else: it was changed, or written with other options; "
+                          "go on with it by ulmfit run --config ",
+                          file.string(), ", or give another --output"));
+  }
+  write_file_atomic(file, text);
+}
+
+// The folds' answers as one, printed and in OUTPUT/cross-validation. Rank 0.
+void tell_of_folds(const FitOptions& options) {
+  std::vector<fs::path> folders;
+  for (std::int64_t fold = 1; fold <= options.folds; ++fold) folders.push_back(fold_folder(options, fold) / "evaluation");
+  reports::Classification joined = stages::joined_evaluations(folders);
+  joined.split = "held-out training";
+  stages::Evaluated result = stages::classification_result(joined);
+  log::info("fit", str("cross-validation on ", options.folds, " folds of the training texts:"));
+  stages::write_evaluation(
+      in_output(options, "cross-validation"),
+      {"cross-validation: " + options.sources.train,
+       "fit",
+       {{"folds", str(options.folds)}, {"language model", "has read all training texts, without their labels"}},
+       reports::kClassifierMetrics,
+       joined,
+       read_file(in_output(options, "pipeline.cfg"))},
+      result.metrics);
+  result.metrics.erase("top_losses");  // they are in the file
+  std::cerr << result.table << std::flush;
+  write_output(std::cout, result.metrics.dump() + '\n');
+  flush_output(std::cout);
+}
+
+// The classifiers that the pipeline makes, as options of predict.
+std::string models_of(const std::vector<IniSection>& stages, const std::string& of_folds) {
+  std::string options;
+  for (const IniSection& stage : stages) {
+    if (stage.name != "train-classifier") continue;
+    for (const auto& [key, value] : stage.values) {
+      if (key == "output" && !value.starts_with(of_folds)) options += " --model " + value;
+    }
+  }
+  return options;
+}
+
+}  // namespace
+
+ExitCode fit(const Arguments& arguments) {
+  FitOptions options;
+  config::OptionSet set("fit");
+  options.declare(set);
+  if (set.parse(arguments).help) {
+    std::cout << set.help(kIntroduction);
+    return ExitCode::kDone;
+  }
+  if (options.folds == 1) throw ConfigError("--folds=1: expected 2 or more, or 0 for none");
+  const fs::path file = in_output(options, "pipeline.cfg");
+  const IniSection prepare = preparation(options, set);
+  if (const ExitCode code = run_stages({prepare}, {.file = file}); code != ExitCode::kDone) return code;
+
+  std::string pipeline;
+  const ExitCode chosen = comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
+    if (comm.rank() == 0) {
+      pipeline = chosen_pipeline(options, set, prepare, comm.size());
+      keep(pipeline, file);
+      log::info("fit", str("written to ", file.string()));
+    }
+    comm.broadcast_bytes(pipeline, 0);
+    return ExitCode::kDone;
+  });
+  if (chosen != ExitCode::kDone || options.dry_run) return chosen;
+  std::vector<IniSection> stages = config::read_ini(pipeline, file.string());
+  stages.erase(stages.begin());  // prepared
+  if (const ExitCode code = run_stages(stages, {.file = file.string()}); code != ExitCode::kDone) return code;
+  return comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
+    if (comm.rank() == 0 && options.folds > 0) tell_of_folds(options);
+    log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/"))));
+    return ExitCode::kDone;
+  });
+}
+
+}  // namespace ulmfit::commands

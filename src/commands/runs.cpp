@@ -1,0 +1,178 @@
+// status and compare: run folders seen from outside.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "commands/call.h"
+#include "reports/comparison.h"
+#include "reports/number_format.h"
+#include "stages/run_view.h"
+
+namespace ulmfit::commands {
+namespace {
+
+using nlohmann::json;
+using stages::RunState;
+using stages::RunView;
+
+constexpr Named<RunState> kStates[] = {{RunState::kFinished, "finished"},
+                                       {RunState::kRunning, "running"},
+                                       {RunState::kStopped, "stopped"},
+                                       {RunState::kFailed, "failed"},
+                                       {RunState::kDied, "died"}};
+
+// Words before the first option are folders.
+void take_folders(Arguments& arguments) {
+  Arguments with_names;
+  bool options = false;
+  for (std::string& word : arguments) {
+    options = options || word.starts_with("--");
+    if (!options) with_names.emplace_back("--path");
+    with_names.push_back(std::move(word));
+  }
+  arguments = std::move(with_names);
+}
+
+std::vector<RunView> views_of(const std::vector<std::string>& paths) {
+  std::vector<RunView> views;
+  for (const std::string& path : paths) {
+    for (const fs::path& folder : stages::run_folders(path)) views.push_back(stages::view_run(folder));
+  }
+  return views;
+}
+
+// "error 16.0% (epoch 5.00)".
+std::string headline(const RunView& view, const reports::EvaluationReport* report) {
+  const std::string name(view.names.headline);
+  if (report == nullptr || !report->values.contains(name)) return "none";
+  const double value = report->values.at(name);
+  return str(name, " ", view.names.headline_is_share ? reports::percent(value) : reports::significant(value, 4), " (epoch ",
+             reports::fixed(report->epoch, 2), ")");
+}
+
+std::string status_text(const RunView& view) {
+  std::string text = str(view.folder.string(), ": ", name_in(kStates, view.state));
+  if (view.state == RunState::kRunning) {
+    text += str(" (", view.holder, "), last sign of life ", reports::duration(view.silent), " ago");
+  }
+  text += '\n';
+  if (view.step() > 0) {
+    text += str("  step ", view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "");
+    if (view.state == RunState::kRunning && std::isfinite(view.seconds_left())) {
+      text += str(", about ", reports::duration(view.seconds_left()), " left");
+    }
+    text += '\n';
+  }
+  if (view.best() != nullptr)
+    text += str("  best validation: ", headline(view, view.best()), "; last: ", headline(view, view.last()), '\n');
+  if (view.checkpoint >= 0) text += str("  newest whole checkpoint: step ", view.checkpoint, '\n');
+  if (view.state == RunState::kDied)
+    text += "  it ended without a word: killed, or the machine failed; the same command goes on\n";
+  if (view.state != RunState::kFinished && !view.last_line.empty())
+    text += str("  last line of its log: ", view.last_line, '\n');
+  return text;
+}
+
+json status_json(const RunView& view) {
+  json out = {{"folder", view.folder.string()},
+              {"state", name_in(kStates, view.state)},
+              {"step", view.step()},
+              {"total_steps", view.total_steps()},
+              {"checkpoint", view.checkpoint},
+              {"last_line", view.last_line},
+              {"silent_s", std::isfinite(view.silent) ? json(view.silent) : json()}};
+  if (!view.holder.empty()) out["holder"] = view.holder;
+  if (std::isfinite(view.seconds_left())) out["left_s"] = view.seconds_left();
+  const auto values = [&](const reports::EvaluationReport& r) {
+    json value = {{"step", r.step}, {"epoch", r.epoch}};
+    for (const auto& [name, number] : r.values) value[name] = number;
+    return value;
+  };
+  if (view.best() != nullptr) out["best"] = values(*view.best());
+  if (view.last() != nullptr) out["last"] = values(*view.last());
+  return out;
+}
+
+class Status : public Command {
+ public:
+  void take_words(Arguments& arguments) override { take_folders(arguments); }
+  void declare(config::OptionSet& set) override {
+    set.add("path", paths_, "run folders, or folders that hold some; also as first arguments: ulmfit status DIR...");
+    set.require("path");
+    set.add("json", json_, "a line of JSON a run");
+  }
+  std::string_view introduction() const override {
+    return "Says of runs whether they are alive, finished, stopped or dead, how far they are, how long they will need, "
+           "what "
+           "they\n"
+           "reached and from which checkpoint they would go on. Needs no launcher and disturbs nothing.";
+  }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
+    Outcome outcome;
+    for (const RunView& view : views_of(paths_)) {
+      outcome.result +=
+          json_ ? status_json(view).dump(-1, ' ', false, json::error_handler_t::replace) + "\n" : status_text(view);
+    }
+    return outcome;
+  }
+
+ private:
+  std::vector<std::string> paths_;
+  bool json_ = false;
+};
+
+reports::ComparedRun compared(const RunView& view) {
+  reports::ComparedRun run{view.folder.string(), view.names, view.history, view.settings, {}};
+  const auto last = view.history.train.empty() ? reports::StepReport{} : view.history.train.back();
+  run.figures = {{"state", std::string(name_in(kStates, view.state))},
+                 {"best validation", headline(view, view.best())},
+                 {"last validation", headline(view, view.last())},
+                 {"steps", str(view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "")},
+                 {"training loss", view.history.train.empty() ? "none" : reports::significant(last.loss, 4)},
+                 {"time", reports::duration(last.elapsed_seconds)}};
+  return run;
+}
+
+class Compare : public Command {
+ public:
+  void take_words(Arguments& arguments) override { take_folders(arguments); }
+  void declare(config::OptionSet& set) override {
+    set.add("path", paths_, "run folders, or folders that hold some; also as first arguments: ulmfit compare RUN...");
+    set.require("path");
+    set.add("report", report_, "folder for report.html: figures, settings that differ, curves over one another");
+    set.add("json", json_, "JSON, for programs");
+  }
+  std::string_view introduction() const override {
+    return "Sets runs side by side: what they reached, and the settings in which they differ.";
+  }
+  Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
+    std::vector<reports::ComparedRun> runs;
+    for (const RunView& view : views_of(paths_)) runs.push_back(compared(view));
+    if (!report_.empty()) reports::write_comparison(report_, runs);
+    return {.result = json_ ? to_json(runs).dump(1, ' ', false, json::error_handler_t::replace) + "\n"
+                            : reports::comparison_text(runs)};
+  }
+
+ private:
+  static json to_json(const std::vector<reports::ComparedRun>& runs) {
+    json out = {{"runs", json::array()}, {"differing_settings", json::object()}};
+    for (const auto& run : runs) {
+      json figures = json::object();
+      for (const auto& [name, value] : run.figures) figures[name] = value;
+      out["runs"].push_back({{"run", run.name}, {"figures", figures}});
+    }
+    for (const auto& row : reports::differing_settings(runs)) out["differing_settings"][row.key] = row.values;
+    return out;
+  }
+
+  std::vector<std::string> paths_;
+  std::string report_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> status() { return std::make_unique<Status>(); }
+std::unique_ptr<Command> compare() { return std::make_unique<Compare>(); }
+
+}  // namespace ulmfit::commands

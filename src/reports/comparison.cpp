@@ -1,0 +1,151 @@
+#include "reports/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "reports/html_page.h"
+#include "reports/number_format.h"
+#include "reports/svg_chart.h"
+
+namespace ulmfit::reports {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// Name, then a value a run.
+std::vector<Row> figure_rows(const std::vector<ComparedRun>& runs) {
+  std::vector<Row> rows;
+  for (std::size_t i = 0; i < runs.front().figures.size(); ++i) {
+    Row row{runs.front().figures[i].first};
+    for (const ComparedRun& run : runs) row.push_back(run.figures.at(i).second);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<Row> setting_rows(const std::vector<ComparedRun>& runs) {
+  std::vector<Row> rows;
+  for (const SettingRow& setting : differing_settings(runs)) {
+    Row row{setting.key};
+    row.insert(row.end(), setting.values.begin(), setting.values.end());
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string table_html(const std::string& title, const std::vector<ComparedRun>& runs, const std::vector<Row>& rows) {
+  std::string html = "<section class=\"card wide\"><h3>" + title +
+                     "</h3><div class=\"scroll\"><table class=\"figures\"><tr><th class=\"name\"></th>";
+  for (const ComparedRun& run : runs) html += "<th>" + escape_html(run.name) + "</th>";
+  html += "</tr>\n";
+  for (const Row& row : rows) {
+    html += "<tr><td class=\"name\">" + escape_html(row[0]) + "</td>";
+    for (std::size_t i = 1; i < row.size(); ++i) html += "<td>" + escape_html(row[i]) + "</td>";
+    html += "</tr>\n";
+  }
+  return html + "</table></div></section>\n";
+}
+
+template <class Reports, class Value>
+std::vector<Point> points_of(const Reports& reports, const Value& value) {
+  std::vector<Point> points;
+  for (const auto& r : reports) {
+    if (const double y = value(r); std::isfinite(y) && std::isfinite(r.epoch)) points.push_back({r.epoch, y});
+  }
+  return points;
+}
+
+// A chart of one kind of runs, in which each has the colour of its place among all.
+template <class PointsOf>
+std::string chart_of(const std::vector<ComparedRun>& runs, const MetricNames& kind, Chart chart, const PointsOf& points) {
+  chart.x_name = "epoch";
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].names.headline == kind.headline)
+      chart.series.push_back({runs[i].name, points(runs[i]), LineStyle::kLine, static_cast<int>(i)});
+  }
+  return chart_html(chart);
+}
+
+std::string charts_html(const std::vector<ComparedRun>& runs, const MetricNames& kind) {
+  const std::string headline(kind.headline);
+  const auto evaluated = [](const std::string& name, double scale) {
+    return [name, scale](const ComparedRun& run) {
+      return points_of(run.history.valid, [&](const EvaluationReport& r) {
+        const auto found = r.values.find(name);
+        return r.split == "valid" && found != r.values.end() ? scale * found->second : std::nan("");
+      });
+    };
+  };
+  Chart reached, valid, train;
+  reached.title = kind.headline_title;
+  reached.note = kind.headline_note;
+  reached.unit = kind.headline_is_share ? "%" : "";
+  valid.title = "Validation loss";
+  valid.note = "On texts that were not trained on: lower is better.";
+  train.title = "Training loss";
+  train.note = "Smoothed.";
+  valid.unit = train.unit = str("nats a ", kind.target);
+  const auto losses = [](const ComparedRun& run) {
+    const auto raw = points_of(run.history.train, [](const StepReport& r) { return r.loss; });
+    return raw.size() < 20 ? raw : smoothed(raw, std::max<std::size_t>(5, raw.size() / 40));
+  };
+  return chart_of(runs, kind, reached, evaluated(headline, kind.headline_is_share ? 100 : 1)) +
+         chart_of(runs, kind, valid, evaluated("loss", 1)) + chart_of(runs, kind, train, losses);
+}
+
+std::string text_rows(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths;
+  for (const Row& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += row[i] + (i + 1 == row.size() ? "" : std::string(widths[i] + 2 - row[i].size(), ' '));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<SettingRow> differing_settings(const std::vector<ComparedRun>& runs) {
+  std::vector<SettingRow> rows;
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    for (const auto& [key, value] : runs[r].settings) {
+      auto row = std::find_if(rows.begin(), rows.end(), [&key = key](const SettingRow& s) { return s.key == key; });
+      if (row == rows.end()) row = rows.insert(row, {key, std::vector<std::string>(runs.size())});
+      std::string& cell = row->values[r];
+      cell += (cell.empty() ? "" : " ") + value;
+    }
+  }
+  std::erase_if(rows, [](const SettingRow& row) {
+    return std::all_of(row.values.begin(), row.values.end(), [&](const std::string& v) { return v == row.values[0]; });
+  });
+  return rows;
+}
+
+std::string comparison_text(const std::vector<ComparedRun>& runs) {
+  Row names{""};
+  for (const ComparedRun& run : runs) names.push_back(run.name);
+  std::vector<Row> rows{names};
+  for (Row& row : figure_rows(runs)) rows.push_back(std::move(row));
+  rows.push_back({""});
+  for (Row& row : setting_rows(runs)) rows.push_back(std::move(row));
+  return text_rows(rows);
+}
+
+void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs) {
+  std::string body = "<h1>Comparison of " + std::to_string(runs.size()) + " runs</h1>\n<div class=\"grid\">\n" +
+                     table_html("What they reached", runs, figure_rows(runs)) +
+                     table_html("What they differ in", runs, setting_rows(runs)) +
+                     "</div>\n<h2>Curves</h2>\n<div class=\"grid\">\n";
+  for (const MetricNames& kind : {kLanguageModelMetrics, kClassifierMetrics}) body += charts_html(runs, kind);
+  make_directories(folder);
+  write_file_atomic(folder / "report.html", html_page("comparison", body + "</div>\n"));
+}
+
+}  // namespace ulmfit::reports

@@ -1,0 +1,36 @@
+// Several runs on one page: what they differ in, what they reached, their curves over one another.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "reports/metrics.h"
+
+namespace ulmfit::reports {
+
+struct ComparedRun {
+  std::string name;
+  MetricNames names;
+  MetricsHistory history;
+  std::vector<std::pair<std::string, std::string>> settings;
+  std::vector<std::pair<std::string, std::string>> figures;  // name and value, the same names in all
+};
+
+// A key of the settings and its value in each run, "" where it has none.
+struct SettingRow {
+  std::string key;
+  std::vector<std::string> values;
+};
+
+// The settings whose values are not the same in all, in the order of their first appearance.
+std::vector<SettingRow> differing_settings(const std::vector<ComparedRun>& runs);
+
+// A table for a terminal: figures, then the settings that differ, a column a run.
+std::string comparison_text(const std::vector<ComparedRun>& runs);
+
+// FOLDER/report.html. Runs of other kinds (perplexity, error) get charts of their own. Throws FileError.
+void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs);
+
+}  // namespace ulmfit::reports

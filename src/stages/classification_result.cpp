@@ -1,0 +1,206 @@
+#include "stages/classification_result.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "reports/calibration.h"
+
+namespace ulmfit::stages {
+namespace {
+
+using nlohmann::json;
+
+std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics) {
+  std::ostringstream out;
+  char row[160];
+  std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
+  out << '\n' << row;
+  for (std::size_t k = 0; k < c.labels.size(); ++k) {
+    const auto& f = metrics.classes[k];
+    std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1,
+                  static_cast<long long>(f.support));
+    out << row;
+  }
+  out << "\nconfusion (row: given, column: predicted)\n";
+  for (std::size_t r = 0; r < c.labels.size(); ++r) {
+    std::snprintf(row, sizeof row, "%-24s", c.labels[r].c_str());
+    out << row;
+    for (const auto n : c.confusion[r]) {
+      std::snprintf(row, sizeof row, " %6lld", static_cast<long long>(n));
+      out << row;
+    }
+    out << '\n';
+  }
+  std::snprintf(row, sizeof row,
+                "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
+                100 * metrics.error, 100 * metrics.accuracy_interval.low, 100 * metrics.accuracy_interval.high,
+                metrics.macro_f1, static_cast<long long>(metrics.texts));
+  out << row;
+  return out.str();
+}
+
+std::string hardest_table(const std::vector<reports::HardText>& texts) {
+  constexpr std::size_t kWidth = 90;
+  constexpr std::size_t kMost = 20;  // on a screen; all are in the report
+  if (texts.empty()) return "";
+  std::string table = "\nhighest loss: given label, predicted label and its probability, text\n";
+  for (std::size_t i = 0; i < std::min(texts.size(), kMost); ++i) {
+    const reports::HardText& t = texts[i];
+    char numbers[40];
+    std::snprintf(numbers, sizeof numbers, "%7.2f  ", t.loss);
+    std::string beginning = t.text.substr(0, kWidth);
+    while (!beginning.empty() && beginning.size() < t.text.size() && (t.text[beginning.size()] & 0xC0) == 0x80) {
+      beginning.pop_back();  // not within a character
+    }
+    table += str(numbers, t.given, "  ", t.predicted, " ", std::llround(100 * t.probability), " %  ",
+                 t.place.empty() ? "" : t.place + "  ", beginning, "\n");
+  }
+  return table;
+}
+
+std::string calibration_text(const reports::Calibration& calibration, double reject_below) {
+  if (calibration.answers.empty()) return "";
+  char line[200];
+  std::snprintf(line, sizeof line, "calibration error %.1f %%",
+                100 * reports::expected_calibration_error(calibration.answers));
+  std::string text = line;
+  if (calibration.temperature) {
+    std::snprintf(line, sizeof line, "; at temperature %.3f, fitted on the validation texts, %.1f %%",
+                  *calibration.temperature, 100 * reports::expected_calibration_error(calibration.at_temperature));
+    text += line;
+  }
+  text += '\n';
+  if (reject_below > 0) {
+    const reports::Rejection r = reports::reject_below(calibration.best(), reject_below);
+    const char* how = calibration.temperature ? " (at that temperature)" : "";
+    if (r.answered == 0) {
+      std::snprintf(line, sizeof line, "rejected below %g%s: no text is answered\n", reject_below, how);
+    } else {
+      std::snprintf(line, sizeof line,
+                    "rejected below %g%s: %.1f %% answered, error %.2f %% (95 %% interval %.2f to %.2f %%)\n", reject_below,
+                    how, 100 * r.coverage, 100 * r.error, 100 * r.error_interval.low, 100 * r.error_interval.high);
+    }
+    text += line;
+  }
+  return text;
+}
+
+json calibration_json(const reports::Calibration& calibration) {
+  json bins = json::array();
+  for (const reports::ReliabilityBin& bin : reports::reliability_bins(calibration.answers)) {
+    bins.push_back({{"texts", bin.texts}, {"confidence", bin.confidence}, {"accuracy", bin.accuracy}});
+  }
+  json result = {{"error", reports::expected_calibration_error(calibration.answers)}, {"bins", bins}};
+  if (calibration.temperature) {
+    result["temperature"] = *calibration.temperature;
+    result["error_at_temperature"] = reports::expected_calibration_error(calibration.at_temperature);
+  }
+  return result;
+}
+
+json rejection_json(const std::vector<reports::Confidence>& answers, double probability) {
+  const reports::Rejection r = reports::reject_below(answers, probability);
+  return {{"below", probability},
+          {"coverage", r.coverage},
+          {"texts", r.answered},
+          {"error", r.error},
+          {"error_low", r.error_interval.low},
+          {"error_high", r.error_interval.high}};
+}
+
+json hardest_json(const reports::HardText& t) {
+  json entry = {{"document", t.document},       {"given", t.given}, {"predicted", t.predicted}, {"loss", t.loss},
+                {"probability", t.probability}, {"text", t.text}};
+  if (!t.place.empty()) entry["place"] = t.place;
+  if (!t.words.empty()) entry["words"] = t.words;
+  return entry;
+}
+
+reports::HardText hardest_from(const json& entry) {
+  return {.document = entry.at("document"),
+          .place = entry.value("place", ""),
+          .given = entry.at("given"),
+          .predicted = entry.at("predicted"),
+          .loss = entry.at("loss"),
+          .probability = entry.at("probability"),
+          .text = entry.at("text"),
+          .words = entry.value("words", std::vector<std::string>())};
+}
+
+reports::Classification read_evaluation(const fs::path& file) {
+  try {
+    const json metrics = parse_json(read_file(file));
+    reports::Classification c{metrics.at("labels"), metrics.at("confusion"), metrics.at("split")};
+    for (const json& entry : metrics.value("top_losses", json::array())) c.hardest.push_back(hardest_from(entry));
+    return c;
+  } catch (const json::exception& e) {
+    throw DataError(str("cannot read the evaluation ", file.string(), ": ", e.what(), "; remove it and evaluate again"));
+  }
+}
+
+}  // namespace
+
+Evaluated classification_result(const reports::Classification& c, double reject_below) {
+  const reports::ClassificationMetrics metrics = reports::classification_metrics(c.confusion);
+  const reports::ResampledIntervals intervals = reports::resampled_intervals(c.confusion);
+  Evaluated result;
+  result.metrics = {{"split", c.split},
+                    {"texts", metrics.texts},
+                    {"error", metrics.error},
+                    {"accuracy", metrics.accuracy},
+                    {"error_low", 1 - metrics.accuracy_interval.high},
+                    {"error_high", 1 - metrics.accuracy_interval.low},
+                    {"macro_f1", metrics.macro_f1},
+                    {"macro_f1_low", intervals.macro_f1.low},
+                    {"macro_f1_high", intervals.macro_f1.high},
+                    {"mcc", metrics.mcc},
+                    {"mcc_low", intervals.mcc.low},
+                    {"mcc_high", intervals.mcc.high},
+                    {"labels", c.labels},
+                    {"confusion", c.confusion}};
+  for (const reports::HardText& t : c.hardest) result.metrics["top_losses"].push_back(hardest_json(t));
+  if (!c.calibration.answers.empty()) result.metrics["calibration"] = calibration_json(c.calibration);
+  if (reject_below > 0) result.metrics["rejection"] = rejection_json(c.calibration.best(), reject_below);
+  result.table = table_text(c, metrics) + calibration_text(c.calibration, reject_below) + hardest_table(c.hardest);
+  return result;
+}
+
+void write_evaluation(const fs::path& folder, const reports::ReportInfo& info, const json& metrics) {
+  make_directories(folder);
+  write_file_atomic(folder / kEvaluationFile, metrics.dump(1) + "\n");
+  reports::write_html_report(folder, info);
+  log::info("evaluate", str("report: ", (folder / "report.html").string()));
+}
+
+reports::Classification joined_evaluations(const std::vector<fs::path>& folders) {
+  reports::Classification all;
+  std::size_t shown = 0;
+  for (const fs::path& folder : folders) {
+    const reports::Classification one = read_evaluation(folder / kEvaluationFile);
+    if (all.labels.empty()) {
+      all = {one.labels, reports::ConfusionMatrix(one.labels.size(), std::vector<std::int64_t>(one.labels.size())),
+             one.split};
+      shown = one.hardest.size();
+    }
+    if (one.labels != all.labels || one.confusion.size() != all.labels.size()) {
+      throw DataError(str("the classes of ", folder.string(), " are not those of ", folders.front().string()));
+    }
+    for (std::size_t given = 0; given < one.labels.size(); ++given) {
+      for (std::size_t predicted = 0; predicted < one.labels.size(); ++predicted) {
+        all.confusion[given][predicted] += one.confusion[given].at(predicted);
+      }
+    }
+    all.hardest.insert(all.hardest.end(), one.hardest.begin(), one.hardest.end());
+  }
+  std::stable_sort(all.hardest.begin(), all.hardest.end(), [](const auto& a, const auto& b) { return a.loss > b.loss; });
+  all.hardest.resize(std::min(all.hardest.size(), shown));
+  return all;
+}
+
+}  // namespace ulmfit::stages

@@ -1,0 +1,25 @@
+// Options of how tables and lines of text are read, for every command that reads them.
+#pragma once
+
+#include <string>
+
+#include "config/option_set.h"
+#include "data_prep/table_reader.h"
+
+namespace ulmfit::stages {
+
+// --header, --delimiter, --max-line-bytes.
+class TableArguments {
+ public:
+  void declare(config::OptionSet& set);
+  data_prep::TableOptions resolved() const;  // ConfigError for a delimiter that cannot be one
+
+ private:
+  data_prep::TableOptions options_;
+  std::string delimiter_ = ",";
+};
+
+// The last alone.
+void declare_max_line_bytes(config::OptionSet& set, std::int64_t& bytes);
+
+}  // namespace ulmfit::stages

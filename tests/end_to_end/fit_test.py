@@ -1,0 +1,117 @@
+"""fit: from labelled texts to a tested classifier by one command, settings chosen, gone on with after a stop."""
+import json
+import random
+import unittest
+
+from tests.support.ulmfit import TestCase, kill_all, labelled_rows, sentences, wait_for, write_csv
+
+
+class Fit(TestCase):
+    def setUp(self):
+        super().setUp()
+        write_csv(self.dir / "train.csv", labelled_rows(240, seed=2))
+        write_csv(self.dir / "test.csv", labelled_rows(60, seed=3))
+        (self.dir / "general.txt").write_text("\n".join(sentences(300, seed=5)) + "\n")
+        self.ulmfit("prepare-corpus", "--input=general.txt", "--output=corpus")
+        for way in ("forward", "backward"):
+            self.ulmfit("pretrain", "--corpus=corpus", f"--output=general-{way}", f"--direction={way}", "--model.embedding=32", "--model.hidden=48",
+                        "--model.layers=2", "--train.streams=8")
+
+    COMMON = ("fit", "--train=train.csv", "--train.threads=1")
+
+    def test_one_command_tests_a_classifier_and_says_why(self):
+        command = (*self.COMMON, "--test=test.csv", "--from=general-forward", "--output=run")
+        planned = self.ulmfit(*command, "--dry-run")
+        self.assertIn("216 texts of 3 classes to train on, 24 to validate, 60 to test", planned.stderr)
+        self.assertRegex(planned.stderr, r"train\.streams = 8  \(\d+ steps an epoch\)")
+        self.assertFalse((self.dir / "run/lm").exists())
+        done = self.ulmfit(*command)
+        self.assertIn("to use it: ulmfit predict --model run/classifier\n", done.stderr)
+        evaluation = json.loads((self.dir / "run/evaluation/evaluation.json").read_text())
+        self.assertEqual((evaluation["split"], evaluation["texts"]), ("test", 60))
+        self.assertLess(evaluation["error"], 0.2)
+        self.assertEqual(len(evaluation["baselines"]), 2)
+        self.assertRegex(evaluation["top_losses"][0]["place"], r"^test\.csv:\d+$")
+        self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
+        # The words of the general model stay known.
+        known = set((self.dir / "general-forward/stage/vocab.txt").read_text().split())
+        self.assertLessEqual(known - {"xxfake"}, set((self.dir / "run/classifier/stage/vocab.txt").read_text().split()))
+        # Again: nothing to do; by its pipeline: the same.
+        weights = (self.dir / "run/classifier/stage/model.safetensors").read_bytes()
+        self.assertNotIn("step 1 ", self.ulmfit(*command).stderr)
+        self.ulmfit("run", "--config=run/pipeline.cfg")
+        self.assertEqual((self.dir / "run/classifier/stage/model.safetensors").read_bytes(), weights)
+
+    def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
+        command = (*self.COMMON, "--from=general-forward", "--output=run", "--dry-run")
+        self.ulmfit(*command)
+        self.assertIn("pipeline.cfg is there and says something else", self.ulmfit(*command, "--seeds=2", expect=2).stderr)
+        pipeline = self.dir / "run/pipeline.cfg"
+        pipeline.write_text(pipeline.read_text().replace("lr = 0.01", "lr = 0.02"))
+        self.assertIn("ulmfit run --config run/pipeline.cfg", self.ulmfit(*command, expect=2).stderr)
+        write_csv(self.dir / "train.csv", labelled_rows(200, seed=2))
+        self.assertIn("(different: train)", self.ulmfit(*command, expect=3).stderr)
+
+    def test_what_cannot_be_is_refused_at_once(self):
+        for arguments, message in ((("--from=general-forward", "general-forward"), "of one direction"), (("--from=nothing",), "nothing"),
+                                   (("--from=none", "--folds=1"), "--folds=1"), ((), "needs --from")):
+            refused = self.ulmfit(*self.COMMON, "--output=bad", *arguments, expect=3 if "nothing" in message else 2)
+            self.assertIn(message, refused.stderr)
+
+    def test_two_directions_seeds_and_folds_on_two_ranks(self):
+        rows = labelled_rows(240, seed=2)
+        others = {"red": "green", "green": "blue", "blue": "red"}
+        wrong = sorted(random.Random(1).sample(range(240), 6))
+        write_csv(self.dir / "train.csv", [(others[label] if i in wrong else label, text) for i, (label, text) in enumerate(rows)])
+        command = (*self.COMMON, "--from", "general-forward", "general-backward", "--output=run", "--seeds=2", "--folds=3")
+        done = self.ulmfit(*command, ranks=2)
+        for name in ("classifier-forward-seed1", "classifier-forward-seed2", "classifier-backward-seed1", "classifier-backward-seed2"):
+            self.assertIn(f" --model run/{name}", done.stderr)
+        self.assertEqual(json.loads((self.dir / "run/evaluation/evaluation.json").read_text())["split"], "valid")
+        crossed = json.loads((self.dir / "run/cross-validation/evaluation.json").read_text())
+        self.assertEqual(crossed["texts"], 240)  # each once
+        parts = [json.loads((self.dir / f"run/folds/{k}/evaluation/evaluation.json").read_text()) for k in (1, 2, 3)]
+        for row in range(3):
+            for column in range(3):
+                self.assertEqual(crossed["confusion"][row][column], sum(p["confusion"][row][column] for p in parts))
+        doubted = [entry["place"] for entry in crossed["top_losses"][:12]]
+        found = sum(f"train.csv:{i + 2}" in doubted for i in wrong)
+        self.assertGreaterEqual(found, 4, (doubted, wrong))
+        page = (self.dir / "run/cross-validation/report.html").read_text()
+        self.assertIn("has read all training texts", page)
+
+    def test_a_folder_for_each_class_from_scratch(self):
+        for i, (label, text) in enumerate(labelled_rows(120, seed=2)):
+            (self.dir / "texts" / label).mkdir(parents=True, exist_ok=True)
+            (self.dir / "texts" / label / f"{i}.txt").write_text(text)
+        planned = self.ulmfit("fit", "--train=texts", "--from=none", "--output=run", "--dry-run")
+        self.assertIn("model.hidden = 300", planned.stderr)
+        self.assertIn("of 3 classes", planned.stderr)
+
+    def test_from_scratch_with_folds_and_no_validation_on_three_ranks(self):
+        (self.dir / "few.csv").write_text("".join((self.dir / "train.csv").read_text().splitlines(True)[:61]))
+        command = ("fit", "--train=few.csv", "--train.threads=1", "--from=none", "--output=run", "--valid-share=0", "--folds=2")
+        pipeline = self.dir / "run/pipeline.cfg"
+        self.ulmfit(*command, "--dry-run", ranks=3)
+        self.assertIn("train.streams = 9  #", pipeline.read_text())
+        # The rest with a model that is small enough for a test.
+        text = pipeline.read_text().replace("model.embedding = 200", "model.embedding = 8").replace("model.hidden = 300", "model.hidden = 8")
+        (self.dir / "small.cfg").write_text(text.replace("epochs = 15", "epochs = 1").replace("epochs = 20", "epochs = 1"))
+        self.ulmfit("run", "--config=small.cfg", ranks=3)
+        for k in (1, 2):
+            self.assertEqual(json.loads((self.dir / f"run/folds/{k}/evaluation/evaluation.json").read_text())["texts"], 30)
+        self.assertFalse((self.dir / "run/evaluation").exists())  # no text was kept for it
+
+    def test_a_killed_run_goes_on(self):
+        command = (*self.COMMON, "--from=general-forward", "--output=run")
+        for place in ("data.partial", "lm/metrics.jsonl", "classifier/metrics.jsonl"):
+            process = self.start(*command)
+            self.assertTrue(wait_for(lambda: (self.dir / "run" / place).exists() or process.poll() is not None))
+            kill_all(process)
+        self.ulmfit(*command)
+        self.ulmfit(*command[:-1], "--output=whole")
+        self.assert_same_weights("run/classifier/stage/model.safetensors", "whole/classifier/stage/model.safetensors")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,77 @@
+"""status and compare: runs seen from outside, alive, stopped, killed, failed and finished."""
+import json
+import os
+import signal
+import unittest
+
+from tests.support.ulmfit import TestCase, kill_all, sentences, wait_for
+
+
+class Runs(TestCase):
+    def setUp(self):
+        super().setUp()
+        (self.dir / "general.txt").write_text("\n".join(sentences(400, seed=5)) + "\n")
+        self.ulmfit("prepare-corpus", "--input=general.txt", "--output=corpus")
+
+    SMALL = ("pretrain", "--corpus=corpus", "--model.embedding=12", "--model.hidden=16", "--model.layers=2", "--train.streams=8", "--train.threads=1",
+             "--log.every=1")
+
+    def status(self, name):
+        return json.loads(self.ulmfit("status", name, "--json").stdout)
+
+    def test_each_state_is_told(self):
+        process = self.start(*self.SMALL, "--output=runs/a", "--epochs=3000", "--checkpoint.every=5")
+        self.assertTrue(wait_for(lambda: (self.dir / "runs/a/checkpoints").exists() and any((self.dir / "runs/a/checkpoints").glob("step*/MANIFEST.json"))))
+        alive = self.status("runs/a")
+        self.assertEqual(alive["state"], "running")
+        self.assertIn(f"process {process.pid}", alive["holder"])
+        self.assertGreater(alive["total_steps"], alive["step"])
+        self.assertGreater(alive["left_s"], 0)
+        self.assertGreaterEqual(alive["checkpoint"], 5)
+        self.assertRegex(self.ulmfit("status", "runs").stdout, r"runs/a: running .*\n  step \d+ of \d+, about \S+ left\n")
+        os.kill(process.pid, signal.SIGUSR2)
+        self.assertEqual(process.wait(), 75)
+        stopped = self.status("runs/a")
+        self.assertEqual(stopped["state"], "stopped")
+        self.assertIn("stopped on a signal", stopped["last_line"])
+        process = self.start(*self.SMALL, "--output=runs/a", "--epochs=3000", "--checkpoint.every=5")
+        self.assertTrue(wait_for(lambda: "[train] step" in (self.dir / "runs/a/log.txt").read_text().splitlines()[-1]
+                                 and self.status("runs/a")["step"] > stopped["step"]))
+        kill_all(process)
+        died = self.ulmfit("status", "runs/a").stdout
+        self.assertIn("runs/a: died\n", died)
+        self.assertIn("the same command goes on", died)
+        # Killed before it reported a step.
+        process = self.start(*self.SMALL[:-1], "--output=runs/d", "--log.every=1000", "--epochs=3000")
+        self.assertTrue(wait_for((self.dir / "runs/d/checkpoints").exists))
+        kill_all(process)
+        self.assertEqual(self.status("runs/d")["state"], "died")
+        self.ulmfit(*self.SMALL, "--output=runs/b", "--train.steps=4")
+        self.assertEqual(self.status("runs/b")["state"], "finished")
+        self.ulmfit(*self.SMALL, "--output=runs/c", "--train.steps=400", "--lr=1000000", "--optim.group-factors=1e38,1e38,1e38", expect=6)
+        failed = self.status("runs/c")
+        self.assertEqual(failed["state"], "failed")
+        self.assertIn("diverged", failed["last_line"])
+        self.assertEqual(len(self.ulmfit("status", "runs", "--json").stdout.splitlines()), 4)
+
+    def test_what_is_no_run_is_refused(self):
+        self.assertIn("no run in corpus", self.ulmfit("status", "corpus", expect=3).stderr)
+        self.assertIn("no such folder", self.ulmfit("status", "nothing", expect=3).stderr)
+        self.assertIn("needs --path", self.ulmfit("status", expect=2).stderr)
+
+    def test_runs_side_by_side(self):
+        for name, rate in (("one", "0.004"), ("two", "0.01")):
+            self.ulmfit(*self.SMALL, f"--output=runs/{name}", "--epochs=2", f"--lr={rate}")
+        said = self.ulmfit("compare", "runs/one", "runs/two", "--report=page").stdout
+        self.assertRegex(said, r"optim\.lr +0\.004 +0\.01\n")
+        self.assertNotIn("model.hidden", said)  # alike
+        self.assertRegex(said, r"best validation +perplexity \d+\.?\d* \(epoch [\d.]+\) +perplexity")
+        page = (self.dir / "page/report.html").read_text()
+        self.assertIn("runs/one", page)
+        self.assertEqual(page.count("<figure"), 3)
+        told = json.loads(self.ulmfit("compare", "runs", "--json").stdout)
+        self.assertEqual(told["differing_settings"]["optim.lr"], ["0.004", "0.01"])
+
+
+if __name__ == "__main__":
+    unittest.main()
