@@ -4,6 +4,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
@@ -228,6 +229,17 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
 }
 
 }  // namespace
+
+Fold parse_fold(const std::string& text) {
+  Fold fold;
+  char slash = 0;
+  std::istringstream in(text);
+  in >> fold.number >> slash >> fold.of;
+  if (!in || slash != '/' || !in.eof() || fold.of < 2 || fold.number < 1 || fold.number > fold.of) {
+    throw ConfigError(str("--fold=", text, ": expected NUMBER/FOLDS such as 2/5, the first being 1"));
+  }
+  return fold;
+}
 
 PreparedLabelled prepare_labelled(const PrepareLabelledOptions& options) {
   check(options);

@@ -22,6 +22,8 @@ struct Fold {
   std::int32_t number = 0;  // from 1
   std::int32_t of = 0;      // 0: no folds
 };
+// "2/5" is the second of five. Throws ConfigError.
+Fold parse_fold(const std::string& text);
 
 struct PrepareLabelledOptions {
   std::filesystem::path train;

@@ -1,28 +1,17 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "base/error.h"
-#include "base/machine.h"
 
 namespace ulmfit {
 namespace {
-
-bool is_same_file(int fd, const fs::path& path) {
-  struct stat open {};
-  struct stat named {};
-  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
-         open.st_dev == named.st_dev;
-}
 
 [[noreturn]] void fail(const char* what, const fs::path& path, int reason) {
   throw FileError(str("cannot ", what, " ", path.string(), ": ", std::strerror(reason)));
@@ -128,48 +117,6 @@ void truncate_file(const fs::path& path, std::size_t bytes) {
   if (error || size <= bytes) return;
   fs::resize_file(path, bytes, error);
   if (error) throw FileError(str("cannot cut ", path.string(), " to ", bytes, " bytes: ", error.message()));
-}
-
-FileLock::FileLock(const fs::path& file) {
-  constexpr int kTries = 10;  // holder() has it for a moment
-  constexpr std::chrono::milliseconds kBetween{20};
-  do {
-    if (fd_ >= 0) ::close(fd_);  // the folder was moved away between the opening and the locking
-    fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) fail("open", file, errno);
-    for (int tries = kTries; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; --tries) {
-      const int reason = errno;
-      if (reason == EWOULDBLOCK && tries > 1) {
-        std::this_thread::sleep_for(kBetween);
-        continue;
-      }
-      ::close(std::exchange(fd_, -1));
-      if (reason != EWOULDBLOCK) fail("lock", file, reason);
-      const fs::path used = file.filename() == ".lock" ? file.parent_path() : file;
-      throw CheckpointError(str("cannot use ", used.string(), ": another run holds it (", read_file(file),
-                                "); wait for it to end or give another --output"));
-    }
-  } while (!is_same_file(fd_, file));
-  const std::string holder = str("host ", host_name(), ", process ", ::getpid());
-  if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, holder.data(), holder.size(), 0) < 0) {
-    const int reason = errno;
-    ::close(std::exchange(fd_, -1));
-    fail("write", file, reason);
-  }
-}
-
-std::optional<std::string> FileLock::holder(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  // There is no asking without taking; a lock of ours is gone at once.
-  const bool held = ::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  ::close(fd);
-  if (!held) return std::nullopt;
-  return read_file(file);
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace ulmfit

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,31 +40,5 @@ void make_directories(const fs::path& folder);                 // throws FileErr
 
 // Cuts the file to `bytes`; a shorter or missing file is left alone.
 void truncate_file(const fs::path& path, std::size_t bytes);
-
-// Holds an exclusive lock on a file while alive (flock; the file names host and process, and stays). Throws CheckpointError
-// naming the holder when another process has it.
-class FileLock {
- public:
-  explicit FileLock(const fs::path& file);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
-  // What the file says of the process that holds it; nothing if none does, or there is no such file.
-  static std::optional<std::string> holder(const fs::path& file);
-
- private:
-  int fd_ = -1;
-};
-
-// That of FOLDER/.lock.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) : lock_(folder / ".lock") {}
-  static std::optional<std::string> holder(const fs::path& folder) { return FileLock::holder(folder / ".lock"); }
-
- private:
-  FileLock lock_;
-};
 
 }  // namespace ulmfit

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/file_lock.h"
 
 namespace ulmfit {
 

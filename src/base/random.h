@@ -24,7 +24,7 @@ enum class Purpose : std::uint32_t {
   kBatchOrder = 10,        // order of classifier batches; step = epoch
   kSplit = 11,             // train/validation split
   kVocabularySample = 12,  // reserved: sampled softmax
-  kGenerate = 13,          // reserved: sampling of text
+  kGenerate = 13,          // sampling of text; step = text, index = token
   kBench = 14,             // synthetic data
   kBootstrap = 15,         // resampled texts of an evaluation; step = resample, index = text
 };

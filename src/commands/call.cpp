@@ -43,10 +43,10 @@ Call::Call(const Entry& entry, Arguments arguments)
       set_(entry.under.empty() ? std::string(entry.name) : str(entry.under, " ", entry.name)) {
   command_->take_words(arguments);
   command_->declare(set_);
-  wants_help_ = set_.parse(std::move(arguments)).help;
+  parsed_ = set_.parse(std::move(arguments));
 }
 
-std::string Call::help() const { return set_.help(command_->introduction()); }
+std::string Call::help() const { return set_.help(command_->introduction(), parsed_.help_all); }
 
 Outcome Call::work(comm::Communicator& comm, const PipelineStep* step) {
   if (step != nullptr) {

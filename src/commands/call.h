@@ -31,7 +31,7 @@ class Call {
   // Reads and checks the options; `entry` makes a command. Throws ConfigError.
   Call(const Entry& entry, Arguments arguments);
 
-  bool wants_help() const { return wants_help_; }
+  bool wants_help() const { return parsed_.help; }
   std::string help() const;
 
   // Does the work on the ranks of the launcher, prints, and returns the exit code, the same on all ranks. Under a launcher
@@ -44,7 +44,7 @@ class Call {
   const Entry& entry_;
   std::unique_ptr<Command> command_;
   config::OptionSet set_;
-  bool wants_help_ = false;
+  config::OptionSet::Parsed parsed_;
 };
 
 // Calls the command, or prints its help.

@@ -19,6 +19,7 @@ std::unique_ptr<Command> train_classifier();
 std::unique_ptr<Command> evaluate();
 std::unique_ptr<Command> predict();
 std::unique_ptr<Command> embed();
+std::unique_ptr<Command> generate();
 std::unique_ptr<Command> import_model();
 std::unique_ptr<Command> fetch();
 std::unique_ptr<Command> export_model();
@@ -43,6 +44,7 @@ const std::vector<Entry>& all() {
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
       {"predict", "text in, labels out", predict},
       {"embed", "text in, vectors out", embed},
+      {"generate", "text that a language model goes on with", generate},
       {"import", "a model of fastai becomes a stage", import_model},
       {"fetch", "a published model of fastai, by its name", fetch},
       {"export", "a stage as files that fastai loads, or as one archive", export_model},
@@ -61,7 +63,8 @@ namespace {
 
 std::string overview() {
   return str("ulmfit: Universal Language Model Fine-tuning\n\nUsage: ulmfit COMMAND [options]\n\nCommands:\n", list(all()),
-             "\n`ulmfit COMMAND --help` explains every option of a command. `ulmfit --version` names this build.\n");
+             "\n`ulmfit COMMAND --help` explains the options that people change, `--help all` every one. `ulmfit "
+             "--version` names this build.\n");
 }
 
 }  // namespace

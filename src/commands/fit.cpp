@@ -58,6 +58,8 @@ struct FitOptions {
             {.min = 0, .max = 1000});
     set.add("dry-run", dry_run, "prepare the texts, print the settings and stop");
     compute.declare(set);
+    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "seeds", "folds", "dry-run", "device",
+                    "train.threads"});
   }
   bool pretrained() const { return from != std::vector<std::string>{"none"}; }
 };
@@ -333,8 +335,8 @@ ExitCode fit(const Arguments& arguments) {
   FitOptions options;
   config::OptionSet set("fit");
   options.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(kIntroduction);
+  if (const auto parsed = set.parse(arguments); parsed.help) {
+    std::cout << set.help(kIntroduction, parsed.help_all);
     return ExitCode::kDone;
   }
   if (options.folds == 1) throw ConfigError("--folds=1: expected 2 or more, or 0 for none");

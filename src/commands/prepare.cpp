@@ -1,7 +1,6 @@
 // prepare-corpus and prepare-labelled.
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/machine.h"
 #include "commands/call.h"
@@ -36,17 +35,6 @@ void declare_license(config::OptionSet& set, std::string& license) {
   set.add("license", license, "of the text, in your words: for lineage and card of the models that it makes");
 }
 
-data_prep::Fold parse_fold(const std::string& text) {
-  data_prep::Fold fold;
-  char slash = 0;
-  std::istringstream in(text);
-  in >> fold.number >> slash >> fold.of;
-  if (!in || slash != '/' || !in.eof() || fold.of < 2 || fold.number < 1 || fold.number > fold.of) {
-    throw ConfigError(str("--fold=", text, ": expected NUMBER/FOLDS such as 2/5, the first being 1"));
-  }
-  return fold;
-}
-
 class PrepareCorpus : public Command {
  public:
   void declare(config::OptionSet& set) override {
@@ -69,6 +57,7 @@ class PrepareCorpus : public Command {
     declare_license(set, options_.license);
     text_.declare(set);
     vocabulary_.declare(set);
+    set.add_common({"valid-input", "format", "text-column", "valid-share", "threads", "vocab", "vocab.size"});
   }
   std::string_view introduction() const override {
     return "Turns text into a vocabulary and HDF5 token shards for pretrain and finetune-lm. Prints a JSON line. Under "
@@ -123,6 +112,8 @@ class PrepareLabelled : public Command {
     declare_license(set, license_);
     text_.declare(set);
     vocabulary_.declare(set);
+    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "valid-share", "threads", "vocab",
+                    "vocab.extend", "vocab.size"});
   }
   std::string_view introduction() const override {
     return "Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks "
@@ -133,7 +124,7 @@ class PrepareLabelled : public Command {
     data_prep::PrepareLabelledOptions options = sources_.resolved();
     options.output = output_;
     options.include_test_text = include_test_text_;
-    if (!fold_.empty()) options.fold = parse_fold(fold_);
+    if (!fold_.empty()) options.fold = data_prep::parse_fold(fold_);
     options.threads = static_cast<int>(threads_);
     options.license = license_;
     options.text = text_.resolved();

@@ -43,8 +43,8 @@ ExitCode run_pipeline(const Arguments& arguments) {
   RunOptions options;
   config::OptionSet set("run");
   options.declare(set);
-  if (set.parse(arguments).help) {
-    std::cout << set.help(kIntroduction);
+  if (const auto parsed = set.parse(arguments); parsed.help) {
+    std::cout << set.help(kIntroduction, parsed.help_all);
     return ExitCode::kDone;
   }
   const auto sections = config::read_pipeline(options.file);

@@ -43,10 +43,8 @@ std::vector<RunView> views_of(const std::vector<std::string>& paths) {
 
 // "error 16.0% (epoch 5.00)".
 std::string headline(const RunView& view, const reports::EvaluationReport* report) {
-  const std::string name(view.names.headline);
-  if (report == nullptr || !report->values.contains(name)) return "none";
-  const double value = report->values.at(name);
-  return str(name, " ", view.names.headline_is_share ? reports::percent(value) : reports::significant(value, 4), " (epoch ",
+  if (report == nullptr || !report->values.contains(std::string(view.names.headline))) return "none";
+  return str(view.names.headline, " ", reports::headline_text(view.names, report->values), " (epoch ",
              reports::fixed(report->epoch, 2), ")");
 }
 
@@ -63,8 +61,8 @@ std::string status_text(const RunView& view) {
     }
     text += '\n';
   }
-  if (view.best() != nullptr)
-    text += str("  best validation: ", headline(view, view.best()), "; last: ", headline(view, view.last()), '\n');
+  if (view.history.best() != nullptr)
+    text += str("  best validation: ", headline(view, view.history.best()), "; last: ", headline(view, view.last()), '\n');
   if (view.checkpoint >= 0) text += str("  newest whole checkpoint: step ", view.checkpoint, '\n');
   if (view.state == RunState::kDied)
     text += "  it ended without a word: killed, or the machine failed; the same command goes on\n";
@@ -88,7 +86,7 @@ json status_json(const RunView& view) {
     for (const auto& [name, number] : r.values) value[name] = number;
     return value;
   };
-  if (view.best() != nullptr) out["best"] = values(*view.best());
+  if (view.history.best() != nullptr) out["best"] = values(*view.history.best());
   if (view.last() != nullptr) out["last"] = values(*view.last());
   return out;
 }
@@ -125,7 +123,7 @@ reports::ComparedRun compared(const RunView& view) {
   reports::ComparedRun run{view.folder.string(), view.names, view.history, view.settings, {}};
   const auto last = view.history.train.empty() ? reports::StepReport{} : view.history.train.back();
   run.figures = {{"state", std::string(name_in(kStates, view.state))},
-                 {"best validation", headline(view, view.best())},
+                 {"best validation", headline(view, view.history.best())},
                  {"last validation", headline(view, view.last())},
                  {"steps", str(view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "")},
                  {"training loss", view.history.train.empty() ? "none" : reports::significant(last.loss, 4)},

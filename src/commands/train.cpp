@@ -12,9 +12,19 @@ Outcome outcome_of(const stages::StageResult& result, const std::string& stage) 
   return outcome(stages::to_json(result, stage));
 }
 
+// What people change in all three stages.
+void add_common_of_training(config::OptionSet& set) {
+  set.add_common({"output", "train.epochs", "optim.lr", "optim.unfreeze", "drop-mult", "train.seed", "train.select",
+                  "device", "precision", "train.threads", "dry-run", "extend", "restart"});
+}
+
 class Pretrain : public Command {
  public:
-  void declare(config::OptionSet& set) override { options_.declare_pretrain(set); }
+  void declare(config::OptionSet& set) override {
+    options_.declare_pretrain(set);
+    add_common_of_training(set);
+    set.add_common({"direction", "model.embedding", "model.hidden", "model.layers", "train.streams"});
+  }
   std::string_view introduction() const override {
     return "Trains an AWD-LSTM language model on a prepared corpus, alone or data-parallel: mpirun -n 4 ulmfit pretrain "
            "...\n"
@@ -33,7 +43,11 @@ class Pretrain : public Command {
 
 class FinetuneLm : public Command {
  public:
-  void declare(config::OptionSet& set) override { options_.declare_finetune(set); }
+  void declare(config::OptionSet& set) override {
+    options_.declare_finetune(set);
+    add_common_of_training(set);
+    set.add_common({"train.streams"});
+  }
   std::string_view introduction() const override {
     return "Tunes a language model on the target text: words that it knows keep their embedding, new ones start as the "
            "mean; "
@@ -53,7 +67,11 @@ class FinetuneLm : public Command {
 
 class TrainClassifier : public Command {
  public:
-  void declare(config::OptionSet& set) override { options_.declare(set); }
+  void declare(config::OptionSet& set) override {
+    options_.declare(set);
+    add_common_of_training(set);
+    set.add_common({"train.batch-size"});
+  }
   std::string_view introduction() const override {
     return "Trains a classifier on the encoder of a tuned language model: concat pooling over whole documents, gradual "
            "unfreezing,\n"

@@ -26,7 +26,11 @@ class VerifyParity : public Command {
         std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return a.starts_with("--output"); });
     if (!names_output) arguments.emplace_back("--output=-");  // a stage needs one; nothing is written here
   }
-  void declare(config::OptionSet& set) override { options_.declare(set); }
+  void declare(config::OptionSet& set) override {
+    options_.declare(set);
+    set.add_common({"parity.steps", "parity.states", "reproducible", "train.max-streams-per-pass", "train.seed", "device",
+                    "precision", "train.threads"});
+  }
   std::string_view introduction() const override {
     return "Shows that your ranks train as one rank does, with your configuration and on your machines:\n\n"
            "  mpirun -n 4 ulmfit verify-parity --config pretrain.cfg --corpus corpus\n"

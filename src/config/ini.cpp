@@ -115,6 +115,15 @@ class Reader {
 
 std::vector<IniSection> read_ini(const std::string& text, const std::string& file) { return Reader(text, file).read(); }
 
+std::vector<std::pair<std::string, std::string>> flat(const std::vector<IniSection>& sections) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& section : sections) {
+    const std::string prefix = section.name.empty() ? "" : section.name + ".";
+    for (const auto& [key, value] : section.values) pairs.emplace_back(prefix + key, value);
+  }
+  return pairs;
+}
+
 std::string ini_value(const std::string& value) {
   constexpr std::string_view kSpecial = "#\"\n\r\x01";
   if (trimmed(value) == value && value.find_first_of(kSpecial) == value.npos) return value;

@@ -41,6 +41,9 @@ bool parse_bool(const std::string& key, const std::string& text) {
   throw ConfigError(str("--", key, "=", text, ": expected true or false"));
 }
 
+// What stands before the dot of "section.name", else nothing.
+std::string_view section_of(std::string_view key) { return key.substr(0, key.find('.') == key.npos ? 0 : key.find('.')); }
+
 }  // namespace
 
 OptionSet::Entry& OptionSet::add_entry(const std::string& key, std::string help, std::string unit, OnResume resume) {
@@ -90,6 +93,23 @@ void OptionSet::add(const std::string& key, std::vector<std::string>& variable, 
   for (const auto& value : variable) e.default_text += (e.default_text.empty() ? "" : " ") + value;
 }
 
+void OptionSet::add(const std::string& key, std::vector<std::int64_t>& variable, std::string help, Limits limits,
+                    OnResume resume) {
+  Entry& e = add_entry(key, std::move(help), "<number>...", resume);
+  e.list = true;
+  e.assign = [&variable, key, limits](const auto& v) {
+    variable.clear();
+    for (const auto& text : v) variable.push_back(parse_number<std::int64_t>(key, text, limits));
+  };
+  e.values = [&variable] {
+    std::vector<std::string> texts;
+    texts.reserve(variable.size());
+    for (const auto value : variable) texts.push_back(std::to_string(value));
+    return texts;
+  };
+  for (const auto value : variable) e.default_text += (e.default_text.empty() ? "" : " ") + std::to_string(value);
+}
+
 void OptionSet::add(const std::string& key, Length& variable, std::string help, Length::Unit bare, Limits limits,
                     OnResume resume) {
   Entry& e = add_entry(key, std::move(help), "<length>", resume);
@@ -135,6 +155,10 @@ void OptionSet::add_alias(const std::string& alias, const std::string& key) {
 
 void OptionSet::require(const std::string& key) { required_.push_back(key); }
 
+void OptionSet::add_common(const std::vector<std::string>& keys) {
+  for (const auto& key : keys) common_.push_back(entry(key).key);
+}
+
 void OptionSet::add_value_of_older_runs(const std::string& key, std::string value) {
   entry(key);
   const auto is_it = [&](const Entry& e) { return e.key == key; };
@@ -162,7 +186,7 @@ std::string OptionSet::resolve(const std::string& name) const {
     known.push_back(alias);
   }
   throw ConfigError(str("ulmfit ", command_, " has no option --", name, "; did you mean --", nearest(name, known),
-                        "? (ulmfit ", command_, " --help lists all)"));
+                        "? (ulmfit ", command_, " --help all lists all)"));
 }
 
 std::vector<std::string> OptionSet::keys(OnResume resume) const {
@@ -195,44 +219,59 @@ std::vector<std::pair<std::string, std::string>> OptionSet::given_values() const
   return values;
 }
 
-std::string OptionSet::help(std::string_view introduction) const {
-  std::ostringstream out;
-  out << "Usage: ulmfit " << command_ << (reads_config_file() ? " [--config FILE]" : "") << " [options]\n\n"
-      << introduction << "\n\nOptions:\n";
-  for (const auto& e : entries_) {
-    std::string head = "  --" + e.key + (e.flag ? "" : "=" + e.unit);
-    for (const auto& [alias, key] : aliases_) {
-      if (key == e.key) head += ", --" + alias;
-    }
-    out << head << '\n';
-    std::istringstream words(e.help +
-                             (e.default_text.empty() || e.default_text == "false" ? "" : " [" + e.default_text + "]"));
-    std::string line = "     ";
-    for (std::string word; words >> word;) {
-      if (line.size() + word.size() > 98) {
-        out << line << '\n';
-        line = "     ";
+std::string OptionSet::help(std::string_view introduction, bool all) const {
+  constexpr std::size_t kWidth = 98;
+  std::size_t hidden = 0;
+  std::ostringstream options;
+  for (const auto& section : sections()) {
+    bool first = true;
+    for (const auto& e : entries_) {
+      if (section_of(e.key) != section) continue;
+      if (!all && !is_common(e.key)) {
+        ++hidden;
+        continue;
       }
-      line += ' ' + word;
+      if (std::exchange(first, false)) options << '\n' << (section.empty() ? "Options:\n" : "[" + section + "]\n");
+      options << "  --" << e.key << (e.flag ? "" : "=" + e.unit);
+      for (const auto& [alias, key] : aliases_) {
+        if (key == e.key) options << ", --" << alias;
+      }
+      options << '\n';
+      std::istringstream words(e.help +
+                               (e.default_text.empty() || e.default_text == "false" ? "" : " [" + e.default_text + "]"));
+      std::string line = "     ";
+      for (std::string word; words >> word;) {
+        if (line.size() + word.size() > kWidth) {
+          options << line << '\n';
+          line = "     ";
+        }
+        line += ' ' + word;
+      }
+      options << line << '\n';
     }
-    out << line << '\n';
   }
-  return out.str();
+  return str("Usage: ulmfit ", command_, reads_config_file() ? " [--config FILE]" : "", " [options]\n\n", introduction,
+             '\n', options.str(), hidden == 0 ? "" : str("\n", hidden, " more: ulmfit ", command_, " --help all\n"));
+}
+
+std::vector<std::string> OptionSet::sections() const {
+  std::vector<std::string> found;
+  for (const auto& e : entries_) {
+    if (std::find(found.begin(), found.end(), section_of(e.key)) == found.end()) found.emplace_back(section_of(e.key));
+  }
+  // Keys without a section come first: after a section header they would belong to it.
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.empty() && !b.empty(); });
+  return found;
+}
+
+bool OptionSet::is_common(const std::string& key) const {
+  const auto among = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  return common_.empty() || among(common_) || among(required_);
 }
 
 std::string OptionSet::to_config() const {
-  // Keys without a section come first: after a section header they would belong to it.
-  std::vector<std::string> sections;
-  const auto section_of = [](const std::string& key) {
-    return key.substr(0, key.find('.') == key.npos ? 0 : key.find('.'));
-  };
-  for (const auto& e : entries_) {
-    if (std::find(sections.begin(), sections.end(), section_of(e.key)) == sections.end())
-      sections.push_back(section_of(e.key));
-  }
-  std::stable_sort(sections.begin(), sections.end(), [](const auto& a, const auto& b) { return a.empty() && !b.empty(); });
   std::ostringstream out;
-  for (const auto& section : sections) {
+  for (const auto& section : sections()) {
     if (!section.empty()) out << "\n[" << section << "]\n";
     for (const auto& e : entries_) {
       if (section_of(e.key) != section || e.resume == OnResume::kAction) continue;

@@ -50,6 +50,8 @@ class OptionSet {
   // May be given several times; in a config file as several lines.
   void add(const std::string& key, std::vector<std::string>& variable, std::string help,
            OnResume resume = OnResume::kMustMatch);
+  void add(const std::string& key, std::vector<std::int64_t>& variable, std::string help, Limits limits = {},
+           OnResume resume = OnResume::kMustMatch);
   // A length (length.h); a bare number has the unit `bare`, must be whole, and lies within the limits. In another unit it
   // is above 0.
   void add(const std::string& key, Length& variable, std::string help, Length::Unit bare, Limits limits = {},
@@ -78,12 +80,16 @@ class OptionSet {
   // `--alias` means `--key`.
   void add_alias(const std::string& alias, const std::string& key);
   void require(const std::string& key);  // parse() refuses a command line without it
+  // The options that people change: --help tells of these and of those required, --help all of the others too. Without any,
+  // both tell of all.
+  void add_common(const std::vector<std::string>& keys);
   // Runs older than the option did what they would do with this value of it: differences() takes it where the saved
   // configuration lacks the key. Every option that is added to a stage from now on says it.
   void add_value_of_older_runs(const std::string& key, std::string value);
 
   struct Parsed {
-    bool help = false;  // --help was given: nothing else was checked
+    bool help = false;      // --help was given: nothing else was checked
+    bool help_all = false;  // as --help all
   };
   // Reads `arguments` (without program and command names), and the file of --config if given, unless the set has an option
   // of its own with that name. Throws ConfigError.
@@ -96,7 +102,8 @@ class OptionSet {
   // The keys that were given and their values, those of a list one by one.
   std::vector<std::pair<std::string, std::string>> given_values() const;
 
-  std::string help(std::string_view introduction) const;
+  // The options by section, the common ones alone unless `all`.
+  std::string help(std::string_view introduction, bool all) const;
 
   // The resolved values as a config file.
   std::string to_config() const;
@@ -139,6 +146,8 @@ class OptionSet {
   Entry& add_entry(const std::string& key, std::string help, std::string unit, OnResume resume);
   const Entry& entry(const std::string& key) const;
   bool reads_config_file() const;
+  std::vector<std::string> sections() const;  // in the order of their first keys, "" first
+  bool is_common(const std::string& key) const;
   void check_no_action(const std::string& file, const std::string& key, const std::string& value) const;
   std::string resolve(const std::string& name) const;  // alias or key to key; throws with the nearest known one
 
@@ -146,6 +155,7 @@ class OptionSet {
   std::vector<Entry> entries_;
   std::vector<std::pair<std::string, std::string>> aliases_;
   std::vector<std::string> required_;
+  std::vector<std::string> common_;
   std::vector<std::string> given_;
 };
 

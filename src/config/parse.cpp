@@ -24,20 +24,15 @@ std::vector<IniSection> read_ini_file(const std::filesystem::path& path) {
   return read_ini(text, path.string());
 }
 
-// All keys in their order, "section.key".
-std::vector<std::pair<std::string, std::string>> flat(const std::vector<IniSection>& sections) {
-  std::vector<std::pair<std::string, std::string>> pairs;
-  for (const auto& section : sections) {
-    const std::string prefix = section.name.empty() ? "" : section.name + ".";
-    for (const auto& [key, value] : section.values) pairs.emplace_back(prefix + key, value);
-  }
-  return pairs;
-}
-
 }  // namespace
 
 OptionSet::Parsed OptionSet::parse(std::vector<std::string> arguments) {
-  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) return {.help = true};
+  if (const auto help = std::find(arguments.begin(), arguments.end(), "--help"); help != arguments.end()) {
+    return {.help = true, .help_all = help + 1 != arguments.end() && help[1] == "all"};
+  }
+  if (std::find(arguments.begin(), arguments.end(), "--help=all") != arguments.end()) {
+    return {.help = true, .help_all = true};
+  }
   std::vector<OptionForm> forms;
   if (reads_config_file()) forms.push_back({"config"});
   std::set<std::string> lists;

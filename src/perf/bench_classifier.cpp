@@ -66,6 +66,8 @@ void BenchClassifierOptions::declare(config::OptionSet& set) {
   stages::declare(set, shape);
   dropout.declare(set);
   stages::declare(set, bpt3c);
+  set.add_common({"data", "vocab", "documents", "length", "classes", "batch-size", "blocks", "profile", "model.embedding",
+                  "model.hidden", "model.layers", "device", "precision", "train.threads"});
 }
 
 Measured bench_classifier(const BenchClassifierOptions& options, comm::Communicator& comm) {
@@ -139,7 +141,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   table.add("docs_per_s", str(describe(rate), ", ", rates.size(), " passes"));
   table.add("model GFLOP/s a rank", str(reports::significant(flops / 1e9, 4), ", ", reports::percent(flops / peak),
                                         " of the ", reports::significant(peak / 1e9, 4), " of large products"));
-  add_memory(peak_memory(comm.device()), line, table);
+  add_memory(stages::peak_memory(comm.device()), line, table);
   return {line, table.text()};
 }
 

@@ -120,6 +120,8 @@ void BenchLmOptions::declare(config::OptionSet& set) {
   declare_compute(set, run);
   stages::declare(set, shape);
   dropout.declare(set);
+  set.add_common({"corpus", "vocab", "streams", "bptt", "plain", "reproducible", "blocks", "profile", "model.embedding",
+                  "model.hidden", "model.layers", "device", "precision", "train.threads"});
 }
 
 Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {

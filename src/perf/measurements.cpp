@@ -1,13 +1,11 @@
 #include "perf/measurements.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
-#include "base/machine.h"
 #include "base/stopwatch.h"
 #include "model/block_kernels.h"
 #include "model/head_products.h"
@@ -33,21 +31,7 @@ void add_spread(nlohmann::json& line, const std::string& name, const Spread& val
   line[name + "_highest"] = value.highest;
 }
 
-PeakMemory peak_memory(at::Device device) {
-  PeakMemory peak{.host = peak_resident_bytes(), .gpu = std::nullopt};
-  if (!device.is_cpu()) {
-    constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-    const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
-    peak.gpu = static_cast<std::uint64_t>(stats.allocated_bytes[kAll].peak);
-  }
-  return peak;
-}
-
-void forget_peak(at::Device device) {
-  if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->resetPeakStats(device.index());
-}
-
-void add_memory(const PeakMemory& memory, nlohmann::json& line, Table& table) {
+void add_memory(const stages::PeakMemory& memory, nlohmann::json& line, Table& table) {
   const auto add = [&](const char* key, const char* name, std::uint64_t bytes) {
     line[key] = static_cast<double>(bytes) / 1e6;
     table.add(name, ulmfit::str(reports::grouped(static_cast<std::int64_t>(bytes / 1000000)), " MB"));

@@ -6,13 +6,13 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "model/precision.h"
 #include "model/shape.h"
+#include "stages/peak_memory.h"
 
 namespace ulmfit::perf {
 
@@ -30,14 +30,6 @@ Spread ratio_spread(const std::vector<double>& a, const std::vector<double>& b);
 
 // Adds NAME, NAME_lowest and NAME_highest.
 void add_spread(nlohmann::json& line, const std::string& name, const Spread& value);
-
-// At most so far: memory of this process, and on a GPU what tensors took of the GPU's.
-struct PeakMemory {
-  std::uint64_t host = 0;  // bytes
-  std::optional<std::uint64_t> gpu;
-};
-PeakMemory peak_memory(at::Device device);
-void forget_peak(at::Device device);  // of the GPU: it starts anew from what is taken now
 
 // The type of the factors of products.
 at::ScalarType product_type(model::Precision precision);
@@ -72,6 +64,6 @@ class Table {
 };
 
 // Adds peak_memory_mb, on a GPU gpu_peak_memory_mb too.
-void add_memory(const PeakMemory& memory, nlohmann::json& line, Table& table);
+void add_memory(const stages::PeakMemory& memory, nlohmann::json& line, Table& table);
 
 }  // namespace ulmfit::perf

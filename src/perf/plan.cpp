@@ -218,6 +218,8 @@ void PlanOptions::declare(config::OptionSet& set) {
           "tokens of a batch at which twice as many steps are needed as it would take with endless batches",
           {.min = 1, .max = 1e15});
   stages::declare(set, shape);
+  set.add_common(
+      {"speed", "tokens-per-s", "tokens", "epochs", "allreduce", "allreduce-nodes", "ranks-per-node", "overlap"});
 }
 
 Measured plan(const PlanOptions& options) {

@@ -50,7 +50,7 @@ class BlockObserver : public train::Observer {
     if (between_) {
       between_(steps);
     } else if (measurements_.rates.size() == 1) {
-      measurements_.peak_memory = peak_memory(device_);
+      measurements_.peak_memory = stages::peak_memory(device_);
     }
     const bool last = static_cast<std::int64_t>(measurements_.rates.size()) == options_.blocks;
     if (last && options_.profile > 0) profile_ = std::make_unique<OpProfile>(device_);
@@ -113,7 +113,7 @@ TrainingMeasurements measure_training(train::Task& task, const stages::RunOption
   trainer_options.log_every = 1;
   trainer_options.checkpoint_every = 0;
   BlockObserver observer(options, between, comm.device());
-  forget_peak(comm.device());  // the products that were timed before took more
+  stages::forget_peak(comm.device());  // the products that were timed before took more
   train::Trainer trainer(task, plan, optimizer, reducer, comm, nullptr, comm.rank() == 0 ? &observer : nullptr,
                          trainer_options);
   observer.watch_items(trainer);

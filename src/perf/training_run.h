@@ -29,9 +29,10 @@ struct BlockOptions {
 void declare_compute(config::OptionSet& set, stages::RunOptions& run);
 
 struct TrainingMeasurements {
-  std::vector<double> rates;              // items a second by block, over all ranks
-  std::vector<double> losses;             // mean of each block
-  std::optional<PeakMemory> peak_memory;  // of rank 0, after the first block; none with `between`, whose memory would count
+  std::vector<double> rates;   // items a second by block, over all ranks
+  std::vector<double> losses;  // mean of each block
+  std::optional<stages::PeakMemory>
+      peak_memory;  // of rank 0, after the first block; none with `between`, whose memory would count
   std::optional<ProfileResult> profile;
 };
 

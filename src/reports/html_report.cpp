@@ -145,24 +145,11 @@ std::string charts_html(const MetricsHistory& history, const MetricNames& names)
   return "<h2>Training</h2>\n<div class=\"grid\">\n" + html + "</div>\n";
 }
 
-// The lowest value of `name` in the evaluations of the validation split; NaN: none.
-EvaluationReport best_evaluation(const MetricsHistory& history, const std::string& name) {
-  EvaluationReport best{0, 0, "valid", {{name, std::nan("")}}};
-  for (const EvaluationReport& r : history.valid) {
-    const auto value = r.values.find(name);
-    if (r.split != "valid" || value == r.values.end() || !std::isfinite(value->second)) continue;
-    if (!(value->second >= best.values[name])) best = r;
-  }
-  return best;
-}
-
 std::string progress_tiles(const MetricsHistory& history, const MetricNames& names) {
   std::string html;
-  const std::string name(names.headline);
-  if (const EvaluationReport best = best_evaluation(history, name); best.step > 0) {
-    const double value = best.values.at(name);
-    html += tile_html("Best validation " + name, names.headline_is_share ? percent(value) : significant(value, 4),
-                      "step " + grouped(best.step) + ", epoch " + fixed(best.epoch, 2));
+  if (const EvaluationReport* best = history.best(); best != nullptr) {
+    html += tile_html(str("Best validation: ", names.headline), headline_text(names, best->values),
+                      "step " + grouped(best->step) + ", epoch " + fixed(best->epoch, 2));
   }
   if (history.train.empty()) return html;
   const StepReport& last = history.train.back();

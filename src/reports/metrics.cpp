@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::reports {
 namespace {
@@ -141,6 +142,22 @@ MetricsHistory read_metrics(const fs::path& path, const MetricNames& names) {
     if (line["type"] == "valid") history.valid.push_back(evaluation_report(line));
   }
   return history;
+}
+
+const EvaluationReport* MetricsHistory::best() const {
+  const EvaluationReport* found = nullptr;
+  const auto loss = [](const EvaluationReport& r) { return r.values.at("loss"); };
+  for (const EvaluationReport& r : valid) {
+    if (r.split != "valid" || !r.values.contains("loss") || !std::isfinite(loss(r))) continue;
+    if (found == nullptr || loss(r) < loss(*found)) found = &r;
+  }
+  return found;
+}
+
+std::string headline_text(const MetricNames& names, const std::map<std::string, double>& values) {
+  const auto found = values.find(std::string(names.headline));
+  if (found == values.end()) return "none";
+  return names.headline_is_share ? percent(found->second) : significant(found->second, 4);
 }
 
 }  // namespace ulmfit::reports

@@ -77,7 +77,13 @@ class MetricsLog {
 struct MetricsHistory {
   std::vector<StepReport> train;  // in the order of the file
   std::vector<EvaluationReport> valid;
+  // The first evaluation of the validation split with the lowest loss, which --train.select=best goes by; null: there is
+  // none.
+  const EvaluationReport* best() const;
 };
+
+// The headline value as people read it: "16.0%", "34.12"; "none" where an evaluation lacks it.
+std::string headline_text(const MetricNames& names, const std::map<std::string, double>& values);
 
 // The readable lines of metrics.jsonl, written under these names; lines that are cut or not such objects are passed over,
 // so is a missing file.

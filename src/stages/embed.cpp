@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -36,12 +35,8 @@ VectorFormat format_of(const EmbedOptions& options) {
 std::vector<std::size_t> layers_of(const EmbedOptions& options, std::int64_t layers) {
   if (options.layers.empty()) return {static_cast<std::size_t>(layers)};
   std::vector<std::size_t> chosen;
-  for (const std::string& text : options.layers) {
-    std::int64_t layer = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), layer);
-    if (error != std::errc{} || end != text.data() + text.size() || layer < 0 || layer > layers) {
-      throw ConfigError(str("--layers=", text, ": the model has layers 0 (its words) to ", layers));
-    }
+  for (const std::int64_t layer : options.layers) {
+    if (layer > layers) throw ConfigError(str("--layers=", layer, ": the model has layers 0 (its words) to ", layers));
     chosen.push_back(static_cast<std::size_t>(layer));
   }
   return chosen;
@@ -164,7 +159,8 @@ void EmbedOptions::declare(config::OptionSet& set) {
   set.add("output", output, "file for the vectors");
   set.require("output");
   set.add("vectors", vectors, kVectorFormats, "format of --output; auto: by its ending");
-  set.add("layers", layers, "0: the words' embeddings; 1, 2 ...: LSTM layers, one behind the other; none: the last");
+  set.add("layers", layers, "0: the words' embeddings; 1, 2 ...: LSTM layers, one behind the other; none: the last",
+          {.min = 0});
   set.add("pool", pooling, kPoolings, "over the tokens of a text: last state, maximum and mean, or one of them");
   set.add("batch-size", batch_size, "texts at once", {.min = 1, .max = 65536});
   compute.declare(set);

@@ -27,7 +27,7 @@ struct EmbedOptions {
   RequestOptions requests;
   std::string output;                   // file
   std::optional<VectorFormat> vectors;  // by default, by the output's ending
-  std::vector<std::string> layers;      // 0: words; 1 ...: LSTM layers; none: the last
+  std::vector<std::int64_t> layers;     // 0: words; 1 ...: LSTM layers; none: the last
   Pooling pooling = Pooling::kConcat;
   std::int64_t batch_size = 64;
   ComputeOptions compute;

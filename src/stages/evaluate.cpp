@@ -51,6 +51,11 @@ Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   const data::CorpusInfo corpus = data::open_corpus(options.data);
   std::vector<TrainedModel> models = read_models(options.models, comm.device());
   for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
+  if (!corpus.splits.contains(options.split)) {
+    std::string names;
+    for (const auto& [name, unused] : corpus.splits) names += (names.empty() ? "" : " or ") + name;
+    throw DataError(str("--split=", options.split, ": ", options.data, " has no such texts; give --split ", names));
+  }
   const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
   for (const auto& model : models) {
     if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {

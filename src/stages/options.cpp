@@ -31,6 +31,7 @@ void ComputeOptions::declare(config::OptionSet& set) {
           "float32 all the same; tf32: on GPUs");
   set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
           {.min = 0, .max = 4096}, OnResume::kMayChange);
+  set.add_alias("threads", "train.threads");
 }
 
 void RunOptions::declare(config::OptionSet& set) {
@@ -42,7 +43,7 @@ void RunOptions::declare(config::OptionSet& set) {
           "the same bits on 1, 2, 4 and 8 ranks: one thread a rank, gradients of 8 micro-batches summed in one fixed tree "
           "(slower)");
   set.add("license", license, "of the model, in your words: for its lineage and card", OnResume::kMayChange);
-  set.add("dry-run", dry_run, "print the plan and stop", OnResume::kAction);
+  set.add("dry-run", dry_run, "print the plan, time and memory by a second of training, and stop", OnResume::kAction);
   set.add("restart", restart, "move an old run folder aside and start anew", OnResume::kAction);
   set.add(
       "extend", extend,
@@ -83,7 +84,7 @@ void DropoutOptions::declare(config::OptionSet& set) {
   set.add("dropout.input", rates.input, "share dropped after the embedding", share);
   set.add("dropout.embedding", rates.embedding, "share of word types dropped", share);
   set.add("dropout.weight", rates.weight, "share of recurrent weights dropped (DropConnect)", share);
-  set.add("drop-mult", multiplier, "times all five", {.min = 0, .max = 10});
+  set.add("drop-mult", multiplier, "times all five --dropout rates", {.min = 0, .max = 10});
 }
 
 DropoutOptions classifier_dropout() {

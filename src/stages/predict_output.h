@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/file_lock.h"
 #include "base/stopwatch.h"
 #include "stages/explain.h"
 #include "stages/predict.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/file_lock.h"
 #include "comm/communicator.h"
 #include "comm/world_check.h"
 #include "config/option_set.h"

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_lock.h"
 #include "base/manifest.h"
 #include "config/ini.h"
 #include "stages/stage_folder.h"
@@ -16,16 +17,6 @@ namespace ulmfit::stages {
 namespace {
 
 constexpr const char* kConfigFile = "config.cfg";
-
-std::vector<std::pair<std::string, std::string>> settings_of(const fs::path& file) {
-  std::vector<std::pair<std::string, std::string>> settings;
-  for (const config::IniSection& section : config::read_ini(read_file(file), file.string())) {
-    for (const auto& [key, value] : section.values) {
-      settings.emplace_back(section.name.empty() ? key : section.name + "." + key, value);
-    }
-  }
-  return settings;
-}
 
 bool has_key(const RunView& view, const std::string& key) {
   return std::any_of(view.settings.begin(), view.settings.end(), [&](const auto& s) { return s.first == key; });
@@ -78,16 +69,6 @@ double RunView::seconds_left() const {
   return elapsed / static_cast<double>(step()) * static_cast<double>(std::max<std::int64_t>(total_steps() - step(), 0));
 }
 
-const reports::EvaluationReport* RunView::best() const {
-  const reports::EvaluationReport* found = nullptr;
-  const auto loss = [](const reports::EvaluationReport& r) { return r.values.at("loss"); };
-  for (const reports::EvaluationReport& r : history.valid) {
-    if (r.split != "valid" || !r.values.contains("loss") || !std::isfinite(loss(r))) continue;
-    if (found == nullptr || loss(r) < loss(*found)) found = &r;
-  }
-  return found;
-}
-
 const reports::EvaluationReport* RunView::last() const { return history.valid.empty() ? nullptr : &history.valid.back(); }
 
 RunView view_run(const fs::path& folder) {
@@ -97,7 +78,8 @@ RunView view_run(const fs::path& folder) {
   }
   RunView view;
   view.folder = folder;
-  view.settings = settings_of(folder / kConfigFile);
+  const fs::path file = folder / kConfigFile;
+  view.settings = config::flat(config::read_ini(read_file(file), file.string()));
   view.names = has_key(view, "data") ? reports::kClassifierMetrics : reports::kLanguageModelMetrics;
   view.history = reports::read_metrics(folder / "metrics.jsonl", view.names);
   view.checkpoint = newest_checkpoint(folder / "checkpoints");

@@ -36,9 +36,7 @@ struct RunView {
   std::int64_t step() const { return history.train.empty() ? 0 : history.train.back().step; }
   std::int64_t total_steps() const { return history.train.empty() ? 0 : history.train.back().total_steps; }
   double seconds_left() const;  // at the mean speed so far; NaN: not known
-  // The evaluation of the validation split with the lowest loss, by which weights are selected, and the last one; null:
-  // none.
-  const reports::EvaluationReport* best() const;
+  // The last evaluation; null: there is none.
   const reports::EvaluationReport* last() const;
 };
 

@@ -17,6 +17,7 @@
 #include "reports/metrics.h"
 #include "reports/number_format.h"
 #include "stages/compute.h"
+#include "stages/dry_run.h"
 #include "stages/run_folder.h"
 #include "stages/run_identity.h"
 #include "stages/run_length.h"
@@ -115,15 +116,6 @@ void warn_of_memory(const TrainingStage& stage, const comm::Communicator& comm) 
   warn(needed * comm.local_size(), available_memory_bytes(), "this machine");
 }
 
-train::TrainerOptions trainer_options(const TrainingStage& stage) {
-  train::TrainerOptions options;
-  options.clip = stage.optim.clip;
-  options.log_every = steps_of(stage.run.log_every, stage.task());
-  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task());
-  options.patience = stage.optim.patience;
-  return options;
-}
-
 // Puts the weights of the best validation back, on all ranks.
 void select_best(const TrainingStage& stage, const train::Trainer& trainer, train::CheckpointStore* store,
                  comm::Communicator& comm) {
@@ -155,17 +147,13 @@ void tell_of_better_weights(const TrainingStage& stage, const train::Trainer& tr
                             const RunFolder& folder) {
   if (stage.optim.select_best || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   const reports::MetricNames names = stage.task().metric_names();
-  const std::string headline(names.headline);
-  const auto shown = [&](double value) {
-    return names.headline_is_share ? reports::percent(value) : reports::significant(value, 4);
-  };
   for (const reports::EvaluationReport& report : reports::read_metrics(folder.path() / "metrics.jsonl", names).valid) {
-    if (report.step != trainer.best_step() || !report.values.contains(headline) || !last.values.contains(headline))
-      continue;
+    if (report.step != trainer.best_step()) continue;
     log::info(stage.title,
               str("validation loss was lowest at epoch ", reports::fixed(report.epoch, 2), " (loss ",
-                  reports::significant(trainer.best_score(), 4), ", ", headline, " ", shown(report.values.at(headline)),
-                  "), and is ", reports::significant(last.score, 4), ", ", headline, " ", shown(last.values.at(headline)),
+                  reports::significant(trainer.best_score(), 4), ", ", names.headline, " ",
+                  reports::headline_text(names, report.values), "), and is ", reports::significant(last.score, 4), ", ",
+                  names.headline, " ", reports::headline_text(names, last.values),
                   ", at the end; a run with --train.select=best keeps the weights of then"));
     return;
   }
@@ -219,6 +207,15 @@ void leave_after_signal(const TrainingStage& stage, std::int64_t step, const Run
 
 }  // namespace
 
+train::TrainerOptions trainer_options(const TrainingStage& stage) {
+  train::TrainerOptions options;
+  options.clip = stage.optim.clip;
+  options.log_every = steps_of(stage.run.log_every, stage.task());
+  options.checkpoint_every = steps_of(stage.run.checkpoint_every, stage.task());
+  options.patience = stage.optim.patience;
+  return options;
+}
+
 void check_world(const TrainingStage& stage, comm::Communicator& comm) {
   if (comm.size() == 1) return;
   comm::Facts facts = stage.inputs;
@@ -233,10 +230,10 @@ void check_world(const TrainingStage& stage, comm::Communicator& comm) {
 }
 
 Engine::Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
-               train::CheckpointStore* store, train::Observer* observer)
+               train::CheckpointStore* store, train::Observer* observer, const train::TrainerOptions& options)
     : optimizer(stage.task().groups(), stage.optim.optimizer),
       reducer(comm, stage.task().reduced_parameters()),
-      trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, trainer_options(stage)) {
+      trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, options) {
   if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.micro_batches.total));
 }
 
@@ -249,7 +246,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     warn_of_memory(stage, comm);
   }
   check_world(stage, comm);
-  if (stage.run.dry_run) return StageEnd::kPlanned;
+  if (stage.run.dry_run) return measure_dry_run(stage, plan, comm);
 
   RunFolder folder(stage.run, stage.settings, stage.inputs, comm);
   std::unique_ptr<train::CheckpointStore> store;
@@ -265,7 +262,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
                                              summary, stage.settings.to_config(),
                                              snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
-  Engine engine(stage, plan, comm, store.get(), observer.get());
+  Engine engine(stage, plan, comm, store.get(), observer.get(), trainer_options(stage));
   train::Trainer& trainer = engine.trainer;
   trainer.restore(snapshot);
   snapshot.reset();

@@ -66,11 +66,14 @@ struct TrainingStage {
   comm::Facts inputs;  // run_inputs(): compared between ranks, and with those of the run folder
 };
 
+// How its options say that the trainer works.
+train::TrainerOptions trainer_options(const TrainingStage& stage);
+
 // What a training run consists of around its task, on one communicator.
 struct Engine {
   // `store` and `observer` as train::Trainer takes them.
   Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm,
-         train::CheckpointStore* store, train::Observer* observer);
+         train::CheckpointStore* store, train::Observer* observer, const train::TrainerOptions& options);
 
   optim::Optimizer optimizer;
   comm::GradReducer reducer;

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <charconv>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -23,12 +22,7 @@ namespace {
 
 std::vector<std::int64_t> head_widths(const TrainClassifierOptions& options, std::int64_t embedding, std::size_t classes) {
   std::vector<std::int64_t> widths{3 * embedding};
-  for (const auto& text : options.hidden) {
-    std::int64_t width = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), width);
-    if (error != std::errc{} || end != text.data() + text.size() || width < 0 || width > 65536) {
-      throw ConfigError(str("--head.hidden=", text, ": expected widths of hidden layers such as 50, or 0 for none"));
-    }
+  for (const std::int64_t width : options.hidden) {
     if (width > 0) widths.push_back(width);
   }
   widths.push_back(static_cast<std::int64_t>(classes));
@@ -198,7 +192,7 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.add("direction", backward, kBackward, "with --from none: read the texts forward or from their end");
   set.add("train.batch-size", task.batches.batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});
   set.add_alias("batch-size", "train.batch-size");
-  set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none");
+  set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none", {.min = 0, .max = 65536});
   set.add("head.dropout", task.head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)",
           {.min = 0, .max = 0.999});
   stages::declare(set, shape);

@@ -1,6 +1,7 @@
 // Stage 3: a classifier on the encoder of a language model, or from scratch.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ struct TrainClassifierOptions {
   std::string data;
   std::string from;
   bool backward = false;  // with --from none
-  std::vector<std::string> hidden{"50"};
+  std::vector<std::int64_t> hidden{50};
 
   void declare(config::OptionSet& set);
 };

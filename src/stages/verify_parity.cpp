@@ -85,7 +85,8 @@ ParityVerdict judge(const train::ParityReport& report, const VerifyParityOptions
 // One of the two runs, with what it consists of.
 struct Side {
   Side(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm)
-      : engine(stage, plan, comm, nullptr, &recorder), run{engine.trainer, stage.task(), recorder} {}
+      : engine(stage, plan, comm, nullptr, &recorder, trainer_options(stage)),
+        run{engine.trainer, stage.task(), recorder} {}
 
   train::LossRecorder recorder;
   Engine engine;

@@ -29,7 +29,8 @@ class BadInput(TestCase):
         names += [["bench", name] for name in re.findall(r"^  (\S+) ", self.ulmfit("bench", "--help").stdout, re.MULTILINE)]
         self.assertGreater(len(names), 15)
         for name in names:
-            text = self.ulmfit(*name, "--help").stdout
+            short, text = self.ulmfit(*name, "--help").stdout, self.ulmfit(*name, "--help", "all").stdout
+            self.assertLessEqual(len(re.findall(r"^  --", short, re.MULTILINE)), 20, name)
             self.assertTrue(text.startswith(f"Usage: ulmfit {' '.join(name)}"), name)
             self.assertNotRegex(text, r"\w_(?!\w)", "the name of a variable")
 
@@ -135,6 +136,7 @@ class BadInput(TestCase):
         small = ("--from=none", "--model.embedding=8", "--model.hidden=8", "--dry-run")
         said = self.ulmfit("train-classifier", "--data=few/labelled", "--output=run", *small).stderr
         self.assertRegex(said, r"phase 1 has 2 steps, .* smaller --train.batch-size \(now 64\), more epochs, or train all layers at once")
+        self.assertRegex(said, r"time: about \S+ for the \d+ steps, validations not counted \(measured: (\d steps?|the gradients of a step) of the last phase\)")
         self.assertRegex(said, r"there are 1\d validation texts: each is \d % of the error; .* --valid-share")
         said = self.ulmfit("finetune-lm", "--corpus=few/lm", "--output=run", *small).stderr
         self.assertRegex(said, r"phase 1 has \d steps, .* smaller --train.streams \(now 64\), more epochs\n")

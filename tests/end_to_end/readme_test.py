@@ -14,7 +14,7 @@ ROOMS = {"src", "launch", "data_prep", "configs", "cluster", "tests"}
 # Options of other programs, and of scripts, that the pages name.
 OF_OTHERS = {"--prefix", "--oversubscribe", "--requeue", "--no-requeue", "--dependency", "--signal", "--batch", "--mpi", "--nodes", "--ntasks-per-node",
              "--gpus-per-node", "--cpus-per-task", "--install"}
-OF_SCRIPTS = {"--full", "--quick", "--all", "--gpu", "--dev", "--on", "--chain", "--bundle", "--output", "--dir"}
+OF_SCRIPTS = {"--full", "--quick", "--all", "--gpu", "--dev", "--no-apt", "--on", "--chain", "--bundle", "--output", "--dir"}
 
 
 def code_lines(page):
@@ -29,7 +29,7 @@ class Readme(TestCase):
 
     def help_of(self, *words):
         if words not in self.helps:
-            self.helps[words] = self.ulmfit(*words, "--help").stdout
+            self.helps[words] = self.ulmfit(*words, "--help", "all").stdout
         return self.helps[words]
 
     def options_of(self, *words):

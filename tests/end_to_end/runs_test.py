@@ -1,10 +1,11 @@
 """status and compare: runs seen from outside, alive, stopped, killed, failed and finished."""
 import json
 import os
+import random
 import signal
 import unittest
 
-from tests.support.ulmfit import TestCase, kill_all, sentences, wait_for
+from tests.support.ulmfit import TestCase, deny_flock, kill_all, labelled_rows, sentences, wait_for, write_csv
 
 
 class Runs(TestCase):
@@ -16,12 +17,15 @@ class Runs(TestCase):
     SMALL = ("pretrain", "--corpus=corpus", "--model.embedding=12", "--model.hidden=16", "--model.layers=2", "--train.streams=8", "--train.threads=1",
              "--log.every=1")
 
-    def status(self, name):
-        return json.loads(self.ulmfit("status", name, "--json").stdout)
+    def status(self, name, **more):
+        return json.loads(self.ulmfit("status", name, "--json", **more).stdout)
+
+    def checkpoints(self, run):
+        return list((self.dir / run / "checkpoints").glob("step*/MANIFEST.json"))
 
     def test_each_state_is_told(self):
         process = self.start(*self.SMALL, "--output=runs/a", "--epochs=3000", "--checkpoint.every=5")
-        self.assertTrue(wait_for(lambda: (self.dir / "runs/a/checkpoints").exists() and any((self.dir / "runs/a/checkpoints").glob("step*/MANIFEST.json"))))
+        self.assertTrue(wait_for(lambda: self.checkpoints("runs/a")))
         alive = self.status("runs/a")
         self.assertEqual(alive["state"], "running")
         self.assertIn(f"process {process.pid}", alive["holder"])
@@ -53,6 +57,43 @@ class Runs(TestCase):
         self.assertEqual(failed["state"], "failed")
         self.assertIn("diverged", failed["last_line"])
         self.assertEqual(len(self.ulmfit("status", "runs", "--json").stdout.splitlines()), 4)
+
+    def test_a_dry_run_measures_and_leaves_nothing(self):
+        for epochs, ranks in ((1, 1), (4, 2)):
+            said = self.ulmfit(*self.SMALL, "--output=runs/dry", f"--epochs={epochs}", "--dry-run", ranks=ranks).stderr
+            self.assertRegex(said, r"time: about \S+ for the \d+ steps, validations not counted \(measured: \d+ steps?\)")
+            self.assertRegex(said, r"peak memory: [\d,]+ MB a rank in these steps")
+            self.assertFalse((self.dir / "runs").exists())
+        said = self.ulmfit(*self.SMALL, "--output=runs/dry", "--train.steps=1", "--dry-run").stderr
+        self.assertIn("for the 1 steps, validations not counted (measured: the gradients of a step)", said)
+        # The plan ends before its last phases.
+        said = self.ulmfit(*self.SMALL, "--output=runs/dry", "--epochs=4", "--optim.unfreeze=paper", "--train.steps=5", "--dry-run").stderr
+        self.assertRegex(said, r"for the 5 steps, validations not counted \(measured: \d steps?\)")
+
+    def test_a_better_validation_before_the_end_is_told(self):
+        rows = labelled_rows(160, seed=3)
+        labels = [label for label, _ in rows]
+        random.Random(1).shuffle(labels)  # nothing to learn but each text by heart
+        write_csv(self.dir / "train.csv", [(label, text) for label, (_, text) in zip(labels, rows)])
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--valid-share=0.3")
+        command = ("train-classifier", "--data=data/labelled", "--from=none", "--model.embedding=16", "--model.hidden=24", "--model.layers=2", "--drop-mult=0",
+                   "--batch-size=16", "--epochs=12", "--optim.unfreeze=full", "--lr=0.02", "--optim.factor=1", "--threads=1")
+        told = r"validation loss was lowest at epoch [\d.]+ \(loss [\d.]+, error [\d.]+%\), and is [\d.]+, error [\d.]+%, at the end; a run with --train.select=best keeps"
+        self.assertRegex(self.ulmfit(*command, "--output=last").stderr, told)
+        self.assertNotRegex(self.ulmfit(*command, "--output=best", "--train.select=best").stderr, told)
+
+    def test_a_file_system_without_locks(self):
+        command = (*self.SMALL, "--output=runs/a", "--checkpoint.every=5", "--epochs=3000")
+        process = self.start(*command, preexec_fn=deny_flock)
+        self.assertTrue(wait_for(lambda: self.checkpoints("runs/a")))
+        self.assertEqual(self.status("runs/a", preexec_fn=deny_flock)["state"], "running")
+        refused = self.ulmfit(*command, expect=4, preexec_fn=deny_flock)
+        self.assertIn(f"process {process.pid})", refused.stderr)
+        kill_all(process)
+        self.assertEqual(self.status("runs/a", preexec_fn=deny_flock)["state"], "died")
+        done = self.ulmfit(*command, "--restart", "--train.steps=2", preexec_fn=deny_flock)
+        self.assertRegex(done.stderr, r"its file system has no locks \(flock: [^)]+\); nothing keeps a run on another machine out")
+        self.assertEqual(self.status("runs/a", preexec_fn=deny_flock)["state"], "finished")
 
     def test_what_is_no_run_is_refused(self):
         self.assertIn("no run in corpus", self.ulmfit("status", "corpus", expect=3).stderr)

@@ -2,6 +2,8 @@
 
 Standard library only. The binary is named by the environment variable ULMFIT_BINARY, which CTest sets.
 """
+import ctypes
+import errno
 import json
 import os
 import random
@@ -24,18 +26,18 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._temporary.cleanup)
         self.dir = Path(self._temporary.name)
 
-    def ulmfit(self, *arguments, ranks=1, expect=0, stdin="", under_mpirun=None, cwd="."):
+    def ulmfit(self, *arguments, ranks=1, expect=0, stdin="", under_mpirun=None, cwd=".", preexec_fn=None):
         """Runs a command to its end and returns it; fails the test, with what was printed, on another exit code. `cwd` is
         below self.dir."""
         result = subprocess.run(command_line(arguments, ranks, under_mpirun), input=stdin, capture_output=True, text=True,
-                                cwd=self.dir / cwd, env=environment(), timeout=600)
+                                cwd=self.dir / cwd, env=environment(), timeout=600, preexec_fn=preexec_fn)
         self.assertEqual(result.returncode, expect, f"{' '.join(map(str, arguments))}\n{result.stdout}{result.stderr}")
         return result
 
-    def start(self, *arguments, ranks=1, cwd=".", **variables):
+    def start(self, *arguments, ranks=1, cwd=".", preexec_fn=None, **variables):
         """Starts a command in a process group of its own, so that kill_all() reaches every rank. `variables`: of the environment."""
         return subprocess.Popen(command_line(arguments, ranks), cwd=self.dir / cwd, env={**environment(), **variables}, start_new_session=True,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=preexec_fn)
 
     def assert_same_weights(self, one, other):
         """Bit for bit."""
@@ -55,6 +57,18 @@ def command_line(arguments, ranks, under_mpirun=None):
     if under_mpirun or (under_mpirun is None and ranks > 1):
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command]
     return command
+
+
+def deny_flock():
+    """To be called in a process before it becomes another program: flock fails from then on, as on a file system without locks."""
+    load, equal, fail, allow = 0x20, 0x15, 0x06, 0x06  # of the kernel's packet filter
+    flock = {"x86_64": 73, "aarch64": 32}[os.uname().machine]
+    steps = [(load, 0, 0, 0), (equal, 0, 1, flock), (fail, 0, 0, 0x00050000 | errno.ENOSYS), (allow, 0, 0, 0x7FFF0000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    head = ctypes.create_string_buffer(struct.pack("HP", len(steps), ctypes.addressof(program)))
+    call = ctypes.CDLL(None, use_errno=True).prctl
+    if call(38, 1, 0, 0, 0) != 0 or call(22, 2, ctypes.c_void_p(ctypes.addressof(head)), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "this kernel does not let a test deny flock")
 
 
 def kill_all(process):

@@ -31,23 +31,6 @@ TEST(AtomicFile, NamesPathAndReason) {
   }
 }
 
-TEST(FolderLock, SecondHolderIsRefusedByName) {
-  test::TempDir dir;
-  FolderLock first(dir.path());
-  try {
-    FolderLock second(dir.path());
-    FAIL();
-  } catch (const CheckpointError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("another run holds it (host "));
-  }
-}
-
-TEST(FolderLock, IsFreeAfterTheHolderIsGone) {
-  test::TempDir dir;
-  { FolderLock first(dir.path()); }
-  EXPECT_NO_THROW(FolderLock(dir.path()));
-}
-
 TEST(TruncateFile, CutsAndNeverGrows) {
   test::TempDir dir;
   write_file_atomic(dir / "m", "0123456789");

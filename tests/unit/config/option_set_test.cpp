@@ -205,7 +205,7 @@ TEST(OptionSet, MayHaveAnOptionOfItsOwnNamedConfig) {
   set.add("config", file, "the pipeline file");
   EXPECT_FALSE(set.parse({"--config", "no-such-file.cfg"}).help);
   EXPECT_EQ(file, "no-such-file.cfg");
-  EXPECT_THAT(set.help(""), HasSubstr("Usage: ulmfit run [options]"));
+  EXPECT_THAT(set.help("", false), HasSubstr("Usage: ulmfit run [options]"));
 }
 
 TEST(OptionSet, RefusesWithTheReason) {
@@ -299,12 +299,56 @@ TEST(OptionSet, AnOptionOfANewerProgramIsADifference) {
 
 TEST(OptionSet, HelpShowsUnitDefaultAndAlias) {
   Options o;
-  const auto text = o.declare().help("Trains.");
+  const auto text = o.declare().help("Trains.", true);
   EXPECT_THAT(text, HasSubstr("--optim.lr=<number>, --lr\n"));
   EXPECT_THAT(text, HasSubstr("highest learning rate [0.004]"));
   EXPECT_THAT(text, HasSubstr("--device=auto|cpu|cuda"));
   EXPECT_THAT(text, HasSubstr("--direction=forward|backward"));
   EXPECT_THAT(text, HasSubstr("where to compute [auto]"));
+}
+
+TEST(OptionSet, AListOfWholeNumbers) {
+  const auto read = [](std::vector<std::string> arguments, std::vector<std::int64_t> before = {50}) {
+    OptionSet set("run");
+    set.add("widths", before, "of layers", {.min = 0, .max = 100});
+    set.parse(std::move(arguments));
+    return std::pair(before, set.to_config());
+  };
+  EXPECT_EQ(read({}), std::pair(std::vector<std::int64_t>{50}, std::string("widths = 50\n")));
+  EXPECT_EQ(read({"--widths", "3", "0", "--widths=7"}),
+            std::pair((std::vector<std::int64_t>{3, 0, 7}), std::string("widths = 3\nwidths = 0\nwidths = 7\n")));
+  EXPECT_EQ(read({}, {}).second, "");
+  for (const char* bad : {"--widths=101", "--widths=-1", "--widths=x", "--widths=1.5", "--widths="}) {
+    EXPECT_THROW(read({bad}), ConfigError) << bad;
+  }
+}
+
+TEST(OptionSet, HelpTellsOfTheCommonOptionsAndOfAllBySection) {
+  Options o;
+  OptionSet set = o.declare();
+  set.require("output");
+  set.add_common({"optim.lr"});
+  EXPECT_EQ(
+      set.help("Trains.", false),
+      "Usage: ulmfit pretrain [--config FILE] [options]\n\nTrains.\n\nOptions:\n  --output=<text>\n      run folder\n\n"
+      "[optim]\n  --optim.lr=<number>, --lr\n      highest learning rate [0.004]\n\n"
+      "7 more: ulmfit pretrain --help all\n");
+  const std::string all = set.help("Trains.", true);
+  EXPECT_LT(all.find("--direction"), all.find("[train]\n  --train.bptt"));
+  EXPECT_LT(all.find("--train.threads"), all.find("[optim]\n  --optim.lr"));
+  EXPECT_THAT(all, testing::Not(HasSubstr("more: ")));
+}
+
+TEST(OptionSet, HelpIsAskedForAloneOrOfAll) {
+  const auto parsed = [](std::vector<std::string> arguments) {
+    Options o;
+    const auto found = o.declare().parse(std::move(arguments));
+    return std::pair(found.help, found.help_all);
+  };
+  EXPECT_EQ(parsed({"--help"}), std::pair(true, false));
+  EXPECT_EQ(parsed({"--lr=1", "--help", "all"}), std::pair(true, true));
+  EXPECT_EQ(parsed({"--help=all"}), std::pair(true, true));
+  EXPECT_EQ(parsed({}), std::pair(false, false));
 }
 
 TEST(OptionSet, RequiredOptionIsAskedFor) {

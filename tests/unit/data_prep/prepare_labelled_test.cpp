@@ -244,5 +244,14 @@ TEST_F(PrepareLabelled, RealImdbRepeatsAreFound) {
   EXPECT_EQ(exact["test of test"], 11);
 }
 
+TEST(ParseFold, ReadsANumberOfSeveral) {
+  const Fold fold = parse_fold("2/5");
+  EXPECT_EQ(fold.number, 2);
+  EXPECT_EQ(fold.of, 5);
+  for (const char* bad : {"", "2", "2/", "0/5", "6/5", "1/1", "-1/5", "2/5x", "2:5", "x/5"}) {
+    EXPECT_THROW(parse_fold(bad), ConfigError) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace ulmfit::data_prep

@@ -64,7 +64,7 @@ TEST(HtmlReport, OfALanguageModel) {
   const std::string page = report_of(dir.path(), info());
   EXPECT_THAT(page, HasSubstr("<h1>WikiText-2</h1>"));
   EXPECT_THAT(page, HasSubstr("<dt>Machine</dt><dd>two &lt;cores&gt;</dd>"));
-  EXPECT_THAT(page, HasSubstr("<span>Best validation perplexity</span><b>54.60</b><small>step 100, epoch 0.20</small>"));
+  EXPECT_THAT(page, HasSubstr("<span>Best validation: perplexity</span><b>54.60</b><small>step 100, epoch 0.20</small>"));
   EXPECT_THAT(page, HasSubstr("<span>Training time</span><b>17m</b><small>6,000 tokens/s</small>"));
   for (const char* chart : {"Loss", "Perplexity on unseen text", "Learning rate", "Throughput", "Gradient norm"}) {
     EXPECT_THAT(page, HasSubstr(std::string("<h3>") + chart)) << chart;
@@ -86,7 +86,7 @@ TEST(HtmlReport, OfAClassifier) {
   given.classification = Classification{{"HUM", "<script>alert(1)</script>"}, {{90, 10}, {5, 95}}, "test"};
   const std::string page = report_of(dir.path(), given);
   EXPECT_THAT(page, HasSubstr("<h3>Error on unseen texts"));
-  EXPECT_THAT(page, HasSubstr("<span>Best validation error</span><b>12.5%</b>"));
+  EXPECT_THAT(page, HasSubstr("<span>Best validation: error</span><b>12.5%</b>"));
   EXPECT_THAT(page, HasSubstr("<span>Accuracy</span><b>92.5%</b>"));
   EXPECT_THAT(page, HasSubstr("Confusion matrix"));
   EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;"));
@@ -112,7 +112,7 @@ TEST(HtmlReport, OfAnotherKindOfModelUnderItsOwnNames) {
   log.write(r);
   log.write(EvaluationReport{50, 1, "valid", {{"loss", 0.5}, {"miss", 0.25}}});
   const std::string page = report_of(dir.path(), given);
-  EXPECT_THAT(page, HasSubstr("<span>Best validation miss</span><b>25.0%</b>"));
+  EXPECT_THAT(page, HasSubstr("<span>Best validation: miss</span><b>25.0%</b>"));
   EXPECT_THAT(page, HasSubstr("<h3>Tags missed"));
   EXPECT_THAT(page, HasSubstr("nats a tag"));
   EXPECT_THAT(page, HasSubstr("80.0 tags/s"));

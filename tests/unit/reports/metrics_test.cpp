@@ -132,6 +132,29 @@ TEST(MetricsLog, IsReadBackAsItWas) {
   EXPECT_TRUE(std::isnan(history.valid[0].values.at("error")));
 }
 
+TEST(MetricsHistory, TheBestIsTheFirstValidationWithTheLowestLoss) {
+  MetricsHistory history;
+  EXPECT_EQ(history.best(), nullptr);
+  const auto add = [&](std::int64_t step, std::map<std::string, double> values, const char* split = "valid") {
+    history.valid.push_back({.step = step, .epoch = 1, .split = split, .values = std::move(values)});
+  };
+  add(1, {{"error", 0.1}});
+  add(2, {{"loss", std::nan("")}});
+  EXPECT_EQ(history.best(), nullptr);
+  add(3, {{"loss", 0.7}, {"error", 0.2}});
+  add(4, {{"loss", 0.5}, {"error", 0.3}});  // though more are wrong
+  add(5, {{"loss", 0.5}, {"error", 0.25}});
+  add(6, {{"loss", 0.1}}, "test");
+  ASSERT_NE(history.best(), nullptr);
+  EXPECT_EQ(history.best()->step, 4);
+}
+
+TEST(HeadlineText, IsAPercentageOrFourDigits) {
+  EXPECT_EQ(headline_text(kClassifierMetrics, {{"loss", 1}, {"error", 0.1604}}), "16.0%");
+  EXPECT_EQ(headline_text(kLanguageModelMetrics, {{"perplexity", 34.1234}}), "34.12");
+  EXPECT_EQ(headline_text(kLanguageModelMetrics, {{"loss", 3}}), "none");
+}
+
 TEST(MetricsLog, AResumedRunHasNeitherDoublesNorGaps) {
   test::TempDir dir;
   const fs::path path = dir / "metrics.jsonl";
