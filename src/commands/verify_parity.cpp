@@ -1,9 +1,7 @@
 #include "stages/verify_parity.h"
 
-#include <algorithm>
-#include <iterator>
-
-#include "commands/commands.h"
+#include "commands/call.h"
+#include "commands/stage_word.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -11,21 +9,7 @@ namespace {
 // ulmfit verify-parity [pretrain|finetune-lm|train-classifier] [options of that stage]
 class VerifyParity : public Command {
  public:
-  void take_words(Arguments& arguments) override {
-    options_.command = "pretrain";
-    if (!arguments.empty() && !arguments[0].starts_with("--")) {
-      options_.command = arguments[0];
-      arguments.erase(arguments.begin());
-      const std::vector<std::string> names(std::begin(stages::kParityStages), std::end(stages::kParityStages));
-      if (std::find(names.begin(), names.end(), options_.command) == names.end()) {
-        throw ConfigError(str("verify-parity knows no stage '", options_.command, "'; did you mean ",
-                              config::nearest(options_.command, names), "?"));
-      }
-    }
-    const bool names_output =
-        std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return a.starts_with("--output"); });
-    if (!names_output) arguments.emplace_back("--output=-");  // a stage needs one; nothing is written here
-  }
+  void take_words(Arguments& arguments) override { options_.stage.command = take_stage_word(arguments, "verify-parity"); }
   void declare(config::OptionSet& set) override {
     options_.declare(set);
     set.add_common({"parity.steps", "parity.states", "reproducible", "train.max-streams-per-pass", "train.seed", "device",
@@ -46,9 +30,7 @@ class VerifyParity : public Command {
            "written. Exit code 0: they agree; 5: they do not, and the JSON lines on standard output say by how much, at\n"
            "which step, in which parameter.";
   }
-  const stages::ComputeOptions* compute() const override {
-    return options_.command == "train-classifier" ? &options_.classifier.run.compute : &options_.lm.run.compute;
-  }
+  const stages::ComputeOptions* compute() const override { return &options_.stage.run().compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     const stages::ParityVerdict verdict = stages::verify_parity(options_, set, comm);

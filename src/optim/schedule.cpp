@@ -14,9 +14,14 @@ namespace {
 // A share such as 0.29 lies a little below its decimal value, so that 100 * 0.29 must not round down to 28.
 constexpr double kRoundingGuard = 1e-9;
 
+// The step from which the rate falls.
+double cut_of(const ScheduleOptions& options, std::int64_t T) {
+  return std::max(1.0, std::floor(static_cast<double>(T) * options.cut_frac + kRoundingGuard));
+}
+
 double slanted_triangular(const ScheduleOptions& options, std::int64_t t, std::int64_t T) {
   const auto steps = static_cast<double>(T);
-  const double cut = std::max(1.0, std::floor(steps * options.cut_frac + kRoundingGuard));
+  const double cut = cut_of(options, T);
   const auto now = static_cast<double>(t);
   const double p = now < cut ? now / cut : (steps - now) / (steps - cut);
   return (1 + p * (options.ratio - 1)) / options.ratio;
@@ -24,6 +29,12 @@ double slanted_triangular(const ScheduleOptions& options, std::int64_t t, std::i
 
 double cosine(double from, double to, double position) {
   return from + (1 - std::cos(std::numbers::pi * position)) * (to - from) / 2;
+}
+
+double reverse_annealing(const ScheduleOptions& options, std::int64_t t, std::int64_t T) {
+  const double cut = cut_of(options, T);
+  const auto now = static_cast<double>(t);
+  return now < cut ? cosine(0, 1, now / cut) : cosine(1, 0, (now - cut) / (static_cast<double>(T) - cut));
 }
 
 // From `first` over `middle` at `turn` to `last`, both ways by half a cosine.
@@ -62,6 +73,14 @@ Rate rate_at(const ScheduleOptions& options, std::int64_t t, std::int64_t T) {
     }
     case ScheduleKind::kConstant:
       return {1, std::nullopt};
+    case ScheduleKind::kLinear:
+      return {static_cast<double>(T - t) / static_cast<double>(T), std::nullopt};
+    case ScheduleKind::kCosine:
+      return {cosine(1, 0, static_cast<double>(t) / static_cast<double>(T)), std::nullopt};
+    case ScheduleKind::kReverseAnnealing:
+      return {reverse_annealing(options, t, T), std::nullopt};
+    case ScheduleKind::kExponential:
+      return {T == 1 ? 1 : std::pow(options.ratio, static_cast<double>(t) / static_cast<double>(T - 1) - 1), std::nullopt};
   }
   throw std::invalid_argument("rate_at: unknown schedule kind");
 }

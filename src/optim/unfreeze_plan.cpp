@@ -29,7 +29,8 @@ std::vector<Phase> growing(const std::vector<std::int64_t>& epochs, std::size_t 
 }
 
 // One epoch for each of `phases` phases but the last, which has the rest.
-std::vector<Phase> one_epoch_each(std::string_view name, std::size_t phases, std::size_t groups, std::int64_t total) {
+std::vector<std::int64_t> one_epoch_each(std::string_view name, std::size_t phases, std::size_t groups,
+                                         std::int64_t total) {
   const auto least = static_cast<std::int64_t>(phases);
   if (total < least) {
     throw ConfigError(str("unfreezing plan '", name, "' has ", least, " phases of at least one epoch for ", groups,
@@ -38,7 +39,25 @@ std::vector<Phase> one_epoch_each(std::string_view name, std::size_t phases, std
   }
   std::vector<std::int64_t> epochs(phases, 1);
   epochs.back() = total - (least - 1);
-  return growing(epochs, groups);
+  return epochs;
+}
+
+std::vector<bool> alone(std::size_t group, std::size_t groups) {
+  std::vector<bool> trainable(groups, false);
+  trainable[group] = true;
+  return trainable;
+}
+
+// The groups of `order` one by one, then all if `all_at_the_end`.
+std::vector<Phase> one_by_one(std::string_view name, const std::vector<std::size_t>& order, bool all_at_the_end,
+                              std::size_t groups, std::int64_t total) {
+  const std::size_t phases = order.size() + (all_at_the_end ? 1 : 0);
+  const std::vector<std::int64_t> epochs = one_epoch_each(name, phases, groups, total);
+  std::vector<Phase> plan;
+  for (std::size_t k = 0; k < phases; ++k) {
+    plan.push_back({k < order.size() ? alone(order[k], groups) : last_groups(groups, groups), epochs[k]});
+  }
+  return plan;
 }
 
 std::int64_t parse_epochs(std::string_view entry, std::string_view text) {
@@ -46,7 +65,8 @@ std::int64_t parse_epochs(std::string_view entry, std::string_view text) {
   const auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), epochs);
   if (error != std::errc() || end != entry.data() + entry.size() || epochs < 1 || epochs > kMostEpochs) {
     throw ConfigError(str("unfreezing plan '", text, "': '", entry,
-                          "' is neither a plan (full, last, paper, released) nor a number of epochs from 1 on; write a "
+                          "' is neither a plan (full, last, paper, released, chain-thaw, bottom-up) nor a number of epochs "
+                          "from 1 on; write a "
                           "plan's name or the epochs of each phase, such as 1,1,1,3"));
   }
   return epochs;
@@ -82,9 +102,42 @@ std::vector<Phase> parse_unfreeze_plan(std::string_view text, std::size_t groups
   }
   if (text == "full") return {{last_groups(groups, groups), total_epochs}};
   if (text == "last") return {{last_groups(1, groups), total_epochs}};
-  if (text == "paper") return one_epoch_each(text, groups, groups, total_epochs);
-  if (text == "released") return one_epoch_each(text, std::min<std::size_t>(3, groups), groups, total_epochs);
+  if (text == "paper") return growing(one_epoch_each(text, groups, groups, total_epochs), groups);
+  if (text == "released") {
+    return growing(one_epoch_each(text, std::min<std::size_t>(3, groups), groups, total_epochs), groups);
+  }
+  std::vector<std::size_t> order(groups);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (text == "bottom-up") return one_by_one(text, order, /*all_at_the_end=*/false, groups, total_epochs);
+  if (text == "chain-thaw") {
+    std::rotate(order.begin(), order.end() - 1, order.end());
+    return one_by_one(text, order, /*all_at_the_end=*/groups > 1, groups, total_epochs);
+  }
   return explicit_epochs(text, groups, total_epochs);
+}
+
+std::vector<Phase> restricted(std::vector<Phase> plan, const std::vector<std::string>& group_names,
+                              const std::vector<std::string>& wanted) {
+  std::string known;
+  for (const std::string& name : group_names) append(known, name);
+  for (const std::string& name : wanted) {
+    if (std::find(group_names.begin(), group_names.end(), name) == group_names.end()) {
+      throw ConfigError(str("there is no layer group '", name, "' to train; this model has ", known));
+    }
+  }
+  for (std::size_t k = 0; k < plan.size(); ++k) {
+    std::vector<bool>& trainable = plan[k].trainable;
+    for (std::size_t i = 0; i < trainable.size(); ++i) {
+      trainable[i] = trainable[i] && std::find(wanted.begin(), wanted.end(), group_names[i]) != wanted.end();
+    }
+    if (std::find(trainable.begin(), trainable.end(), true) == trainable.end()) {
+      throw ConfigError(str("phase ", k + 1,
+                            " of the unfreezing plan trains none of the groups that may train; take plan "
+                            "full, or name more groups of ",
+                            known));
+    }
+  }
+  return plan;
 }
 
 std::vector<std::string> describe(const std::vector<Phase>& plan, const std::vector<std::string>& group_names,

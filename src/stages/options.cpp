@@ -132,20 +132,28 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("optim.group-factors", group_factors,
           "explicit factors of the rate by layer group, shallow to deep, such as 1/6,1/3,1,1/2");
   set.add("optim.unfreeze", unfreeze,
-          "which groups train when: full, last, paper (one more each epoch), released (head, two, all), or epochs by "
-          "phase: 1,1,1,3");
+          "which groups train when: full, last, paper (one more each epoch), released (head, two, all), chain-thaw (each "
+          "alone, then all), bottom-up, or epochs by phase: 1,1,1,3");
+  set.add("optim.train-groups", train_groups,
+          "train these layer groups alone, such as: rnn2 head (the plan names them); the others stay as they are");
   set.add("optim.kind", optimizer.kind, optim::kOptimizerKinds, "Adam with decoupled weight decay, or plain SGD");
   set.add("optim.beta1", optimizer.beta1, "Adam's momentum where the schedule does not cycle it",
           {.min = 0, .max = kAlmostOne});
   set.add("optim.beta2", optimizer.beta2, "Adam's second moment", {.min = 0, .max = 0.99999});
   set.add("optim.eps", optimizer.eps, "Adam's epsilon", {.min = 1e-12, .max = 1});
   set.add("optim.weight-decay", optimizer.weight_decay, "not on batch norm and the decoder's bias", {.min = 0, .max = 1});
+  set.add(
+      "optim.nt-asgd", nt_asgd,
+      "AWD-LSTM's averaged SGD: after a validation that is worse than the best before so many checks (5 there), the mean "
+      "of the weights is evaluated and kept; 0: never",
+      {.min = 0, .max = 1e6});
+  set.add_value_of_older_runs("optim.nt-asgd", "0");
   set.add("optim.clip", clip, "highest gradient norm; 0: no clipping", {.min = 0});
   set.add("schedule.kind", schedule.kind, optim::kScheduleKinds, "course of the learning rate");
   set.add("schedule.span", one_schedule, kSpans, "one schedule for each unfreezing phase, or one over the stage");
-  set.add("schedule.cut-frac", schedule.cut_frac, "slanted triangular: share of the steps in which the rate rises",
-          {.min = 0, .max = 1});
-  set.add("schedule.ratio", schedule.ratio, "slanted triangular: highest over lowest rate", {.min = 1});
+  set.add("schedule.cut-frac", schedule.cut_frac,
+          "slanted triangular, reverse annealing: share of the steps in which the rate rises", {.min = 0, .max = 1});
+  set.add("schedule.ratio", schedule.ratio, "slanted triangular, exponential: highest over lowest rate", {.min = 1});
   set.add("schedule.pct-start", schedule.pct_start, "one-cycle: share of the steps in which the rate rises",
           {.min = 0, .max = 1});
   set.add("schedule.div", schedule.div, "one-cycle: highest over first rate", {.min = 1});
@@ -195,6 +203,11 @@ train::PlanOptions OptimOptions::plan(const train::Task& task, std::int64_t batc
     plan.max_steps = plan.max_steps == 0 ? end : std::min(plan.max_steps, end);
   }
   plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, whole_epochs);
+  if (!train_groups.empty()) {
+    std::vector<std::string> names;
+    for (const auto& group : task.groups()) names.push_back(group.name);
+    plan.phases = optim::restricted(std::move(plan.phases), names, train_groups);
+  }
   plan.schedule = schedule;
   plan.one_schedule = one_schedule;
   const double scale = lr_scale(batch);

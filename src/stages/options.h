@@ -92,8 +92,10 @@ struct OptimOptions {
   config::Length epochs{config::Length::Unit::kEpochs, 1};
   config::Length max_steps{config::Length::Unit::kSteps, 0};
   std::string unfreeze = "full";
+  std::vector<std::string> train_groups;  // none: all that `unfreeze` says
   std::int64_t patience = 0;
   optim::OptimizerOptions optimizer;
+  std::int64_t nt_asgd = 0;  // checks; 0: weights are not averaged
   optim::ScheduleOptions schedule;
   bool one_schedule = false;  // over the stage; else one for each unfreezing phase
   bool select_best = false;   // the weights that validated best; else the last ones

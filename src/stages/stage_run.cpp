@@ -24,6 +24,7 @@
 #include "stages/run_observer.h"
 #include "train/checkpoint_store.h"
 #include "train/finite.h"
+#include "train/nt_asgd.h"
 #include "train/trainer.h"
 
 namespace ulmfit::stages {
@@ -205,6 +206,16 @@ void leave_after_signal(const TrainingStage& stage, std::int64_t step, const Run
                              stage.run.restart ? ", without --restart," : "", " to go on"));
 }
 
+// What the options say is kept in place of the weights.
+std::unique_ptr<train::WeightAverage> average_of(const TrainingStage& stage) {
+  if (stage.optim.nt_asgd == 0) return nullptr;
+  interop::NamedTensors weights;
+  for (const auto& group : stage.task().groups()) {
+    for (const auto& parameter : group.parameters) weights.emplace_back(parameter.name, parameter.tensor.detach());
+  }
+  return std::make_unique<train::NtAsgd>(std::move(weights), stage.optim.nt_asgd);
+}
+
 }  // namespace
 
 train::TrainerOptions trainer_options(const TrainingStage& stage) {
@@ -233,7 +244,8 @@ Engine::Engine(const TrainingStage& stage, const train::TrainingPlan& plan, comm
                train::CheckpointStore* store, train::Observer* observer, const train::TrainerOptions& options)
     : optimizer(stage.task().groups(), stage.optim.optimizer),
       reducer(comm, stage.task().reduced_parameters()),
-      trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, options) {
+      average(average_of(stage)),
+      trainer(stage.task(), plan, optimizer, reducer, comm, store, observer, options, average.get()) {
   if (stage.run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(stage.micro_batches.total));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "train/task.h"
 #include "train/trainer.h"
 #include "train/training_plan.h"
+#include "train/weight_average.h"
 
 namespace ulmfit::stages {
 
@@ -77,6 +79,7 @@ struct Engine {
 
   optim::Optimizer optimizer;
   comm::GradReducer reducer;
+  std::unique_ptr<train::WeightAverage> average;  // null: none
   train::Trainer trainer;
 };
 

@@ -2,12 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "data/corpus_folder.h"
+#include "reports/number_format.h"
 #include "stages/classifier_info.h"
 #include "stages/compute.h"
 #include "stages/run_folder.h"
@@ -27,6 +31,40 @@ std::vector<std::int64_t> head_widths(const TrainClassifierOptions& options, std
   }
   widths.push_back(static_cast<std::int64_t>(classes));
   return widths;
+}
+
+// By class, from "LABEL=2.5" (others 1), or "balanced": texts / (classes x texts of the class), so that each class counts
+// the same. Empty: 1 each.
+std::vector<double> weights_of_classes(const std::vector<std::string>& wanted, const std::vector<std::string>& labels,
+                                       const data::ShardSet& texts) {
+  if (wanted.empty()) return {};
+  std::vector<double> weights(labels.size(), 1);
+  if (wanted.size() == 1 && wanted[0] == "balanced") {
+    std::vector<std::int64_t> counts(labels.size(), 0);
+    for (std::int64_t d = 0; d < texts.document_count(); ++d) ++counts.at(static_cast<std::size_t>(texts.label(d)));
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      if (counts[i] == 0) continue;  // no text has it
+      weights[i] = static_cast<double>(texts.document_count()) /
+                   static_cast<double>(counts[i] * static_cast<std::int64_t>(labels.size()));
+    }
+    return weights;
+  }
+  for (const std::string& text : wanted) {
+    const std::size_t equal = std::min(text.rfind('='), text.size());
+    const std::string label = text.substr(0, equal), number = text.substr(std::min(equal + 1, text.size()));
+    const auto found = std::find(labels.begin(), labels.end(), label);
+    if (found == labels.end()) {
+      throw ConfigError(str("--train.class-weights=", text, ": there is no label '", label, "' (did you mean ",
+                            config::nearest(label, labels), "?); expected LABEL=WEIGHT, or balanced"));
+    }
+    double weight = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), weight);
+    if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(weight) || weight <= 0) {
+      throw ConfigError(str("--train.class-weights=", text, ": expected LABEL=WEIGHT with a weight above 0"));
+    }
+    weights[static_cast<std::size_t>(found - labels.begin())] = weight;
+  }
+  return weights;
 }
 
 void copy_encoder(const TrainedModel& parent, model::AwdLstm& encoder) {
@@ -92,6 +130,11 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
       shape_(options.shape),
       backward_(options.backward) {
   micro_batches = micro_batches_of(options.run, options.task.batches.batch_size, /*exact=*/false, comm);
+  if (options.optim.nt_asgd > 0) {
+    throw ConfigError(
+        "--optim.nt-asgd averages the weights of language models; a classifier's batch norm would keep the statistics of "
+        "other weights: leave it out");
+  }
   train::ClassifierTaskOptions task_options = options.task;
   task_options.dropout = options.dropout.resolved();
   open_corpus();
@@ -108,6 +151,7 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, seed};
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
+  task_options.class_weights = weights_of_classes(options.class_weights, task_options.labels, text_->train);
   task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
                                                   task_options, micro_batches, comm);
   describe();
@@ -148,6 +192,14 @@ void ClassifierStage::describe() {
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
                       classifier_->head.bpt3c.length)}};
+  if (!options_.class_weights.empty()) {
+    std::string told;
+    const auto weights = weights_of_classes(options_.class_weights, text_->corpus.labels, text_->train);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      told += str(told.empty() ? "" : ", ", text_->corpus.labels[i], " ", reports::significant(weights[i], 3));
+    }
+    summary.emplace_back("class weights", told);
+  }
   const std::int64_t validated = text_->valid ? text_->valid->document_count() : 0;
   if (validated > 0 && validated < kFewestValidated) {
     doubts.push_back(str("there are ", validated, " validation texts: each is ",
@@ -195,6 +247,11 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.add("head.hidden", hidden, "widths of the head's hidden layers; 0: none", {.min = 0, .max = 65536});
   set.add("head.dropout", task.head_dropout, "share dropped before the head's later layers (not scaled by drop-mult)",
           {.min = 0, .max = 0.999});
+  set.add("train.label-smoothing", task.label_smoothing, "share of the target that all classes have evenly",
+          {.min = 0, .max = 0.999});
+  set.add("train.class-weights", class_weights,
+          "what a text of a class counts: LABEL=WEIGHT for some (others 1), or balanced: all classes the same");
+  set.add_value_of_older_runs("train.label-smoothing", "0");
   stages::declare(set, shape);
   run.declare(set);
   dropout.declare(set);

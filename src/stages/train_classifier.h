@@ -25,6 +25,7 @@ struct TrainClassifierOptions {
   std::string from;
   bool backward = false;  // with --from none
   std::vector<std::int64_t> hidden{50};
+  std::vector<std::string> class_weights;  // LABEL=WEIGHT, or balanced alone; none: 1 each
 
   void declare(config::OptionSet& set);
 };

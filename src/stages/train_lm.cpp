@@ -105,6 +105,13 @@ void LmStage::open_corpus() {
         str(options_.corpus, " is a ", corpus.kind, " set; ", title, " needs the lm folder of a prepared corpus"));
   }
   text_ = open_training_text(options_.corpus, std::move(corpus));
+  if (optim.nt_asgd > 0 && optim.optimizer.kind != optim::OptimizerKind::kSgd) {
+    throw ConfigError("--optim.nt-asgd is averaged SGD: give --optim.kind sgd");
+  }
+  if (optim.nt_asgd > 0 && !text_->valid) {
+    throw ConfigError(str("--optim.nt-asgd begins when validation stops improving, and ", options_.corpus,
+                          " has no validation text; prepare it with some"));
+  }
 }
 
 void LmStage::read_parent(at::Device device) {
@@ -119,6 +126,7 @@ void LmStage::describe() {
   batch_size = streams.streams;
   batch_option = "--train.streams";
   bytes = model::training_bytes(shape_, static_cast<double>(streams.streams * streams.bptt / micro_batches.total), 1);
+  if (optim.nt_asgd > 0) bytes += 4.0 * static_cast<double>(shape_.encoder_parameters() + shape_.vocabulary);  // the mean
   summary = {{"corpus", str(options_.corpus, ": ", text_->train.token_count(), " tokens, ", text_->train.document_count(),
                             " documents, ", text_->vocabulary.size(), " words")},
              {"model",

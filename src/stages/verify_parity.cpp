@@ -15,20 +15,6 @@ namespace {
 constexpr double kGradientTolerance = 1e-5;  // of the largest value of a parameter's gradient
 constexpr double kLossTolerance = 1e-4;      // nats, of one step and, where rounding does not grow, over all steps
 
-RunOptions& run_of(VerifyParityOptions& options) {
-  return options.command == "train-classifier" ? options.classifier.run : options.lm.run;
-}
-
-OptimOptions& optim_of(VerifyParityOptions& options) {
-  return options.command == "train-classifier" ? options.classifier.optim : options.lm.optim;
-}
-
-std::unique_ptr<TrainingStage> prepare(const VerifyParityOptions& options, const config::OptionSet& set,
-                                       comm::Communicator& comm) {
-  if (options.command == "train-classifier") return prepare_classifier(options.classifier, set, comm);
-  return prepare_lm(options.command, options.lm, set, comm);
-}
-
 nlohmann::json to_json(const train::StepComparison& state) {
   return {{"phase", state.phase},
           {"step", state.step},
@@ -49,8 +35,7 @@ ParityVerdict judge(const train::ParityReport& report, const VerifyParityOptions
   const auto kinks = std::count_if(report.states.begin(), report.states.end(), [](const auto& s) { return s.kinks > 0; });
   // One step of SGD at the rates of AWD-LSTM multiplies rounding, and a classifier that takes another side of a kink goes
   // another way from there: of such runs only single steps can agree.
-  const bool smooth =
-      options.command != "train-classifier" && options.lm.optim.optimizer.kind == optim::OptimizerKind::kAdam;
+  const bool smooth = !options.stage.is_classifier() && options.stage.optim().optimizer.kind == optim::OptimizerKind::kAdam;
   const bool judge_losses = smooth || run.compute.reproducible;
   const double gradient_tolerance = run.compute.reproducible ? 0 : kGradientTolerance;
   const double loss_tolerance = run.compute.reproducible ? 0 : kLossTolerance;
@@ -120,25 +105,26 @@ void VerifyParityOptions::declare(config::OptionSet& set) {
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
   set.add("parity.states", parity.states, "of these, how many steps have their gradients compared, in each phase",
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
-  if (command == "train-classifier") return classifier.declare(set);
-  command == "pretrain" ? lm.declare_pretrain(set) : lm.declare_finetune(set);
+  stage.declare(set);
 }
 
 ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet& set, comm::Communicator& comm) {
-  run_of(options).log_every = {config::Length::Unit::kSteps, 1};
-  run_of(options).checkpoint_every = {config::Length::Unit::kSteps, 0};
-  optim_of(options).patience = 0;
-  if (options.command == "train-classifier" && !run_of(options).compute.reproducible) {
+  options.stage.run().log_every = {config::Length::Unit::kSteps, 1};
+  options.stage.run().checkpoint_every = {config::Length::Unit::kSteps, 0};
+  options.stage.optim().patience = 0;
+  options.stage.optim().nt_asgd = 0;  // steps are compared, not what validations would keep of them
+  options.stage.resolve(set, comm);
+  if (options.stage.is_classifier() && !options.stage.run().compute.reproducible) {
     options.parity.kink_above = kGradientTolerance;
   }
   VerifyParityOptions options_alone = options;
-  run_of(options_alone).max_streams_per_pass = 0;
-  if (run_of(options).compute.precision != Arithmetic::kFp32 && !run_of(options).compute.reproducible) {
+  options_alone.stage.run().max_streams_per_pass = 0;
+  if (options.stage.run().compute.precision != Arithmetic::kFp32 && !options.stage.run().compute.reproducible) {
     throw ConfigError(str("verify-parity has tolerances for float32; with --precision=",
-                          name_in(kArithmetics, run_of(options).compute.precision),
+                          name_in(kArithmetics, options.stage.run().compute.precision),
                           " give --reproducible too, whose bits must be the same"));
   }
-  const auto together = prepare(options, set, comm);
+  const auto together = options.stage.prepare(set, comm);
   if (comm.size() == 1 && together->micro_batches.count == 1) {
     throw ConfigError(
         "verify-parity compares several ranks with one: mpirun -n N ulmfit verify-parity ... (or, on one rank, several "
@@ -146,7 +132,7 @@ ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet
   }
   if (comm.rank() != 0) return compare(nullptr, *together, options, comm);
   comm::SoloCommunicator solo(comm.device());
-  const auto alone = prepare(options_alone, set, solo);
+  const auto alone = options_alone.stage.prepare(set, solo);
   return compare(alone.get(), *together, options, comm);
 }
 

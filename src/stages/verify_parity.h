@@ -3,27 +3,20 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "config/option_set.h"
-#include "stages/train_classifier.h"
-#include "stages/train_lm.h"
+#include "stages/chosen_stage.h"
 #include "train/parity.h"
 
 namespace ulmfit::stages {
 
-// The stages whose training can be compared.
-inline constexpr std::string_view kParityStages[] = {"pretrain", "finetune-lm", "train-classifier"};
-
 struct VerifyParityOptions {
-  std::string command;  // the one of them whose options these are
-  TrainLmOptions lm;
-  TrainClassifierOptions classifier;
+  ChosenStage stage;
   train::ParityOptions parity;
 
-  void declare(config::OptionSet& set);  // those of `command`, and parity.*
+  void declare(config::OptionSet& set);  // those of the stage, and parity.*
 };
 
 struct ParityVerdict {

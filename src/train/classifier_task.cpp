@@ -106,7 +106,10 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
       head_(head),
       options_(std::move(options)),
       train_(train),
-      valid_(valid) {}
+      valid_(valid) {
+  if (options_.class_weights.empty()) return;
+  class_weights_ = at::tensor(options_.class_weights, at::kDouble).to(encoder.device(), at::kFloat);
+}
 
 std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
   std::vector<comm::ReducedParameter> reduced;
@@ -141,7 +144,9 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
   for (std::int64_t s = 0; s < n; ++s) key.streams.push_back(static_cast<std::uint32_t>(s));
   std::vector<double> drops(head_.blocks(), options_.head_dropout);
   drops.front() = options_.dropout.output;
-  const at::Tensor loss = at::cross_entropy_loss(head_.forward(leaf, drops, &key), labels);
+  constexpr std::int64_t kNoneIgnored = -100;
+  const at::Tensor loss = at::cross_entropy_loss(head_.forward(leaf, drops, &key), labels, class_weights_,
+                                                 at::Reduction::Mean, kNoneIgnored, options_.label_smoothing);
   *nats = loss.item<double>() * static_cast<double>(n);
   torch::autograd::backward({loss}, {});
   return leaf.grad();

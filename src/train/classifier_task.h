@@ -22,6 +22,11 @@ struct ClassifierTaskOptions {
   double head_dropout = 0.1;    // of the head's other blocks
   double ar = 0;   // activation regularisation, on the undropped output of the top layer as in fastai's text learner,
   double tar = 0;  // and temporal: means over the tokens that gradients reach, of all documents of the global batch
+  // Of the loss that is trained; validation has neither. The target is this share evenly of all classes and the rest of the
+  // given one (Szegedy et al. 2016). A text counts as the weight of its class; none: 1 each. As torch has them together:
+  // the mean is over the weights of a batch, and a smoothed class counts as its own.
+  double label_smoothing = 0;
+  std::vector<double> class_weights;
   std::uint64_t seed = 1;
   std::vector<std::string> labels;  // names of the classes
 };
@@ -81,6 +86,7 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
 
   model::PoolingHead& head_;
   ClassifierTaskOptions options_;
+  at::Tensor class_weights_;  // [classes]; undefined: 1 each
   const data::ShardSet& train_;
   const data::ShardSet* valid_;
   Step step_;                                  // under way

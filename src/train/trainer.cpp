@@ -90,7 +90,7 @@ StopReason Trainer::run(std::int64_t until) {
     const bool due = options_.checkpoint_every > 0 && counters_.step % options_.checkpoint_every == 0;
     const bool saves = due || epoch_over || stop_agreed_;
     if (saves || counters_.step % kStepsBetweenComparisons == 0) compare_ranks();
-    if (epoch_over) validate();
+    if (epoch_over && options_.validates) validate();
     if (saves) save();
     memory_trimmer_.after_step();
   }
@@ -202,6 +202,11 @@ void Trainer::compare_ranks() {
   const optim::OptimizerState optimizer = optimizer_.state();
   state.insert(state.end(), optimizer.moments.begin(), optimizer.moments.end());
   for (const auto& [name, average] : averages()) state.emplace_back("average of " + name, average);
+  if (average_ != nullptr) {
+    const std::string record = average_->save().dump();
+    const std::vector<std::int64_t> letters(record.begin(), record.end());
+    state.emplace_back("record of the average", at::tensor(letters, at::kLong));
+  }
   state.emplace_back("optimizer steps", at::tensor(optimizer.steps, at::kLong));
   state.emplace_back("learning rates", at::tensor(rates_.lr_by_group, at::kDouble));
   comm::state_agreement(comm_, state_hashes(state), counters_.step);

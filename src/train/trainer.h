@@ -32,6 +32,7 @@ struct TrainerOptions {
   std::int64_t log_every = 50;           // steps between reports
   std::int64_t checkpoint_every = 1000;  // steps between checkpoints; the end of each epoch is one too; 0: only those
   std::int64_t patience = 0;             // stop after that many validations without improvement; 0: never
+  bool validates = true;                 // at the end of each epoch
   std::int64_t max_skipped = 10;         // steps in a row with gradients that are not finite, then DivergedError
 };
 

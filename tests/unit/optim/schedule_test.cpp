@@ -101,6 +101,49 @@ TEST(SlantedTriangular, LeavesMomentumAlone) {
   EXPECT_FALSE(rate_at({.kind = ScheduleKind::kConstant}, 0, 10).beta1.has_value());
 }
 
+double factor(ScheduleKind kind, std::int64_t t, std::int64_t T, double cut_frac = 0.1) {
+  return rate_at({.kind = kind, .cut_frac = cut_frac}, t, T).lr_factor;
+}
+
+TEST(Schedules, LinearAndCosineFallToZero) {
+  for (std::int64_t T = 1; T <= 300; ++T) {
+    for (std::int64_t t = 0; t < T; ++t) {
+      const double position = static_cast<double>(t) / static_cast<double>(T);
+      ASSERT_NEAR(factor(ScheduleKind::kLinear, t, T), 1 - position, 1e-15);
+      ASSERT_NEAR(factor(ScheduleKind::kCosine, t, T), std::pow(std::cos(M_PI / 2 * position), 2), 1e-15);
+    }
+  }
+  EXPECT_EQ(factor(ScheduleKind::kCosine, 0, 8), 1);
+  EXPECT_DOUBLE_EQ(factor(ScheduleKind::kCosine, 4, 8), 0.5);
+}
+
+TEST(Schedules, ReverseAnnealingRisesAndFallsByACosine) {
+  // T = 40, a quarter up: cut = 10.
+  EXPECT_EQ(factor(ScheduleKind::kReverseAnnealing, 0, 40, 0.25), 0);
+  EXPECT_DOUBLE_EQ(factor(ScheduleKind::kReverseAnnealing, 5, 40, 0.25), 0.5);
+  EXPECT_DOUBLE_EQ(factor(ScheduleKind::kReverseAnnealing, 10, 40, 0.25), 1);
+  EXPECT_DOUBLE_EQ(factor(ScheduleKind::kReverseAnnealing, 25, 40, 0.25), 0.5);
+  for (std::int64_t T = 1; T <= 300; ++T) {
+    const std::int64_t cut = std::max<std::int64_t>(1, T / 4);
+    for (std::int64_t t = 0; t < T; ++t) {
+      const double angle = t < cut ? M_PI / 2 * static_cast<double>(t) / static_cast<double>(cut)
+                                   : M_PI / 2 * (1 + static_cast<double>(t - cut) / static_cast<double>(T - cut));
+      ASSERT_NEAR(factor(ScheduleKind::kReverseAnnealing, t, T, 0.25), std::pow(std::sin(angle), 2), 1e-14)
+          << t << " of " << T;
+    }
+  }
+}
+
+TEST(Schedules, ExponentialRisesInEqualFactors) {
+  const ScheduleOptions options{.kind = ScheduleKind::kExponential, .ratio = 1e8};
+  EXPECT_DOUBLE_EQ(rate_at(options, 0, 1).lr_factor, 1);
+  EXPECT_DOUBLE_EQ(rate_at(options, 0, 101).lr_factor, 1e-8);
+  EXPECT_DOUBLE_EQ(rate_at(options, 100, 101).lr_factor, 1);
+  for (std::int64_t t = 0; t < 100; ++t) {
+    ASSERT_NEAR(rate_at(options, t + 1, 101).lr_factor / rate_at(options, t, 101).lr_factor, std::pow(1e8, 0.01), 1e-12);
+  }
+}
+
 TEST(OneCycle, FastaiValues) {
   const nlohmann::json cases = reference("one_cycle");
   ASSERT_EQ(cases.size(), 5U);

@@ -74,6 +74,34 @@ TEST(UnfreezePlan, EveryPlanTrainsTheHeadThroughoutAndSpendsAllEpochs) {
   }
 }
 
+TEST(UnfreezePlan, OneGroupAfterTheOther) {
+  EXPECT_THAT(written(parse_unfreeze_plan("chain-thaw", 4, 7)),
+              ElementsAre("0001x1", "1000x1", "0100x1", "0010x1", "1111x3"));
+  EXPECT_THAT(written(parse_unfreeze_plan("bottom-up", 4, 6)), ElementsAre("1000x1", "0100x1", "0010x1", "0001x3"));
+  EXPECT_THAT(written(parse_unfreeze_plan("chain-thaw", 1, 2)), ElementsAre("1x2"));
+  EXPECT_THAT(written(parse_unfreeze_plan("bottom-up", 1, 2)), ElementsAre("1x2"));
+  EXPECT_THAT(refusal("chain-thaw", 5, 5), HasSubstr("'chain-thaw' has 6 phases"));
+  EXPECT_THAT(refusal("bottom-up", 5, 4), HasSubstr("'bottom-up' has 5 phases"));
+}
+
+TEST(UnfreezePlan, OfNamedGroupsAlone) {
+  const std::vector<std::string> names{"embedding", "rnn0", "rnn1", "head"};
+  EXPECT_THAT(written(restricted(parse_unfreeze_plan("full", 4, 3), names, {"head", "rnn0"})), ElementsAre("0101x3"));
+  EXPECT_THAT(written(restricted(parse_unfreeze_plan("1,1,2", 4, 4), names, {"head", "embedding"})),
+              ElementsAre("0001x1", "0001x1", "1001x2"));
+  const auto failure = [&](std::string_view plan, const std::vector<std::string>& wanted) {
+    try {
+      restricted(parse_unfreeze_plan(plan, 4, 8), names, wanted);
+    } catch (const ConfigError& e) {
+      return std::string(e.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_THAT(failure("full", {"rnn2"}),
+              HasSubstr("no layer group 'rnn2' to train; this model has embedding, rnn0, rnn1, head"));
+  EXPECT_THAT(failure("paper", {"rnn0"}), HasSubstr("phase 1 of the unfreezing plan trains none"));
+}
+
 TEST(UnfreezePlan, RefusesNonsense) {
   EXPECT_THAT(refusal("paper", 5, 4), HasSubstr("'paper' has 5 phases"));
   EXPECT_THAT(refusal("paper", 5, 4), HasSubstr("the stage has 4 epochs; give 5 epochs or more"));
@@ -82,7 +110,9 @@ TEST(UnfreezePlan, RefusesNonsense) {
   EXPECT_THAT(refusal("1,1,1", 2, 3), HasSubstr("has 3 phases, but the model has only 2 layer groups"));
   for (const std::string_view bad :
        {"", "gradual", "1,,2", "1,", ",1", "0,1", "-1,2", "1.5", "1 ,1", "2000000", "99999999999999999999"}) {
-    EXPECT_THAT(refusal(bad, 5, 3), HasSubstr("is neither a plan (full, last, paper, released) nor a number")) << bad;
+    EXPECT_THAT(refusal(bad, 5, 3),
+                HasSubstr("is neither a plan (full, last, paper, released, chain-thaw, bottom-up) nor a number"))
+        << bad;
   }
   EXPECT_THAT(refusal("full", 5, 0), HasSubstr("needs one epoch or more, but the stage has 0"));
   EXPECT_THROW(parse_unfreeze_plan("full", 0, 1), std::invalid_argument);

@@ -93,6 +93,50 @@ TEST_F(ClassifierTaskTest, AnEpochTrainsOnEveryDocumentOnce) {
   EXPECT_EQ(documents, static_cast<double>(kLengths.size()));
 }
 
+// Loss of a step without dropout against the formula, in double precision.
+TEST_F(ClassifierTaskTest, WeighsClassesAndSmoothsLabels) {
+  struct Case {
+    double smoothing;
+    std::vector<double> weights;
+  };
+  for (const Case& c : {Case{0, {}}, Case{0.1, {}}, Case{0, {0.5, 3, 1}}, Case{0.3, {2, 1, 0.25}}}) {
+    ClassifierTaskOptions options;
+    options.batches.batch_size = 11;
+    options.dropout = {0, 0, 0, 0, 0};
+    options.head_dropout = 0;
+    options.label_smoothing = c.smoothing;
+    options.class_weights = c.weights;
+    ClassifierTask task(encoder_, head_, shards_, nullptr, options, {1, 0, 1}, comm_);
+    comm::GradReducer reducer(comm_, task.reduced_parameters());
+    task.seek({0, 0, 0});
+    reducer.zero();
+    const StepSums sums = task.accumulate_gradients({0, 0, 0}, reducer);
+
+    std::vector<std::vector<std::int64_t>> tokens(kLengths.size());
+    std::vector<const std::vector<std::int64_t>*> documents;
+    for (std::size_t d = 0; d < tokens.size(); ++d) {
+      for (std::int64_t i = 0; i < kLengths[d]; ++i)
+        tokens[d].push_back(shards_.document_start(static_cast<std::int64_t>(d)) + i);
+      documents.push_back(&tokens[d]);
+    }
+    const at::NoGradGuard no_grad;
+    const model::MaskKey key{1, 0, std::vector<std::uint32_t>(kLengths.size(), 0)};  // batch norm as in training
+    const at::Tensor features =
+        model::pool_documents(encoder_, documents, encoder_.batch_weights(0, nullptr), kBpt3c, {}, nullptr);
+    const at::Tensor log_p = at::log_softmax(head_.forward(features, {0, 0}, &key).to(at::kDouble), 1);
+    double loss = 0;
+    double weight = 0;
+    const auto weight_of = [&](std::int64_t i) { return c.weights.empty() ? 1.0 : c.weights[static_cast<std::size_t>(i)]; };
+    for (std::int64_t d = 0; d < log_p.size(0); ++d) {
+      const std::int64_t label = d % 3;
+      weight += weight_of(label);
+      loss -= (1 - c.smoothing) * weight_of(label) * log_p[d][label].item<double>();
+      for (std::int64_t i = 0; i < 3; ++i) loss -= c.smoothing / 3 * weight_of(i) * log_p[d][i].item<double>();
+    }
+    EXPECT_NEAR(sums.nats / sums.targets, loss / weight, 1e-5 * loss / weight) << c.smoothing;
+  }
+}
+
 // A step without dropout: the sums that it reports, and the gradients of the encoder.
 class Penalties : public ClassifierTaskTest {
  protected:

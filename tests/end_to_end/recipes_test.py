@@ -1,0 +1,100 @@
+"""Recipes of training by their names: plans, schedules, groups, class weights."""
+import json
+import unittest
+
+from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, write_csv
+
+SMALL = ("--from=none", "--data=data/labelled", "--model.embedding=12", "--model.hidden=16", "--model.layers=2", "--batch-size=16", "--threads=1")
+
+
+class Recipes(TestCase):
+    def setUp(self):
+        super().setUp()
+        rows = labelled_rows(240, seed=2)
+        # One class in ten.
+        rare = [row for row in rows if row[0] == "red"][:12]
+        write_csv(self.dir / "train.csv", rare + [row for row in rows if row[0] != "red"])
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--vocab.min-count=1")
+
+    def train(self, *arguments, output="run", expect=0):
+        return self.ulmfit("train-classifier", *SMALL, f"--output={output}", *arguments, expect=expect)
+
+    def test_the_plan_tells_which_groups_train_when(self):
+        said = self.train("--optim.unfreeze=chain-thaw", "--epochs=6", "--optim.group-factors=0.1,0.1,0.1,1", "--lr=0.001", "--dry-run").stderr
+        self.assertIn("phase 1, epoch 1: trains head (0.001); frozen: embedding, rnn0, rnn1", said)
+        self.assertIn("phase 2, epoch 2: trains embedding (0.0001); frozen: rnn0, rnn1, head", said)
+        self.assertIn("phase 5, epochs 5-6: trains embedding (0.0001), rnn0 (0.0001), rnn1 (0.0001), head (0.001); frozen: none", said)
+        said = self.train("--optim.unfreeze=bottom-up", "--epochs=4", "--dry-run").stderr
+        self.assertIn("phase 4, epoch 4: trains head (0.01); frozen: embedding, rnn0, rnn1", said)
+
+    def test_named_groups_train_and_no_others(self):
+        self.train("--epochs=1", "--optim.unfreeze=full", "--train.steps=1", "--lr=0", "--optim.weight-decay=0", output="start")
+        self.train("--epochs=2", "--optim.unfreeze=full", "--optim.train-groups", "rnn1", "head", "--schedule.kind=cosine", output="part")
+        start, part = (read_safetensors(self.dir / run / "stage/model.safetensors") for run in ("start", "part"))
+        for name in start:
+            if "running" not in name:
+                frozen = name.startswith(("embedding.", "rnn.0."))
+                (self.assertEqual if frozen else self.assertNotEqual)(start[name], part[name], name)
+        refused = self.train("--optim.train-groups=rnn7", output="bad", expect=2)
+        self.assertIn("there is no layer group 'rnn7' to train; this model has embedding, rnn0, rnn1, head", refused.stderr)
+        refused = self.train("--optim.unfreeze=paper", "--optim.train-groups=rnn0", output="bad", expect=2)
+        self.assertIn("phase 1 of the unfreezing plan trains none of the groups that may train", refused.stderr)
+        self.assertIn("did you mean cosine?", self.train("--schedule.kind=cosin", output="bad", expect=2).stderr)
+
+    def test_a_learning_rate_is_looked_for(self):
+        small = [a for a in SMALL if not a.startswith("--data")]
+        found = self.ulmfit("find-lr", "train-classifier", *SMALL, "--report=page", "--find.steps=60", "--optim.factor=1")
+        told = json.loads(found.stdout)
+        for name in ("valley", "steepest", "tenth_of_lowest"):
+            self.assertGreater(told[name], 1e-7)
+            self.assertLess(told[name], 10)
+        self.assertIn("half way down the longest descent", found.stderr)
+        page = (self.dir / "page/report.html").read_text()
+        self.assertEqual(page.count("<figure"), 1)
+        self.assertIn("suggestion 1", page)
+        self.assertIn(">3</", page)
+        self.assertEqual(json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.factor=1").stdout), told)
+        said = self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.unfreeze=last")
+        self.assertNotEqual(json.loads(said.stdout), told)
+        # The rates are --optim.lr's, whatever the groups' factors: no group that trains has the highest one here.
+        told = json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=20", "--find.highest=1e-5", "--find.lowest=1e-7",
+                                      "--optim.train-groups=rnn0", "--optim.factor=10").stdout)
+        self.assertEqual(told["steps"], 20)
+        self.assertGreater(told["valley"], 1.2e-7)
+        for option in ("--dry-run", "--restart", "--extend"):
+            self.assertIn(f"leave {option} out", self.ulmfit("find-lr", "train-classifier", *SMALL, option, expect=2).stderr)
+        lm = [a for a in small if not a.startswith("--batch-size")]
+        told = json.loads(self.ulmfit("find-lr", "finetune-lm", "--corpus=data/lm", "--train.streams=8", "--train.bptt=10", *lm, ranks=2).stdout)
+        self.assertEqual(told["find_lr"], "finetune-lm")
+        self.assertEqual([p.name for p in self.dir.iterdir() if p.name == "run"], [])
+        for arguments, message in ((("--find.lowest=1", "--find.highest=0.1"), "expected more than --find.lowest=1"), (("--find.steps=3",), "expected at least 20")):
+            self.assertIn(message, self.ulmfit("find-lr", "train-classifier", *SMALL, *arguments, expect=2).stderr)
+        self.assertIn("find-lr knows no stage 'trian-classifier'; did you mean train-classifier?",
+                      self.ulmfit("find-lr", "trian-classifier", *SMALL, expect=2).stderr)
+
+    def test_averaged_sgd_is_for_language_models_by_sgd_with_validation_texts(self):
+        self.assertIn("batch norm", self.train("--optim.nt-asgd=5", "--optim.kind=sgd", output="bad", expect=2).stderr)
+        lm = ("finetune-lm", "--from=none", "--corpus=data/lm", "--output=bad", *[a for a in SMALL if "data" not in a and "batch" not in a and "from" not in a])
+        self.assertIn("give --optim.kind sgd", self.ulmfit(*lm, "--train.streams=4", "--optim.nt-asgd=5", expect=2).stderr)
+        self.ulmfit("prepare-corpus", "--input=train.csv", "--output=corpus", "--valid-share=0")
+        lm = ["--corpus=corpus" if a.startswith("--corpus") else a for a in lm]
+        self.assertIn("has no validation text", self.ulmfit(*lm, "--train.streams=4", "--optim.nt-asgd=5", "--optim.kind=sgd", expect=2).stderr)
+
+    def test_class_weights(self):
+        said = self.train("--epochs=1", "--optim.unfreeze=full", "--train.class-weights=balanced", "--dry-run").stderr
+        self.assertRegex(said, r"class weights: blue 0\.\d+, green 0\.\d+, red [3-9]\.?\d*\n")
+        called_red = {}
+        for name, more in (("plain", ()), ("heavy", ("--train.class-weights=red=20",))):
+            self.train("--epochs=6", "--optim.unfreeze=full", "--lr=0.01", "--drop-mult=0", *more, output=name)
+            self.ulmfit("evaluate", f"--model={name}", "--data=data/labelled", "--split=train", f"--report={name}-told", "--threads=1")
+            told = json.loads((self.dir / f"{name}-told/evaluation.json").read_text())
+            called_red[name] = sum(row[2] for row in told["confusion"])
+        self.assertGreaterEqual(called_red["heavy"], called_red["plain"])
+        for text, message in (("purple=2", "there is no label 'purple'"), ("red", "expected LABEL=WEIGHT"), ("red=0", "with a weight above 0"),
+                              ("red=x", "with a weight above 0")):
+            self.assertIn(message, self.train(f"--train.class-weights={text}", output="bad", expect=2).stderr)
+        self.assertIn("--train.label-smoothing=1: expected", self.train("--train.label-smoothing=1", output="bad", expect=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
