@@ -28,7 +28,8 @@ constexpr std::string_view kIntroduction =
     "evaluates it, under mpirun on all its ranks. Settings are chosen from the number and length of the texts, printed "
     "with\n"
     "their reasons, and written to OUTPUT/pipeline.cfg: change what you like there and say ulmfit run --config\n"
-    "OUTPUT/pipeline.cfg. The same command again goes on where it was.";
+    "OUTPUT/pipeline.cfg, after the run with --restart-from STAGE, the first that the change concerns. The same command\n"
+    "again goes on where it was.";
 
 constexpr std::chrono::hours kDeadline{24};  // others wait while rank 0 reads a stage
 
@@ -58,8 +59,8 @@ struct FitOptions {
             {.min = 0, .max = 1000});
     set.add("dry-run", dry_run, "prepare the texts, print the settings and stop");
     compute.declare(set);
-    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "seeds", "folds", "dry-run", "device",
-                    "train.threads"});
+    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "delimiter", "seeds", "folds", "dry-run",
+                    "device", "train.threads"});
   }
   bool pretrained() const { return from != std::vector<std::string>{"none"}; }
 };

@@ -80,17 +80,20 @@ void write_page(const std::string& folder, const std::string& title, const Cours
   chart.note =
       "The rate grows from step to step. Where the loss falls steadily it is a good one; where it turns, too high. 1: half "
       "way down the longest descent; 2: the steepest place; 3: a tenth of the rate with the lowest loss.";
-  chart.x_name = "learning rate, as a power of ten";
+  chart.x_name = str("learning rate, in powers of ten above ", rate_text(course.rates.front()));
   chart.unit = "nats";
   chart.wide = true;
+  const auto place = [&](double rate) { return std::log10(rate / course.rates.front()); };
+  // Where it breaks away the loss can be a hundred times as high: the valley would be a flat line.
+  const double highest = 2 * *std::min_element(course.means.begin(), course.means.end());
   reports::Series raw{"each step", {}, reports::LineStyle::kFaint, 0};
   reports::Series mean{"running mean", {}, reports::LineStyle::kLine, 0};
   for (std::size_t i = 0; i < course.rates.size(); ++i) {
-    raw.points.push_back({std::log10(course.rates[i]), course.losses[i]});
-    mean.points.push_back({std::log10(course.rates[i]), course.means[i]});
+    if (course.losses[i] <= highest) raw.points.push_back({place(course.rates[i]), course.losses[i]});
+    if (course.means[i] <= highest) mean.points.push_back({place(course.rates[i]), course.means[i]});
   }
   chart.series = {raw, mean};
-  chart.marks = {{std::log10(found.valley), 1}, {std::log10(found.steepest), 2}, {std::log10(found.tenth_of_lowest), 3}};
+  chart.marks = {{place(found.valley), 1}, {place(found.steepest), 2}, {place(found.tenth_of_lowest), 3}};
   chart.mark_name = "suggestion";
   make_directories(folder);
   write_file_atomic(fs::path(folder) / "report.html",

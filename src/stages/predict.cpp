@@ -163,7 +163,8 @@ void PredictOptions::declare(config::OptionSet& set) {
           {.min = 0.01, .max = 100});
   set.add("batch-size", batch_size, "texts at once when more than one is waiting", {.min = 1, .max = 65536});
   compute.declare(set);
-  set.add_common({"input", "format", "text-column", "output", "top", "explain", "temperature", "device", "train.threads"});
+  set.add_common({"input", "format", "text-column", "delimiter", "output", "top", "explain", "temperature", "device",
+                  "train.threads"});
 }
 
 void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
