@@ -53,7 +53,8 @@ Course train(const TrainingStage& stage, comm::Communicator& comm) {
   Course course;
   for (bool goes_on = true; goes_on && engine.trainer.step() < plan.total_steps();) {
     const double rate = optim::rate_at(stage.optim.schedule, engine.trainer.step(), plan.total_steps()).lr_factor;
-    engine.trainer.run(engine.trainer.step() + 1);
+    // In a pipeline a signal stops it on all ranks, and no further step would be made.
+    if (engine.trainer.run(engine.trainer.step() + 1) == train::StopReason::kSignalled) break;
     if (comm.rank() == 0) {
       course.losses = recorder.losses();
       course.means = optim::running_means(course.losses);
