@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -73,6 +74,29 @@ at::Tensor PoolingHead::forward(const at::Tensor& features, const std::vector<do
     if (k + 1 < blocks_.size()) x = at::relu(x);
   }
   return x;
+}
+
+std::size_t PoolingHead::take_over(const PoolingHead& other, const std::vector<std::int64_t>& rows) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t k = 0; k < std::min(blocks_.size(), other.blocks_.size()); ++k) {
+    Block& to = blocks_[k];
+    const Block& from = other.blocks_[k];
+    const bool is_last = k + 1 == blocks_.size();
+    const bool same_place = is_last == (k + 1 == other.blocks_.size());
+    if (!same_place || to.weight.size(1) != from.weight.size(1)) return k;
+    if (!is_last && to.weight.size(0) != from.weight.size(0)) return k;
+    to.bn_weight.copy_(from.bn_weight);
+    to.bn_bias.copy_(from.bn_bias);
+    to.running_mean.copy_(from.running_mean);
+    to.running_var.copy_(from.running_var);
+    for (std::int64_t r = 0; r < to.weight.size(0); ++r) {
+      const std::int64_t source = is_last ? rows.at(static_cast<std::size_t>(r)) : r;
+      if (source < 0) continue;
+      to.weight[r].copy_(from.weight[source]);
+      if (to.bias.defined() && from.bias.defined()) to.bias[r].copy_(from.bias[source]);
+    }
+  }
+  return std::min(blocks_.size(), other.blocks_.size());
 }
 
 std::vector<optim::NamedParameter> PoolingHead::parameters() const {

@@ -41,6 +41,10 @@ class PoolingHead : public Head {
   at::Tensor forward(const at::Tensor& features, const std::vector<double>& drops, const MaskKey* key,
                      bool update_statistics = true);
 
+  // Copies the leading blocks of `other` that take and give vectors of the same widths, with their statistics; of the last
+  // layer row r from other's row `rows[r]` (-1: stays), if all blocks before it agree. How many blocks were copied.
+  std::size_t take_over(const PoolingHead& other, const std::vector<std::int64_t>& rows);
+
   const PoolingHeadOptions& options() const { return options_; }
   std::size_t blocks() const { return blocks_.size(); }
   std::int64_t classes() const { return options_.widths.back(); }

@@ -77,7 +77,28 @@ void copy_encoder(const TrainedModel& parent, model::AwdLstm& encoder) {
   }
 }
 
-// Rows of the classifier's vocabulary must be the language model's: train-classifier does not transfer words.
+// What was learned for other texts: the head's layers as far as their widths agree, and the rows of the classes that both
+// know. Told in words.
+std::string copy_head(const TrainedModel& parent, const ClassifierInfo& ours, model::PoolingHead& head) {
+  const std::vector<std::string>& known = parent.info.head_info_as<ClassifierInfo>()->labels;
+  std::vector<std::int64_t> rows;
+  std::string shared, others;
+  for (const std::string& label : ours.labels) {
+    const auto found = std::find(known.begin(), known.end(), label);
+    rows.push_back(found == known.end() ? -1 : found - known.begin());
+    std::string& list = found == known.end() ? others : shared;
+    list += (list.empty() ? "" : ", ") + label;
+  }
+  const std::size_t copied = head.take_over(head_as<model::PoolingHead>(parent), rows);
+  if (copied < head.blocks()) {
+    return str(copied, " of ", head.blocks(),
+               " layers taken over; the others have other widths (--head.hidden) and begin anew");
+  }
+  return str("taken over; classes that it knew: ", shared.empty() ? "none" : shared,
+             "; that begin anew: ", others.empty() ? "none" : others);
+}
+
+// Rows of the classifier's vocabulary must be the parent's: train-classifier does not transfer words.
 void check_vocabulary(const TrainedModel& parent, const text::Vocabulary& vocabulary,
                       const TrainClassifierOptions& options) {
   if (parent.vocabulary->fingerprint() != vocabulary.fingerprint()) {
@@ -86,7 +107,7 @@ void check_vocabulary(const TrainedModel& parent, const text::Vocabulary& vocabu
                               " words, ", vocabulary.fingerprint(),
                               "); tune the language model on the lm folder that lies beside it, or prepare "
                               "the data with --vocab ",
-                              options.from));
+                              options.from, " (of a classifier, that alone)"));
   }
 }
 
@@ -121,6 +142,7 @@ class ClassifierStage : public TrainingStage {
   std::optional<model::AwdLstm> encoder_;
   std::unique_ptr<model::PoolingHead> head_;
   std::unique_ptr<train::ClassifierTask> task_;
+  std::string head_of_parent_;  // what of it was taken over; empty: the parent is a language model, or there is none
 };
 
 ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const config::OptionSet& set,
@@ -145,9 +167,12 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) copy_encoder(*parent_, *encoder_);
   classifier_->labels = text_->corpus.labels;
-  classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c};
+  const auto* former = parent_ ? parent_->info.head_info_as<ClassifierInfo>() : nullptr;
+  classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c,
+                       former != nullptr && former->head.bias};
   classifier_->text_columns = text_columns(options.data);
   head_ = std::make_unique<model::PoolingHead>(classifier_->head, seed, comm.device());
+  if (former != nullptr) head_of_parent_ = copy_head(*parent_, *classifier_, *head_);
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, seed};
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
@@ -171,7 +196,7 @@ void ClassifierStage::open_corpus() {
 }
 
 void ClassifierStage::read_parent(at::Device device) {
-  parent_ = read_language_model(title, options_.from, device);
+  parent_ = read_stage(options_.from, device);
   check_vocabulary(*parent_, text_->vocabulary, options_);
   check_same_text(*parent_, text_->corpus, options_.data);
   shape_ = parent_->info.shape;
@@ -192,6 +217,7 @@ void ClassifierStage::describe() {
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
                       classifier_->head.bpt3c.length)}};
+  if (!head_of_parent_.empty()) summary.emplace_back("head", head_of_parent_);
   if (!options_.class_weights.empty()) {
     std::string told;
     const auto weights = weights_of_classes(options_.class_weights, text_->corpus.labels, text_->train);
@@ -239,7 +265,11 @@ StageResult train_classifier(const TrainClassifierOptions& options, const config
 void TrainClassifierOptions::declare(config::OptionSet& set) {
   set.add("data", data, "the labelled folder of prepare-labelled", config::OnResume::kMayChange);
   set.require("data");
-  set.add("from", from, "stage of the language model to start from, or none (from scratch)", config::OnResume::kMayChange);
+  set.add(
+      "from", from,
+      "stage to start from: a language model, or a classifier, of whose head as much is taken over as agrees in widths and "
+      "classes; none: from scratch",
+      config::OnResume::kMayChange);
   set.require("from");
   set.add("direction", backward, kBackward, "with --from none: read the texts forward or from their end");
   set.add("train.batch-size", task.batches.batch_size, "texts of the global batch", {.min = 2, .max = 1 << 24});

@@ -80,6 +80,32 @@ class Recipes(TestCase):
         lm = ["--corpus=corpus" if a.startswith("--corpus") else a for a in lm]
         self.assertIn("has no validation text", self.ulmfit(*lm, "--train.streams=4", "--optim.nt-asgd=5", "--optim.kind=sgd", expect=2).stderr)
 
+    def test_a_classifier_of_other_texts_is_gone_on_from(self):
+        self.train("--epochs=6", "--optim.unfreeze=full", "--optim.factor=1", "--lr=0.02", output="first")
+        rows = [("green" if label == "green" else "other", text) for label, text in labelled_rows(120, seed=9)]
+        write_csv(self.dir / "second.csv", rows)
+        self.ulmfit("prepare-labelled", "--train=second.csv", "--vocab=first", "--output=second")
+        still = ("--from=first", "--data=second/labelled", "--batch-size=16", "--threads=1", "--train.steps=1", "--epochs=1", "--optim.unfreeze=full", "--lr=0",
+                 "--optim.weight-decay=0")
+        said = self.ulmfit("train-classifier", *still, "--output=after").stderr
+        self.assertIn("head: taken over; classes that it knew: green; that begin anew: other", said)
+        first, after = (read_safetensors(self.dir / run / "stage/model.safetensors") for run in ("first", "after"))
+        for name in after:
+            if name == "head.1.linear.weight":
+                width = len(after[name]) // 2
+                self.assertEqual(after[name][:width], first[name][width:2 * width])  # blue, green, red before
+            elif "running" not in name:
+                self.assertEqual(after[name], first[name], name)
+        lineage = json.loads((self.dir / "after/stage/stage.json").read_text())["lineage"]
+        self.assertEqual([step["command"] for step in lineage], ["train-classifier"] * 2)
+        said = self.ulmfit("train-classifier", *still, "--head.hidden=7", "--output=narrow").stderr
+        self.assertIn("head: 0 of 2 layers taken over; the others have other widths (--head.hidden)", said)
+        self.ulmfit("prepare-labelled", "--train=second.csv", "--output=foreign")
+        refused = self.ulmfit("train-classifier", "--from=first", "--data=foreign/labelled", "--output=bad", expect=4).stderr
+        self.assertIn("prepare the data with --vocab first", refused)
+        two = self.ulmfit("train-classifier", *still[:-2], "--lr=0.01", "--output=two", ranks=2)
+        self.assertIn("classes that it knew: green", two.stderr)
+
     def test_class_weights(self):
         said = self.train("--epochs=1", "--optim.unfreeze=full", "--train.class-weights=balanced", "--dry-run").stderr
         self.assertRegex(said, r"class weights: blue 0\.\d+, green 0\.\d+, red [3-9]\.?\d*\n")

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -204,6 +205,35 @@ TEST(PoolingHead, WeightsAreDrawnWithinPyTorchsBoundAndBySeed) {
   EXPECT_NEAR(weight.square().mean().item<double>(), bound * bound / 3, 0.02 * bound * bound / 3);
   EXPECT_TRUE(same_bits(weight, PoolingHead({{300, 50, 2}}, 1, at::kCPU).parameters()[2].tensor));
   EXPECT_FALSE(same_bits(weight, PoolingHead({{300, 50, 2}}, 2, at::kCPU).parameters()[2].tensor));
+}
+
+TEST(PoolingHead, TakesOverWhatAgrees) {
+  const PoolingHead former = some_head({6, 4, 3});
+  const auto tensors = [](const PoolingHead& head) {
+    std::map<std::string, at::Tensor> all;
+    for (const auto& p : head.parameters()) all[p.name] = p.tensor.detach();
+    for (const auto& [name, tensor] : head.buffers()) all[name] = tensor;
+    return all;
+  };
+  at::Tensor(former.buffers()[0].second).fill_(0.25);
+  PoolingHead head({{6, 4, 2}}, 9, at::kCPU);
+  const at::Tensor begun = tensors(head)["head.1.linear.weight"].clone();
+  EXPECT_EQ(head.take_over(former, {2, -1}), 2U);
+  auto ours = tensors(head), theirs = tensors(former);
+  for (const auto& [name, tensor] : ours) {
+    if (name == "head.1.linear.weight") continue;
+    EXPECT_TRUE(same_bits(tensor, theirs[name])) << name;
+  }
+  EXPECT_TRUE(same_bits(ours["head.1.linear.weight"][0], theirs["head.1.linear.weight"][2]));
+  EXPECT_TRUE(same_bits(ours["head.1.linear.weight"][1], begun[1]));
+  // Nothing behind the first layer that differs: its inputs mean something else.
+  for (const std::vector<std::int64_t>& widths : {std::vector<std::int64_t>{6, 5, 3}, {6, 3}, {6, 4, 4, 3}}) {
+    PoolingHead other({widths}, 9, at::kCPU);
+    const auto before = tensors(PoolingHead({widths}, 9, at::kCPU));
+    EXPECT_EQ(other.take_over(former, {0, 1, 2}), widths[1] == 4 ? 1U : 0U);
+    const auto last = std::string("head.") + std::to_string(widths.size() - 2) + ".linear.weight";
+    EXPECT_TRUE(same_bits(tensors(other)[last], before.at(last)));
+  }
 }
 
 }  // namespace
