@@ -3,27 +3,38 @@
 #include "base/error.h"
 #include "data/corpus_folder.h"
 #include "stages/compute.h"
+#include "stages/evaluate_kinds.h"
 #include "stages/stage_folder.h"
 
 namespace ulmfit::stages {
 namespace {
 
-std::vector<TrainedModel> read_models(const std::vector<std::string>& paths, at::Device device) {
-  std::vector<TrainedModel> models;
-  for (const auto& path : paths) {
-    models.push_back(read_stage(path, device));
-    const TrainedModel& first = models.front();
-    const TrainedModel& last = models.back();
-    const HeadKind& kind = last.info.head->kind();
-    const HeadKind& expected = first.info.head->kind();
-    if (kind.name != expected.name) {
-      throw CheckpointError(str(path, " is a ", kind.what, ", ", paths.front(), " is a ", expected.what));
-    }
+// They read what the corpus is made of.
+void check_reads(const TrainedModel& model, const data::CorpusInfo& corpus, const std::string& data) {
+  if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {
+    throw DataError(str("the vocabulary of ", data, " is not that of ", model.folder.string(),
+                        "; prepare the data with --vocab ", model.folder.string()));
   }
-  return models;
+  check_same_text(model, corpus, data);
 }
 
 }  // namespace
+
+std::vector<TrainedModel> read_models(const std::vector<std::string>& paths, const EvaluateOptions& options,
+                                      const data::CorpusInfo& corpus, at::Device device) {
+  std::vector<TrainedModel> models;
+  for (const auto& path : paths) {
+    models.push_back(read_stage(path, device));
+    const HeadKind& kind = models.back().info.head->kind();
+    const HeadKind& expected = models.front().info.head->kind();
+    if (kind.name != expected.name) {
+      throw CheckpointError(str(path, " is a ", kind.what, ", ", paths.front(), " is a ", expected.what));
+    }
+    models.back().encoder->set_precision(use_precision(options.compute.precision, device));
+    check_reads(models.back(), corpus, options.data);
+  }
+  return models;
+}
 
 void EvaluateOptions::declare(config::OptionSet& set) {
   set.add("model", models, "finished stages; several classifiers are averaged (forward + backward)");
@@ -44,26 +55,21 @@ void EvaluateOptions::declare(config::OptionSet& set) {
       "probabilities can be trusted with it");
   set.add("reject-below", reject_below,
           "of classifiers: also show the error without the texts whose label is less probable", {.min = 0, .max = 1});
+  set.add(
+      "against", against,
+      "other classifiers, averaged like those of --model: how far apart the errors on these texts are, and McNemar's test");
   set.add("baselines", baselines, "also show the majority class and word-count naive Bayes on the same split");
 }
 
 Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   const data::CorpusInfo corpus = data::open_corpus(options.data);
-  std::vector<TrainedModel> models = read_models(options.models, comm.device());
-  for (const auto& model : models) model.encoder->set_precision(use_precision(options.compute.precision, comm.device()));
   if (!corpus.splits.contains(options.split)) {
     std::string names;
     for (const auto& [name, unused] : corpus.splits) names += (names.empty() ? "" : " or ") + name;
     throw DataError(str("--split=", options.split, ": ", options.data, " has no such texts; give --split ", names));
   }
   const data::ShardSet shards = data::open_split(options.data, corpus, options.split);
-  for (const auto& model : models) {
-    if (model.vocabulary->fingerprint() != corpus.vocabulary_fingerprint) {
-      throw DataError(str("the vocabulary of ", options.data, " is not that of ", model.folder.string(),
-                          "; prepare the data with --vocab ", model.folder.string()));
-    }
-    check_same_text(model, corpus, options.data);
-  }
+  const std::vector<TrainedModel> models = read_models(options.models, options, corpus, comm.device());
   if (options.calibration && (options.split == "valid" || !corpus.splits.contains("valid"))) {
     throw ConfigError(str("--calibration fits a temperature on the validation texts and is judged on others: ",
                           options.split == "valid" ? "give another --split" : options.data + " has no validation texts"));

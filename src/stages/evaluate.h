@@ -21,6 +21,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 64;
   std::string report;  // folder for report.html
   bool baselines = false;
+  std::vector<std::string> against;                    // other classifiers, averaged too: which are better?
   std::int64_t top_losses = 0;                         // texts to be shown
   bool calibration = false;                            // fit a temperature on the validation texts
   double reject_below = 0;                             // texts whose label is less probable get no answer

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <span>
 
@@ -12,6 +13,7 @@
 #include "reports/calibration.h"
 #include "reports/classification_metrics.h"
 #include "reports/html_report.h"
+#include "reports/paired_comparison.h"
 #include "stages/classification_result.h"
 #include "stages/classifier_info.h"
 #include "stages/evaluate_kinds.h"
@@ -53,22 +55,82 @@ std::vector<reports::Confidence> confidences(const at::Tensor& probabilities, co
   return reports::confidences(values_of(p), static_cast<std::size_t>(p.size(1)), labels_of(shards), temperature);
 }
 
+struct FittedTemperature {
+  std::optional<double> value;
+  std::string why_not;  // where there is none
+};
+
 // Fitted on the validation texts. Collective.
-double temperature_of(const std::vector<TrainedModel>& models, const EvaluateOptions& options,
-                      const data::CorpusInfo& corpus, comm::Communicator& comm) {
+FittedTemperature temperature_of(const std::vector<TrainedModel>& models, const EvaluateOptions& options,
+                                 const data::CorpusInfo& corpus, comm::Communicator& comm) {
   constexpr std::int64_t kFewest = 100;
   const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
-  if (comm.rank() == 0 && valid.document_count() < kFewest) {
-    log::warn("evaluate", str("the temperature is fitted on ", valid.document_count(),
-                              " validation texts: with fewer than ", kFewest, " it says little"));
+  if (valid.document_count() < kFewest) {
+    return {{}, str("no temperature: ", kFewest, " validation texts are needed, there are ", valid.document_count())};
   }
   const at::Tensor p = mean_probabilities(models, valid, options, comm).to(at::kCPU, at::kFloat).contiguous();
   const double temperature = reports::fit_temperature(values_of(p), static_cast<std::size_t>(p.size(1)), labels_of(valid));
-  if (comm.rank() == 0 && reports::is_at_bound(temperature)) {
-    log::warn("evaluate", str("the temperature is at the bound of the search, ", temperature,
-                              ": the validation texts are all answered rightly, or hardly any; do not use it"));
+  if (reports::is_at_bound(temperature)) {
+    return {{}, "no temperature fits: the validation texts are all answered rightly, or hardly any"};
   }
-  return temperature;
+  return {temperature, ""};
+}
+
+// Whether the most probable class of each text is the given one.
+std::vector<bool> right_answers(const at::Tensor& probabilities, const data::ShardSet& shards) {
+  const at::Tensor best = probabilities.argmax(1).cpu();
+  const auto* predicted = best.const_data_ptr<std::int64_t>();
+  std::vector<bool> right;
+  for (std::int64_t d = 0; d < shards.document_count(); ++d) right.push_back(predicted[d] == shards.label(d));
+  return right;
+}
+
+// `models` are those of whose classes the corpus is.
+void check_classes(const std::vector<TrainedModel>& models, const data::CorpusInfo& corpus, const std::string& data) {
+  for (const TrainedModel& model : models) {
+    require_same_classes(*model.info.head_info_as<ClassifierInfo>(), model.folder.string(),
+                         *models.front().info.head_info_as<ClassifierInfo>(), models.front().folder.string());
+  }
+  if (corpus.labels != models.front().info.head_info_as<ClassifierInfo>()->labels) {
+    throw DataError(str("the classes of ", data, " are not those of ", models.front().folder.string()));
+  }
+}
+
+// The probabilities of the classifiers that others are compared with. Collective.
+at::Tensor probabilities_of_others(const data::ShardSet& shards, const EvaluateOptions& options,
+                                   const data::CorpusInfo& corpus, comm::Communicator& comm) {
+  const std::vector<TrainedModel> models = read_models(options.against, options, corpus, comm.device());
+  if (models.front().info.head_info_as<ClassifierInfo>() == nullptr) {
+    throw CheckpointError(str("--against: ", options.against.front(), " is a ", models.front().info.head->kind().what));
+  }
+  check_classes(models, corpus, options.data);
+  return mean_probabilities(models, shards, options, comm);
+}
+
+json comparison_json(const reports::PairedComparison& c, double error, const std::vector<std::string>& against) {
+  std::string names;
+  for (const std::string& name : against) names += (names.empty() ? "" : " + ") + name;
+  return {{"models", names},
+          {"error", error - c.difference},
+          {"difference", c.difference},
+          {"low", c.interval.low},
+          {"high", c.interval.high},
+          {"right_here_alone", c.only_first},
+          {"right_there_alone", c.only_second},
+          {"p", c.p}};
+}
+
+std::string comparison_text(const reports::PairedComparison& c, const json& metrics) {
+  const json& told = metrics.at("against");
+  char errors[80], numbers[200];
+  std::snprintf(errors, sizeof errors, "error %.2f %% for %.2f %% of ", 100 * metrics.at("error").get<double>(),
+                100 * told.at("error").get<double>());
+  std::snprintf(numbers, sizeof numbers,
+                ": difference %.2f points (95 %% interval %.2f to %.2f); right here alone %lld texts, there alone %lld, "
+                "McNemar's test p %.2g",
+                100 * c.difference, 100 * c.interval.low, 100 * c.interval.high, static_cast<long long>(c.only_first),
+                static_cast<long long>(c.only_second), c.p);
+  return errors + told.at("models").get<std::string>() + numbers;
 }
 
 // What prepare-labelled found that makes a figure measured on the folder doubtful.
@@ -96,33 +158,39 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
   if (corpus.kind != "labelled") {
     throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
   }
-  const auto& first = *models.front().info.head_info_as<ClassifierInfo>();
-  for (std::size_t i = 1; i < models.size(); ++i) {
-    require_same_classes(*models[i].info.head_info_as<ClassifierInfo>(), options.models[i], first, options.models[0]);
-  }
-  if (corpus.labels != first.labels) {
-    throw DataError(str("the classes of ", options.data, " are not those of ", models.front().folder.string()));
-  }
+  check_classes(models, corpus, options.data);
   const at::Tensor probabilities = mean_probabilities(models, shards, options, comm);
-  std::optional<double> temperature;
+  FittedTemperature temperature;
   if (options.calibration) temperature = temperature_of(models, options, corpus, comm);
+  at::Tensor others;
+  if (!options.against.empty()) others = probabilities_of_others(shards, options, corpus, comm);
   reports::Classification c = train::tabulate(probabilities, shards, corpus.labels, options.split);
   if (comm.rank() != 0) return {};
   if (options.top_losses > 0) c.hardest = hardest_texts(models, probabilities, shards, corpus.labels, options);
   c.calibration.answers = confidences(probabilities, shards, 1);
-  if (temperature) {
-    c.calibration.temperature = temperature;
-    c.calibration.at_temperature = confidences(probabilities, shards, *temperature);
+  if (temperature.value) {
+    c.calibration.temperature = temperature.value;
+    c.calibration.at_temperature = confidences(probabilities, shards, *temperature.value);
   }
   Evaluated result = classification_result(c, options.reject_below);
   result.metrics["models"] = options.models;
   std::vector<std::pair<std::string, std::string>> summary = {{"data", options.data}, {"split", options.split}};
+  if (!temperature.why_not.empty()) {
+    log::warn("evaluate", temperature.why_not);
+    summary.emplace_back("calibration", temperature.why_not);
+  }
   for (const std::string& doubt : doubts_of(options.data)) {
     log::warn("evaluate", str("in ", options.data, ": ", doubt));
     result.metrics["doubts"].push_back(doubt);
     summary.emplace_back("doubt", doubt);
   }
   if (options.baselines) result.metrics["baselines"] = baselines(options, corpus, shards);
+  if (others.defined()) {
+    const auto paired = reports::paired_comparison(right_answers(probabilities, shards), right_answers(others, shards));
+    result.metrics["against"] = comparison_json(paired, result.metrics.at("error"), options.against);
+    summary.emplace_back("comparison", comparison_text(paired, result.metrics));
+    result.table += summary.back().second + "\n";
+  }
   if (!options.report.empty()) {
     std::string config;
     for (const auto& model : models) config += "model = " + model.folder.string() + "\n";

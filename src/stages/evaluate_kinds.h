@@ -11,13 +11,18 @@
 
 namespace ulmfit::stages {
 
+// Stages of one kind, ready to be evaluated on the corpus, in the precision of `options`. Throws CheckpointError for one of
+// another kind, DataError for one that reads other words or text rules.
+std::vector<TrainedModel> read_models(const std::vector<std::string>& paths, const EvaluateOptions& options,
+                                      const data::CorpusInfo& corpus, at::Device device);
+
 // Perplexity of each. Collective.
 Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& corpus,
                                    comm::Communicator& comm);
 
-// Of the mean of their probabilities: error rate, macro-F1, confusion matrix, and baselines and a report, if asked for.
-// Throws CheckpointError for models of different classes. Collective.
+// Of the mean of their probabilities: error rate, macro-F1, confusion matrix, and baselines, a comparison with others and a
+// report, if asked for. Throws CheckpointError for models of different classes. Collective.
 Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm);
 

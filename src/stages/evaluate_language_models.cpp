@@ -15,6 +15,7 @@ Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, cons
                                    comm::Communicator& comm) {
   const std::pair<bool, const char*> of_classifiers[] = {{options.top_losses > 0, "--top-losses"},
                                                          {options.baselines, "--baselines"},
+                                                         {!options.against.empty(), "--against"},
                                                          {options.calibration, "--calibration"},
                                                          {options.reject_below > 0, "--reject-below"}};
   for (const auto& [given, option] : of_classifiers) {

@@ -1,24 +1,29 @@
 """What evaluate shows of a classifier beyond its error: the texts with the highest loss."""
 import json
+import os
+import pty
+import subprocess
 import unittest
 
-from tests.support.ulmfit import TestCase, labelled_rows, write_csv
+from tests.support.ulmfit import BINARY, TestCase, environment, labelled_rows, write_csv
 
 
 class TopLosses(TestCase):
     def setUp(self):
         super().setUp()
         script = "<script>alert(1)</script>"
-        train = labelled_rows(400, seed=2)
+        train = labelled_rows(520, seed=2)
         train[0] = (train[0][0], f"{train[0][1]} {script}")  # so that the words are known
-        write_csv(self.dir / "train.csv", train)
         self.test = labelled_rows(60, seed=3)
         others = {"red": "green", "green": "blue", "blue": "red"}
+        for i in range(7, 520, 20):  # not every validation text is answered rightly
+            train[i] = (others[train[i][0]], train[i][1])
         for i in (7, 31, 44):
             self.test[i] = (others[self.test[i][0]], self.test[i][1])
         self.test[44] = (self.test[44][0], f"{self.test[44][1]} {script}")
+        write_csv(self.dir / "train.csv", train)
         write_csv(self.dir / "test.csv", self.test)
-        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=test.csv", "--output=data", "--vocab.min-count=1")
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=test.csv", "--output=data", "--vocab.min-count=1", "--valid-share=0.25")
         self.ulmfit("train-classifier", "--from=none", "--data=data/labelled", "--output=run", "--model.embedding=24", "--model.hidden=24", "--model.layers=1",
                     "--optim.unfreeze=full", "--optim.factor=1", "--lr=0.02", "--epochs=8", "--drop-mult=0.1", "--train.batch-size=16", "--train.threads=1")
 
@@ -79,6 +84,65 @@ class TopLosses(TestCase):
         self.assertIn("Leaving the doubtful ones to people", page)
         refused = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--split=valid", expect=2)
         self.assertIn("give another --split", refused.stderr)
+
+    def test_no_temperature_of_few_texts_and_empty_ones_are_named(self):
+        (self.dir / "few.csv").write_text((self.dir / "test.csv").read_text() + 'red,""\n')
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--test=few.csv", "--vocab=data/lm", "--output=few", "--valid-share=0.15")
+        said = self.ulmfit("evaluate", "--model=run", "--data=few/labelled", "--calibration", "--reject-below=0.5", "--top-losses=61", "--report=shown")
+        found = json.loads(said.stdout)
+        self.assertNotIn("temperature", found["calibration"])
+        self.assertRegex(said.stderr, r"no temperature: 100 validation texts are needed, there are \d\d\n")
+        self.assertNotIn("at that temperature", said.stderr)
+        page = (self.dir / "shown/report.html").read_text()
+        self.assertIn("no temperature: 100 validation texts are needed", page)
+        self.assertNotIn("with that temperature", page)
+        self.assertIn("test: texts that are empty: 1, the first few.csv:62", page)
+        texts = {entry["place"]: entry["text"] for entry in json.loads((self.dir / "shown/evaluation.json").read_text())["top_losses"]}
+        self.assertEqual(texts["few.csv:62"], "(empty)")
+
+    def test_two_classifiers_on_the_same_texts(self):
+        self.ulmfit("train-classifier", "--from=none", "--data=data/labelled", "--output=worse", "--model.embedding=8", "--model.hidden=8", "--model.layers=1",
+                    "--optim.unfreeze=full", "--train.steps=5", "--train.threads=1")
+        said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--against=worse", "--report=shown")
+        found = json.loads(said.stdout)
+        alone = {name: json.loads(self.ulmfit("evaluate", f"--model={name}", "--data=data/labelled").stdout)["error"] for name in ("run", "worse")}
+        told = found["against"]
+        self.assertAlmostEqual(told["error"], alone["worse"])
+        self.assertAlmostEqual(told["difference"], alone["run"] - alone["worse"])
+        self.assertAlmostEqual(told["difference"] * 60, told["right_there_alone"] - told["right_here_alone"])
+        self.assertLess(told["p"], 0.001)
+        self.assertLess(told["low"], told["difference"])
+        self.assertIn("of worse: difference -", said.stderr)
+        self.assertIn("McNemar", (self.dir / "shown/report.html").read_text())
+        two = json.loads(self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--against", "worse", "worse", ranks=2).stdout)["against"]
+        self.assertEqual((two["models"], two["p"]), ("worse + worse", told["p"]))
+        self.ulmfit("finetune-lm", "--from=none", "--corpus=data/lm", "--output=lm", "--model.embedding=8", "--model.hidden=8", "--model.layers=1",
+                    "--train.steps=2", "--train.streams=8")
+        for model, other, message in (("run", "lm", "--against: lm is a language model"), ("lm", "run", "--against is for classifiers")):
+            data = "data/labelled" if model == "run" else "data/lm"
+            refused = self.ulmfit("evaluate", f"--model={model}", f"--data={data}", f"--against={other}", "--split=valid", expect=4 if model == "run" else 2)
+            self.assertIn(message, refused.stderr)
+
+    def test_a_terminal_gets_the_table_alone(self):
+        command = [BINARY, "evaluate", "--model=run", "--data=data/labelled"]
+        for stderr, json_too in ((None, False), (subprocess.PIPE, True)):
+            try:
+                ours, theirs = pty.openpty()
+            except OSError as error:
+                self.skipTest(f"this machine gives no pseudo-terminal: {error}")
+            try:
+                done = subprocess.run(command, cwd=self.dir, env=environment(), stdout=theirs, stderr=stderr or theirs, timeout=120)
+                os.set_blocking(ours, False)
+                shown = b""
+                with self.assertRaises(BlockingIOError):
+                    while True:
+                        shown += os.read(ours, 4096)
+            finally:
+                os.close(ours)
+                os.close(theirs)
+            self.assertEqual(done.returncode, 0)
+            self.assertEqual(b'{"' in shown, json_too, shown)
+            self.assertIn(b"macro-F1", shown if stderr is None else done.stderr)
 
 
 if __name__ == "__main__":
