@@ -33,6 +33,7 @@ class WholeFile : public DocumentReader {
   bool next(RawDocument& document) override {
     if (std::exchange(done_, true)) return false;
     const std::string content = read_text(path_);
+    if (!html_) refuse_utf16(content, path_.string());
     document.text = html_ ? html_text(content, path_.string(), cleaned_) : text::clean_utf8(content, cleaned_);
     document.line = 1;
     return true;

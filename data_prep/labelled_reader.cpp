@@ -1,9 +1,11 @@
 #include "data_prep/labelled_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
 #include "data_prep/text_source.h"
+#include "text/code_point.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -46,13 +48,19 @@ LabelledFormat labelled_format_of(const std::filesystem::path& path) {
   for (const auto& [known, format] : kEndings) {
     if (known == ending) return format;
   }
+  for (const char* sheet : {".xlsx", ".xls", ".ods"}) {
+    if (ending == sheet) {
+      throw DataError(str("cannot read the spreadsheet ", path.string(), "; save its sheet as CSV in UTF-8"));
+    }
+  }
   throw DataError(str("cannot tell the format of ", path.string(),
                       " by its name; give csv, tsv, jsonl or trec as the format, or a folder with a "
                       "folder of text files for each class"));
 }
 
 LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns)
-    : path_(path), columns_(columns) {
+    : path_(path), format_(format), columns_(columns) {
+  columns_.table.column_options = "--text-column or --label-column";
   if (columns.text.empty()) throw ConfigError("no text column was given");
   const bool has_columns = format != LabelledFormat::kTrec && format != LabelledFormat::kFolders;
   if (!has_columns && !columns.group.empty()) {
@@ -70,7 +78,7 @@ LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat
   } else if (format == LabelledFormat::kTrec) {
     trec_ = std::make_unique<LineReader>(path, cleaned_, columns.table.max_line_bytes);
   } else {
-    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns.table, cleaned_);
+    table_ = TableReader::open(path, table_format(format), all_columns(columns), columns_.table, cleaned_);
   }
 }
 
@@ -78,8 +86,15 @@ bool LabelledReader::next(LabelledRow& row) {
   row = {};
   const bool found = table_ != nullptr ? next_table(row) : trec_ != nullptr ? next_trec(row) : next_file(row);
   if (!found) return false;
+  row.empty = row.empty || text::strip(row.text).empty();
   if (!columns_.label.empty()) check_label(row);
   return true;
+}
+
+bool LabelledReader::supposes_no_header() const {
+  if (format_ != LabelledFormat::kCsv && format_ != LabelledFormat::kTsv) return false;
+  const std::vector<std::string> columns = all_columns(columns_);
+  return !columns_.table.header && std::all_of(columns.begin(), columns.end(), is_column_number);
 }
 
 bool LabelledReader::next_trec(LabelledRow& row) {
@@ -104,6 +119,7 @@ bool LabelledReader::next_table(LabelledRow& row) {
   if (!table_->next(values)) return false;
   row.line = table_->line_number();
   row.text = join_fields(values, columns_.text.size());
+  row.empty = all_blank(values, columns_.text.size());
   std::size_t at = columns_.text.size();
   if (!columns_.label.empty()) row.label = stripped(values[at++]);
   if (!columns_.group.empty()) row.group = stripped(values[at]);
@@ -113,7 +129,9 @@ bool LabelledReader::next_table(LabelledRow& row) {
 bool LabelledReader::next_file(LabelledRow& row) {
   if (next_file_ == files_.size()) return false;
   const InputFile& file = files_[next_file_++];
-  row.text = text::clean_utf8(read_text(file.path), cleaned_);
+  const std::string content = read_text(file.path);
+  refuse_utf16(content, file.path.string());
+  row.text = text::clean_utf8(content, cleaned_);
   if (!columns_.label.empty()) row.label = class_of(file);
   row.file = file.name;
   row.line = 1;

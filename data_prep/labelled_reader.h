@@ -43,6 +43,7 @@ struct LabelledRow {
   std::string group;
   std::string file;  // of folders: its name; else empty
   std::int64_t line = 0;
+  bool empty = false;  // nothing but white space
 };
 
 class LabelledReader {
@@ -55,6 +56,9 @@ class LabelledReader {
   bool next(LabelledRow& row);
 
   const text::CleanCounts& cleaned() const { return cleaned_; }
+  // The first row was taken for a text because all columns are given by number, and nobody has said that there is no
+  // header.
+  bool supposes_no_header() const;
 
  private:
   bool next_trec(LabelledRow& row);
@@ -63,6 +67,7 @@ class LabelledReader {
   void check_label(const LabelledRow& row) const;
 
   std::filesystem::path path_;
+  LabelledFormat format_;
   LabelledColumns columns_;
   text::CleanCounts cleaned_;
   std::unique_ptr<TableReader> table_;

@@ -9,9 +9,12 @@
 namespace ulmfit::data_prep {
 namespace {
 
-std::string place(const LabelledSet& set, std::int64_t document) {
-  const LabelledDocument& d = set.documents[static_cast<std::size_t>(document)];
+std::string place(const LabelledSet& set, const LabelledDocument& d) {
   return str(set.files[static_cast<std::size_t>(d.file)], ":", d.line);
+}
+
+std::string place(const LabelledSet& set, std::int64_t document) {
+  return place(set, set.documents[static_cast<std::size_t>(document)]);
 }
 
 std::vector<PrepareReport::Repeats> count_repeats(const LabelledSet& set, const Overlaps& overlaps,
@@ -86,7 +89,9 @@ PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool val
     PrepareReport::Counts& counts = report.splits[name(d.split)];
     ++counts.documents;
     if (d.label >= 0) ++counts.classes[set.labels[static_cast<std::size_t>(d.label)]];
+    if (d.label >= 0 && d.empty && counts.empty++ == 0) counts.first_empty = place(set, d);
   }
+  report.about_files = set.doubts;
   report.repeats = count_repeats(set, overlaps, report.splits);
   find_disagreements(set, overlaps, report);
   find_leaking_groups(set, report);
@@ -105,7 +110,9 @@ nlohmann::json PrepareReport::to_json() const {
                              {"unknown_share", counts.unknown_share()},
                              {"known_only_share", counts.known_only_share()},
                              {"classes", counts.classes}};
+    if (!counts.classes.empty()) json["splits"][split]["empty"] = counts.empty;
   }
+  json["doubts"] = doubts();
   json["repeats"] = nlohmann::json::array();
   for (const Repeats& pair : repeats) {
     json["repeats"].push_back(
@@ -129,7 +136,12 @@ void PrepareReport::log() const {
 }
 
 std::vector<std::string> PrepareReport::doubts() const {
-  std::vector<std::string> found;
+  std::vector<std::string> found = about_files;
+  for (const auto& [split, counts] : splits) {
+    if (counts.empty == 0) continue;
+    found.push_back(str(split, ": texts that are empty: ", counts.empty, ", the first ", counts.first_empty,
+                        "; leave them out, for nothing can be learned or told of them"));
+  }
   for (const Repeats& pair : repeats) {
     if (pair.repeats != pair.of && pair.exact + pair.near > 0) found.push_back(sentence(pair));
   }

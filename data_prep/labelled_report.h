@@ -23,6 +23,7 @@ struct LabelledDocument {
   std::int32_t group = -1;  // number of its group, -1: none
   std::int32_t file = 0;    // number of its file
   std::int64_t line = 0;
+  bool empty = false;  // it has no text
 };
 
 struct LabelledSet {
@@ -30,11 +31,14 @@ struct LabelledSet {
   std::vector<std::string> labels;  // by number
   std::vector<std::string> groups;
   std::vector<std::string> files;
+  std::vector<std::string> doubts;  // about how the files were read, a sentence each
 };
 
 struct PrepareReport {
   struct Counts : SplitSummary {
     std::map<std::string, std::int64_t> classes;
+    std::int64_t empty = 0;   // documents with a label, but without text
+    std::string first_empty;  // its place
   };
   // Documents of `repeats` that repeat one of `of`; of an earlier one when both are the same split.
   struct Repeats {
@@ -49,6 +53,7 @@ struct PrepareReport {
   std::vector<std::string> disagreement_examples;  // at most kExamples: "file:line A, file:line B"
   std::int64_t leaking_groups = 0;                 // groups in two or more of train, valid, test
   std::vector<std::string> leaking_group_examples;
+  std::vector<std::string> about_files;  // LabelledSet::doubts
 
   nlohmann::json to_json() const;
   std::vector<std::string> doubts() const;  // findings that make a figure doubtful, a sentence each

@@ -1,5 +1,6 @@
 #include "data_prep/labelled_set.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -41,9 +42,12 @@ void LabelledSetReader::read_labelled(const std::filesystem::path& file, Split s
   while (reader.next(row)) {
     if (!row.file.empty()) set_.files.push_back(row.file);
     const std::int32_t label = number_of(row.label, labels_, set_.labels);
+    ++texts_of_label_[label];
+    if (reader.supposes_no_header() && set_.documents.size() == before)
+      first_rows_.push_back({file.filename().string(), label});
     const std::int32_t group = row.group.empty() ? -1 : number_of(row.group, groups_, set_.groups);
     const auto place = row.file.empty() ? whole_file : static_cast<std::int32_t>(set_.files.size() - 1);
-    add({split, label, group, place, row.line}, std::move(row.text));
+    add({split, label, group, place, row.line, row.empty}, std::move(row.text));
   }
   cleaned_ += reader.cleaned();
   if (set_.documents.size() == before) {
@@ -62,7 +66,7 @@ void LabelledSetReader::read_unlabelled() {
     RawDocument document;
     while (reader.next(document)) {
       const std::int32_t file = first_file + static_cast<std::int32_t>(document.file);
-      add({Split::kUnlabelled, -1, -1, file, document.line}, std::move(document.text));
+      add({Split::kUnlabelled, -1, -1, file, document.line, false}, std::move(document.text));
     }
     cleaned_ += reader.cleaned();
     if (set_.documents.size() == before) {
@@ -71,7 +75,20 @@ void LabelledSetReader::read_unlabelled() {
   }
 }
 
+// A header that was taken for a text has a label that no text has.
+void LabelledSetReader::tell_of_headers() {
+  for (const auto& [file, label] : first_rows_) {
+    const auto as_first =
+        std::count_if(first_rows_.begin(), first_rows_.end(), [&](const auto& row) { return row.second == label; });
+    if (texts_of_label_[label] > as_first) continue;
+    set_.doubts.push_back(str(file, ": no text but its first row has the label '",
+                              set_.labels[static_cast<std::size_t>(label)],
+                              "': if that row is a header, give --header yes, else --header no"));
+  }
+}
+
 LabelledSet LabelledSetReader::take() {
+  tell_of_headers();
   std::vector<std::int32_t> sorted(set_.labels.size());  // by number in reading order: number in byte order
   std::int32_t next = 0;
   for (const auto& [label, number] : labels_) {

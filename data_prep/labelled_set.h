@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "data_prep/labelled_report.h"
 #include "data_prep/prepare_labelled.h"
@@ -26,12 +28,15 @@ class LabelledSetReader {
 
  private:
   void add(LabelledDocument document, std::string text);
+  void tell_of_headers();
 
   const PrepareLabelledOptions& options_;
   TokenSpool& spool_;
   LabelledSet set_;
   std::map<std::string, std::int32_t> labels_;
   std::map<std::string, std::int32_t> groups_;
+  std::map<std::int32_t, std::int64_t> texts_of_label_;
+  std::vector<std::pair<std::string, std::int32_t>> first_rows_;  // file and label, where they may be headers
   text::CleanCounts cleaned_;
 };
 

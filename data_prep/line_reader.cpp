@@ -1,6 +1,7 @@
 #include "data_prep/line_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -19,6 +20,7 @@ bool LineReader::next_raw(std::string& line) {
       buffer_.resize(1 << 16);
       buffer_.resize(source_.read(buffer_.data(), buffer_.size()));
       at_ = 0;
+      if (std::exchange(first_, false)) refuse_utf16(buffer_, path().string());
       if (buffer_.empty()) {
         if (too_long) refuse();
         return any;

@@ -19,7 +19,8 @@ struct RecordError : DataError {
 
 class LineReader {
  public:
-  // Adds what had to be cleaned to `cleaned`, which must outlive the reader. Throws as TextSource does.
+  // Adds what had to be cleaned to `cleaned`, which must outlive the reader. Throws as TextSource does; next() throws
+  // DataError for UTF-16 with its mark.
   LineReader(const std::filesystem::path& path, text::CleanCounts& cleaned, std::int64_t max_line_bytes = kMaxLineBytes)
       : source_(path), cleaned_(cleaned), max_line_bytes_(max_line_bytes) {}
 
@@ -37,6 +38,7 @@ class LineReader {
   text::CleanCounts& cleaned_;
   std::int64_t max_line_bytes_;
   std::string buffer_;
+  bool first_ = true;   // the buffer is not filled yet
   std::size_t at_ = 0;  // in buffer_
   std::string block_;   // one LF-ended line, cleaned: more lines when it has lone CRs
   std::size_t block_at_ = std::string::npos;

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/hash.h"
 #include "text/rules.h"
@@ -86,17 +87,11 @@ void mark_sorted(std::vector<Entry>& entries, const std::vector<std::uint8_t>& s
   mark(entries, split, bits);
 }
 
-void find_exact(const TokenSpool& spool, const std::vector<std::uint8_t>& split, const std::vector<std::uint64_t>& hashes,
-                Overlaps& overlaps) {
+void mark_exact(const std::vector<std::uint8_t>& split, Overlaps& overlaps) {
   std::vector<Entry> entries;
-  std::unordered_map<std::uint64_t, std::int64_t> first_of;
-  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
-    overlaps.first.push_back(document);
-    if (std::none_of(ids.begin(), ids.end(), [&](std::uint32_t id) { return hashes[id] != 0; })) return;
-    const std::uint64_t hash = hash64(ids.data(), ids.size_bytes());
-    overlaps.first.back() = first_of.try_emplace(hash, document).first->second;
-    entries.push_back({hash, static_cast<std::uint32_t>(document)});
-  });
+  for (std::size_t d = 0; d < overlaps.first.size(); ++d) {
+    entries.push_back({static_cast<std::uint64_t>(overlaps.first[d]), static_cast<std::uint32_t>(d)});
+  }
   mark_sorted(entries, split, overlaps.exact);
 }
 
@@ -118,13 +113,26 @@ void find_near(const TokenSpool& spool, const std::vector<std::uint8_t>& split, 
 
 }  // namespace
 
-Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split) {
+std::vector<std::int64_t> first_copies(const TokenSpool& spool) {
+  std::vector<bool> words;
+  for (const std::string& word : spool.words()) words.push_back(is_word(word));
+  std::vector<std::int64_t> first;
+  std::unordered_map<std::uint64_t, std::int64_t> first_of;
+  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+    first.push_back(document);
+    if (std::none_of(ids.begin(), ids.end(), [&](std::uint32_t id) { return words[id]; })) return;
+    first.back() = first_of.try_emplace(hash64(ids.data(), ids.size_bytes()), document).first->second;
+  });
+  return first;
+}
+
+Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split, std::vector<std::int64_t> first) {
   Overlaps overlaps;
   overlaps.exact.resize(split.size(), 0);
   overlaps.near.resize(split.size(), 0);
-  const std::vector<std::uint64_t> hashes = word_hashes(spool.words());
-  find_exact(spool, split, hashes, overlaps);
-  find_near(spool, split, hashes, overlaps);
+  overlaps.first = std::move(first);
+  mark_exact(split, overlaps);
+  find_near(spool, split, word_hashes(spool.words()), overlaps);
   return overlaps;
 }
 

@@ -20,8 +20,11 @@ struct Overlaps {
   std::vector<std::int64_t> first;  // the first document with the same tokens (itself if it is the first)
 };
 
-// `split`: of each document, below 8. Memory: about 256 MiB at most for the runs, which are looked through in as many
-// passes as that takes, and 10 bytes a document.
-Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split);
+// Of each document the first one with the same tokens: itself, if it is the first or has no word.
+std::vector<std::int64_t> first_copies(const TokenSpool& spool);
+
+// `split`: of each document, below 8. `first`: what first_copies() gave. Memory: about 256 MiB at most for the runs, which
+// are looked through in as many passes as that takes, and 10 bytes a document.
+Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split, std::vector<std::int64_t> first);
 
 }  // namespace ulmfit::data_prep

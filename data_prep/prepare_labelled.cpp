@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -74,25 +75,61 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
 }
 
 struct TrainingDocuments {
-  std::vector<std::size_t> numbers;  // in the set
-  std::vector<std::int32_t> labels, groups;
+  std::vector<std::size_t> numbers;          // in the set
+  std::vector<std::int32_t> labels, groups;  // every text is in a group, be it alone
 };
 
-TrainingDocuments training_documents(const LabelledSet& set) {
+// Copies of a text stay together: those that are in no group join the first group that has the text, or each other. Of two
+// groups none becomes one: a common short text would else tie all of them together.
+TrainingDocuments training_documents(const LabelledSet& set, const std::vector<std::int64_t>& first_copies) {
   TrainingDocuments training;
+  std::map<std::int64_t, std::int32_t> group_of_text;
   for (std::size_t d = 0; d < set.documents.size(); ++d) {
     if (set.documents[d].split != Split::kTrain) continue;
     training.numbers.push_back(d);
     training.labels.push_back(set.documents[d].label);
     training.groups.push_back(set.documents[d].group);
+    if (set.documents[d].group >= 0) group_of_text.try_emplace(first_copies[d], set.documents[d].group);
+  }
+  auto next = static_cast<std::int32_t>(set.groups.size());
+  for (std::size_t i = 0; i < training.groups.size(); ++i) {
+    if (training.groups[i] >= 0) continue;
+    const auto [entry, is_new] = group_of_text.try_emplace(first_copies[training.numbers[i]], next);
+    if (is_new) ++next;
+    training.groups[i] = entry->second;
   }
   return training;
 }
 
+// The same with each text that is in no group by itself.
+std::vector<std::int64_t> no_copies(const LabelledSet& set) {
+  std::vector<std::int64_t> first(set.documents.size());
+  std::iota(first.begin(), first.end(), std::int64_t{0});
+  return first;
+}
+
+// draw(training texts), with copies kept together if that leaves something to draw.
+template <class Draw>
+auto drawn(const LabelledSet& set, const std::vector<std::int64_t>& first_copies, TrainingDocuments& training,
+           const Draw& draw) {
+  training = training_documents(set, first_copies);
+  try {
+    return draw(training);
+  } catch (const DataError&) {
+    training = training_documents(set, no_copies(set));
+    auto result = draw(training);  // or the error that tells of groups alone
+    log::warn("prepare", "copies of one text are too many to be kept on one side of a split: they are drawn one by one");
+    return result;
+  }
+}
+
 // Moves a share of the training texts to the validation split.
-void hold_out_validation(LabelledSet& set, double share, std::uint64_t seed) {
-  const TrainingDocuments training = training_documents(set);
-  const std::vector<bool> held_out = hold_out_by_label(training.labels, training.groups, share, seed);
+void hold_out_validation(LabelledSet& set, const std::vector<std::int64_t>& first_copies, double share,
+                         std::uint64_t seed) {
+  TrainingDocuments training;
+  const std::vector<bool> held_out = drawn(set, first_copies, training, [&](const TrainingDocuments& texts) {
+    return hold_out_by_label(texts.labels, texts.groups, share, seed);
+  });
   for (std::size_t i = 0; i < held_out.size(); ++i) {
     if (held_out[i]) set.documents[training.numbers[i]].split = Split::kValid;
   }
@@ -100,20 +137,22 @@ void hold_out_validation(LabelledSet& set, double share, std::uint64_t seed) {
 
 // Moves one fold of the training texts to the test split, but for texts of classes that have no others, and what is of one
 // group with them.
-void hold_out_fold(LabelledSet& set, const Fold& fold, std::uint64_t seed) {
-  const TrainingDocuments training = training_documents(set);
-  const std::vector<std::int32_t> folds = folds_by_label(training.labels, training.groups, fold.of, seed);
+void hold_out_fold(LabelledSet& set, const std::vector<std::int64_t>& first_copies, const Fold& fold, std::uint64_t seed) {
+  TrainingDocuments training;
+  const std::vector<std::int32_t> folds = drawn(set, first_copies, training, [&](const TrainingDocuments& texts) {
+    return folds_by_label(texts.labels, texts.groups, fold.of, seed);
+  });
   const auto in_fold = [&](std::size_t i) { return folds[i] == fold.number - 1; };
   std::set<std::int32_t> trained, kept_groups;
   for (std::size_t i = 0; i < folds.size(); ++i) {
     if (!in_fold(i)) trained.insert(training.labels[i]);
   }
   for (std::size_t i = 0; i < folds.size(); ++i) {
-    if (!trained.contains(training.labels[i]) && training.groups[i] >= 0) kept_groups.insert(training.groups[i]);
+    if (!trained.contains(training.labels[i])) kept_groups.insert(training.groups[i]);
   }
   std::int64_t tested = 0;
   for (std::size_t i = 0; i < folds.size(); ++i) {
-    if (!in_fold(i) || !trained.contains(training.labels[i]) || kept_groups.contains(training.groups[i])) continue;
+    if (!in_fold(i) || kept_groups.contains(training.groups[i])) continue;
     set.documents[training.numbers[i]].split = Split::kTest;
     ++tested;
   }
@@ -123,7 +162,9 @@ void hold_out_fold(LabelledSet& set, const Fold& fold, std::uint64_t seed) {
   }
 }
 
-LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, text::CleanCounts& cleaned) {
+// `first`: the first copy of each text.
+LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, text::CleanCounts& cleaned,
+                     std::vector<std::int64_t>& first) {
   LabelledSetReader reader(options, spool);
   reader.read_labelled(options.train, Split::kTrain);
   if (!options.valid.empty()) reader.read_labelled(options.valid, Split::kValid);
@@ -132,9 +173,10 @@ LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, t
   spool.finish();
   cleaned = reader.cleaned();
   LabelledSet set = reader.take();
-  if (options.fold.of > 0) hold_out_fold(set, options.fold, options.seed);
+  first = first_copies(spool);
+  if (options.fold.of > 0) hold_out_fold(set, first, options.fold, options.seed);
   check_labels(set);
-  if (options.valid.empty() && options.valid_share > 0) hold_out_validation(set, options.valid_share, options.seed);
+  if (options.valid.empty() && options.valid_share > 0) hold_out_validation(set, first, options.valid_share, options.seed);
   return set;
 }
 
@@ -166,7 +208,8 @@ std::string shown_text(const std::string& label, std::span<const std::int32_t> i
   constexpr std::size_t kMostTokens = 20;
   std::vector<std::string> tokens;
   for (const std::int32_t id : ids.first(std::min(ids.size(), kMostTokens + 1))) tokens.push_back(vocabulary.token(id));
-  return str("  ", label, ": ", text::readable_beginning(std::move(tokens), pipeline.options().tokenizer, kMostTokens));
+  const std::string text = text::readable_beginning(std::move(tokens), pipeline.options().tokenizer, kMostTokens);
+  return str("  ", label, ": ", text.empty() ? "(empty)" : text);
 }
 
 // Writes both corpora and counts the tokens of each split.
@@ -179,7 +222,7 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
   std::vector<std::int32_t> ids;
   std::map<std::string, std::string> places;  // of a split's documents
   const std::set<std::int64_t> shown = shown_documents(set);
-  log::info("prepare", "some of the training texts, as the model reads them:");
+  log::info("prepare", "some of the training texts, as the model reads them (xxunk: a word out of its vocabulary):");
   spool.visit([&](std::int64_t document, std::span<const std::uint32_t> words) {
     const LabelledDocument& d = set.documents[static_cast<std::size_t>(document)];
     ids.clear();
@@ -205,11 +248,12 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
   const TextSetup setup = text_setup(options.text, options.known);
   const fs::path spool_file = folder / "tokens.spool";
   TokenSpool spool(spool_file, setup.pipeline, options.threads);
-  const LabelledSet set = read_set(options, spool, result.cleaned);
+  std::vector<std::int64_t> first;
+  const LabelledSet set = read_set(options, spool, result.cleaned, first);
 
   std::vector<std::uint8_t> splits;
   for (const LabelledDocument& d : set.documents) splits.push_back(static_cast<std::uint8_t>(d.split));
-  result.report = examine(set, find_overlaps(spool, splits), !options.valid.empty());
+  result.report = examine(set, find_overlaps(spool, splits, std::move(first)), !options.valid.empty());
   const auto counted = [&](std::int64_t document) {
     return lm_split(set.documents[static_cast<std::size_t>(document)].split, options.include_test_text) == "train";
   };

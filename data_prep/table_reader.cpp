@@ -5,13 +5,10 @@
 
 #include "base/error.h"
 #include "data_prep/json_fields.h"
+#include "text/code_point.h"
 
 namespace ulmfit::data_prep {
 namespace {
-
-bool is_number(const std::string& column) {
-  return !column.empty() && column.size() < 7 && column.find_first_not_of("0123456789") == std::string::npos;
-}
 
 // The delimiter that the line was probably written with, where nothing of it was split.
 std::string delimiter_hint(const std::vector<std::string>& first, char delimiter) {
@@ -51,13 +48,26 @@ class JsonLines : public TableReader {
   std::vector<std::string> columns_;
 };
 
+// A column whose name differs in capitals alone.
+std::string capitals_hint(const std::vector<std::string>& names, const std::string& column) {
+  const std::string wanted = text::to_lower(column);
+  for (const std::string& name : names) {
+    if (text::to_lower(name) == wanted) return str(" (did you mean '", name, "'?)");
+  }
+  return "";
+}
+
 }  // namespace
+
+bool is_column_number(const std::string& column) {
+  return !column.empty() && column.size() < 7 && column.find_first_not_of("0123456789") == std::string::npos;
+}
 
 DelimitedTable::DelimitedTable(const std::filesystem::path& path, TableFormat format,
                                const std::vector<std::string>& columns, const TableOptions& options,
                                text::CleanCounts& cleaned)
     : records_(path, format == TableFormat::kTsv ? '\t' : options.delimiter, cleaned, options.max_line_bytes) {
-  const bool any_name = !std::all_of(columns.begin(), columns.end(), is_number);
+  const bool any_name = !std::all_of(columns.begin(), columns.end(), is_column_number);
   if (!records_.next(row_)) return;
   const bool has_header = options.header.value_or(any_name);
   if (!has_header && any_name) {
@@ -80,17 +90,17 @@ bool DelimitedTable::next(std::vector<std::string>& values) {
 
 std::size_t DelimitedTable::position(const std::filesystem::path& path, const std::string& column, bool has_header,
                                      const TableOptions& options) const {
-  if (is_number(column)) {
+  if (is_column_number(column)) {
     const std::size_t number = std::stoul(column);
     if (number >= 1 && number <= row_.size()) return number - 1;
     throw DataError(str("cannot read column ", column, " of ", path.string(), ": it has columns 1 to ", row_.size(),
-                        delimiter_hint(row_, options.delimiter)));
+                        "; give another by ", options.column_options, delimiter_hint(row_, options.delimiter)));
   }
   const auto found = std::find(row_.begin(), row_.end(), column);
   if (has_header && found != row_.end()) return static_cast<std::size_t>(found - row_.begin());
   throw DataError(str("cannot find column '", column, "' in ", path.string(), ": its first line has ", listed(),
-                      "; give one of these by --text-column or --label-column, or numbers from 1 if it has no header",
-                      delimiter_hint(row_, options.delimiter)));
+                      capitals_hint(row_, column), "; give one of these by ", options.column_options,
+                      ", or numbers from 1 if it has no header", delimiter_hint(row_, options.delimiter)));
 }
 
 std::string DelimitedTable::listed() const {
@@ -111,6 +121,11 @@ std::string join_fields(const std::vector<std::string>& fields, std::size_t coun
   std::string text;
   for (std::size_t i = 0; i < count; ++i) text += str(i == 0 ? "" : " ", "xxfld ", i + 1, " ", fields[i]);
   return text;
+}
+
+bool all_blank(const std::vector<std::string>& fields, std::size_t count) {
+  const auto end = fields.begin() + static_cast<std::ptrdiff_t>(count);
+  return std::all_of(fields.begin(), end, [](const std::string& field) { return text::strip(field).empty(); });
 }
 
 }  // namespace ulmfit::data_prep

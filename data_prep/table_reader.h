@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/read_line.h"
@@ -21,7 +22,11 @@ struct TableOptions {
   std::optional<bool> header;  // CSV, TSV: the first record is one; not given: if any column is asked for by a name
   char delimiter = ',';        // CSV
   std::int64_t max_line_bytes = kMaxLineBytes;
+  std::string_view column_options = "--text-column";  // by which columns are given: for messages
 };
+
+// A column is given by its number: all digits.
+bool is_column_number(const std::string& column);
 
 class TableReader {
  public:
@@ -67,5 +72,6 @@ class DelimitedTable : public TableReader {
 
 // One text of several columns, as fastai marks them: "xxfld 1 A xxfld 2 B"; a single column stays as it is.
 std::string join_fields(const std::vector<std::string>& fields, std::size_t count);
+bool all_blank(const std::vector<std::string>& fields, std::size_t count);
 
 }  // namespace ulmfit::data_prep

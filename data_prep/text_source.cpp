@@ -36,6 +36,8 @@ constexpr Kind kKinds[] = {{Compression::kGzip, ".gz", "\x1F\x8B", "gzip"},
                             "xz"},
                            {Compression::kZstd, ".zst", "\x28\xB5\x2F\xFD", "zstd"}};
 
+constexpr std::string_view kZip = "PK\x03\x04";
+
 void check_readable_file(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -67,6 +69,11 @@ Compression compression_of(const fs::path& path) {
   const std::string bytes = first_bytes(path);
   for (const Kind& kind : kKinds) {
     if (bytes.starts_with(kind.magic)) return kind.compression;
+  }
+  if (bytes.starts_with(kZip)) {
+    throw DataError(
+        str("cannot read ", path.string(),
+            ": it is a ZIP archive or a spreadsheet, such as .xlsx; unpack it, or save the sheet as CSV in UTF-8"));
   }
   for (const Kind& kind : kKinds) {
     if (path.extension() != kind.ending) continue;
@@ -114,6 +121,11 @@ std::size_t TextSource::read(char* buffer, std::size_t size) {
 }
 
 std::streambuf& TextSource::buffer() { return impl_->buffer; }
+
+void refuse_utf16(std::string_view first_bytes, const std::string& name) {
+  if (!first_bytes.starts_with("\xFF\xFE") && !first_bytes.starts_with("\xFE\xFF")) return;
+  throw DataError(str("cannot read ", name, ": it is UTF-16, expected UTF-8; convert it: iconv -f UTF-16 -t UTF-8"));
+}
 
 std::string read_text(const fs::path& path) {
   TextSource source(path);

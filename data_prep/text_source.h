@@ -7,6 +7,7 @@
 #include <memory>
 #include <streambuf>
 #include <string>
+#include <string_view>
 
 namespace ulmfit::data_prep {
 
@@ -32,6 +33,9 @@ class TextSource {
   std::filesystem::path path_;
   std::unique_ptr<Impl> impl_;
 };
+
+// Throws DataError for what begins with the byte-order mark of UTF-16; `name` is told.
+void refuse_utf16(std::string_view first_bytes, const std::string& name);
 
 // All of it. For formats that need a whole document at once.
 std::string read_text(const std::filesystem::path& path);

@@ -15,13 +15,17 @@ class Evaluate : public Command {
   std::string_view introduction() const override {
     return "Measures finished stages on a split: perplexity of language models; error rate with its 95 % interval, "
            "macro-F1,\n"
-           "per-class table and confusion matrix of classifiers. Prints a JSON line on standard output.";
+           "per-class table and confusion matrix of classifiers. Prints a table for people, and on standard output, unless "
+           "that\n"
+           "is a terminal, a line of JSON for programs.";
   }
   const stages::ComputeOptions* compute() const override { return &options_.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     const stages::Evaluated evaluated = stages::evaluate(options_, comm);
-    return outcome(evaluated.metrics, evaluated.table);
+    Outcome told = outcome(evaluated.metrics, evaluated.table);
+    told.table_tells_all = !evaluated.table.empty();
+    return told;
   }
 
  private:

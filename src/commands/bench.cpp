@@ -108,7 +108,7 @@ std::string usage() {
 }  // namespace
 
 ExitCode bench(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help") {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
     (arguments.empty() ? std::cerr : std::cout) << usage();
     return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
   }

@@ -1,6 +1,7 @@
 #include "commands/call.h"
 
 #include <ATen/ATen.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,12 +24,6 @@ namespace {
 // meeting. A rank that dies ends the job all the same.
 constexpr std::chrono::hours kDeadline{24};
 
-void print(const Outcome& outcome) {
-  std::cerr << outcome.table << std::flush;
-  write_output(std::cout, outcome.result);
-  flush_output(std::cout);
-}
-
 bool any_rank_stopped(comm::Communicator& comm) {
   at::Tensor stopped = at::scalar_tensor(static_cast<std::int64_t>(stop_requested()), at::kLong);
   comm.all_reduce(stopped, comm::ReduceOp::kMax);
@@ -47,6 +42,15 @@ Call::Call(const Entry& entry, Arguments arguments)
 }
 
 std::string Call::help() const { return set_.help(command_->introduction(), parsed_.help_all); }
+
+void print(const Outcome& outcome) {
+  std::cerr << outcome.table << std::flush;
+  // mpirun gives its ranks a terminal of its own.
+  const bool terminal = isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+  if (outcome.table_tells_all && terminal && !comm::read_launch_environment().under_launcher) return;
+  write_output(std::cout, outcome.result);
+  flush_output(std::cout);
+}
 
 Outcome Call::work(comm::Communicator& comm, const PipelineStep* step) {
   if (step != nullptr) {
@@ -68,9 +72,9 @@ Outcome Call::work(comm::Communicator& comm, const PipelineStep* step) {
     comm.broadcast(code, 0);
     outcome.code = static_cast<ExitCode>(code.item<std::int64_t>());
     return outcome;
-  } catch (const stages::InputsChanged& e) {
+  } catch (const stages::RunChanged& e) {
     if (step == nullptr) throw;
-    throw ConfigError(str(e.what(), step->to_restart));
+    throw ConfigError(str(e.found(), "\n", step->to_restart));
   }
 }
 

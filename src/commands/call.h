@@ -23,7 +23,7 @@ struct Entry {
 // What a pipeline adds to the call of one of its stages.
 struct PipelineStep {
   std::string place;       // "before stage finetune-lm of project.cfg": where a signal stops it
-  std::string to_restart;  // what to do when inputs have changed since the stage was trained
+  std::string to_restart;  // what to do when settings or inputs have changed since the stage was trained
 };
 
 class Call {
@@ -46,6 +46,8 @@ class Call {
   config::OptionSet set_;
   config::OptionSet::Parsed parsed_;
 };
+
+void print(const Outcome& outcome);
 
 // Calls the command, or prints its help.
 ExitCode call(const Entry& entry, const Arguments& arguments);

@@ -20,8 +20,9 @@ using Arguments = std::vector<std::string>;
 // How a command ended, the same on all ranks, and what rank 0 prints.
 struct Outcome {
   ExitCode code = ExitCode::kDone;
-  std::string result{};  // standard output, mostly lines of JSON
-  std::string table{};   // standard error, for people
+  std::string result{};          // standard output, mostly lines of JSON
+  std::string table{};           // standard error, for people
+  bool table_tells_all = false;  // on a terminal, which shows both, `result` is then left out
 };
 
 // Of one line of JSON.

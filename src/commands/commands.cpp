@@ -72,7 +72,7 @@ std::string overview() {
 }  // namespace
 
 int dispatch(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "help") {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
     (arguments.empty() ? std::cerr : std::cout) << overview();
     return static_cast<int>(arguments.empty() ? ExitCode::kConfig : ExitCode::kDone);
   }

@@ -5,10 +5,11 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/output.h"
 #include "comm/launch.h"
+#include "commands/call.h"
 #include "commands/commands.h"
 #include "commands/labelled_sources.h"
+#include "commands/pipeline_text.h"
 #include "commands/stages_in_order.h"
 #include "data/corpus_folder.h"
 #include "stages/classification_result.h"
@@ -99,24 +100,6 @@ IniSection preparation(const FitOptions& options, const config::OptionSet& set) 
   return section;
 }
 
-// A pipeline file in the making: sections, and the reason behind each value that was chosen.
-class PipelineText {
- public:
-  void add(const IniSection& section, const std::vector<Setting>& chosen = {}) {
-    text_ += str("\n[", section.name, "]\n");
-    for (const auto& [key, value] : section.values) text_ += str(key, " = ", config::ini_value(value), "\n");
-    for (const Setting& s : chosen) {
-      text_ += str(s.key, " = ", config::ini_value(s.value), s.reason.empty() ? "" : "  # " + s.reason, "\n");
-    }
-  }
-  void say(const std::string& sentence) { text_ += "# " + sentence + "\n"; }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_ =
-      "# Written by ulmfit fit; ulmfit run --config with this file, from where fit was called, repeats it.\n";
-};
-
 // A language model to start from, and the one that is made of it.
 struct Way {
   std::string from;
@@ -124,23 +107,27 @@ struct Way {
   std::string lm;
 };
 
+// Throws where they cannot be used together: before texts are prepared, which may take hours.
 std::vector<Way> ways_of(const FitOptions& options, model::Shape& shape) {
   if (!options.pretrained()) return {{"none", "", in_output(options, "lm")}};
   std::vector<Way> ways;
-  std::vector<std::string> text_rules;
+  std::string text_rules;
   for (const std::string& from : options.from) {
-    const stages::TrainedModel model = stages::read_stage(from, at::kCPU);
-    if (ways.empty()) shape = model.info.shape;
-    const std::string suffix = options.from.size() == 1 ? "" : model.info.backward ? "-backward" : "-forward";
-    ways.push_back({from, suffix, in_output(options, "lm" + suffix)});
+    if (from == "none") throw ConfigError("--from=none is given beside others; give one or two language models, or none");
+    const stages::TrainedModel model = stages::describe_stage(from);
     if (model.info.head_info_as<stages::ClassifierInfo>() != nullptr) {
       throw ConfigError(str("--from=", from, " is a classifier; give the language model that it was made of"));
     }
-    text_rules.push_back(model.text->fingerprint());
-    if (text_rules.back() != text_rules.front()) {
+    if (ways.empty()) {
+      shape = model.info.shape;
+      text_rules = model.text->fingerprint();
+    }
+    if (model.text->fingerprint() != text_rules) {
       throw ConfigError(str("--from: ", from, " and ", options.from.front(),
                             " were made with other text rules or another tokenizer: they cannot read the same texts"));
     }
+    const std::string suffix = options.from.size() == 1 ? "" : model.info.backward ? "-backward" : "-forward";
+    ways.push_back({from, suffix, in_output(options, "lm" + suffix)});
   }
   if (ways.size() > 2 || (ways.size() == 2 && ways[0].suffix == ways[1].suffix)) {
     throw ConfigError(str("--from names ", ways.size(), " language models", ways.size() == 2 ? " of one direction" : "",
@@ -270,29 +257,15 @@ class StagesOfFit {
 };
 
 // The pipeline, once the texts are prepared. Rank 0.
-std::string chosen_pipeline(const FitOptions& options, const config::OptionSet& set, const IniSection& prepare, int ranks) {
-  stages::FitFacts facts = facts_of(options);
-  facts.ranks = ranks;
-  std::vector<Way> ways = ways_of(options, facts.shape);
-  const StagesOfFit stages(options, set, facts, std::move(ways));
+std::string chosen_pipeline(const FitOptions& options, const config::OptionSet& set, const IniSection& prepare,
+                            const std::vector<Way>& ways, const stages::FitFacts& facts) {
+  const StagesOfFit stages(options, set, facts, ways);
   stages.tell_settings();
   PipelineText pipeline;
   if (options.folds > 0) pipeline.say("The figures of the folds are joined by ulmfit fit alone.");
   pipeline.add(prepare);
   stages.add_to(pipeline);
   return pipeline.text();
-}
-
-// Writes the pipeline, or finds it there. Rank 0.
-void keep(const std::string& text, const fs::path& file) {
-  if (fs::exists(file)) {
-    if (read_file(file) == text) return;
-    throw ConfigError(str(file.string(),
-                          " is there and says something else: it was changed, or written with other options; "
-                          "go on with it by ulmfit run --config ",
-                          file.string(), ", or give another --output"));
-  }
-  write_file_atomic(file, text);
 }
 
 // The folds' answers as one, printed and in OUTPUT/cross-validation. Rank 0.
@@ -313,9 +286,9 @@ void tell_of_folds(const FitOptions& options) {
        read_file(in_output(options, "pipeline.cfg"))},
       result.metrics);
   result.metrics.erase("top_losses");  // they are in the file
-  std::cerr << result.table << std::flush;
-  write_output(std::cout, result.metrics.dump() + '\n');
-  flush_output(std::cout);
+  Outcome told = outcome(result.metrics, result.table);
+  told.table_tells_all = true;
+  print(told);
 }
 
 // The classifiers that the pipeline makes, as options of predict.
@@ -336,11 +309,16 @@ ExitCode fit(const Arguments& arguments) {
   FitOptions options;
   config::OptionSet set("fit");
   options.declare(set);
+  set.set_elsewhere(
+      "fit chooses the settings of its stages: with --dry-run it writes them to OUTPUT/pipeline.cfg, to be "
+      "changed there");
   if (const auto parsed = set.parse(arguments); parsed.help) {
     std::cout << set.help(kIntroduction, parsed.help_all);
     return ExitCode::kDone;
   }
   if (options.folds == 1) throw ConfigError("--folds=1: expected 2 or more, or 0 for none");
+  model::Shape shape;
+  const std::vector<Way> ways = ways_of(options, shape);
   const fs::path file = in_output(options, "pipeline.cfg");
   const IniSection prepare = preparation(options, set);
   if (const ExitCode code = run_stages({prepare}, {.file = file}); code != ExitCode::kDone) return code;
@@ -348,8 +326,11 @@ ExitCode fit(const Arguments& arguments) {
   std::string pipeline;
   const ExitCode chosen = comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
     if (comm.rank() == 0) {
-      pipeline = chosen_pipeline(options, set, prepare, comm.size());
-      keep(pipeline, file);
+      stages::FitFacts facts = facts_of(options);
+      facts.ranks = comm.size();
+      if (options.pretrained()) facts.shape = shape;
+      pipeline = chosen_pipeline(options, set, prepare, ways, facts);
+      keep_pipeline(pipeline, file);
       log::info("fit", str("written to ", file.string()));
     }
     comm.broadcast_bytes(pipeline, 0);

@@ -152,7 +152,7 @@ std::string text_of(const json& described) {
 class Inspect : public Command {
  public:
   void take_words(Arguments& arguments) override {
-    if (arguments.empty() || arguments[0].starts_with("--")) return;
+    if (arguments.empty() || arguments[0].starts_with('-')) return;
     arguments[0] = "--path=" + arguments[0];
   }
   void declare(config::OptionSet& set) override {

@@ -10,7 +10,7 @@ namespace ulmfit::commands {
 
 std::string take_stage_word(Arguments& arguments, std::string_view command) {
   std::string stage = "pretrain";
-  if (!arguments.empty() && !arguments[0].starts_with("--")) {
+  if (!arguments.empty() && !arguments[0].starts_with('-')) {
     stage = arguments[0];
     arguments.erase(arguments.begin());
     const std::vector<std::string> names(std::begin(stages::kStages), std::end(stages::kStages));

@@ -46,7 +46,8 @@ ExitCode run_stages(const std::vector<config::IniSection>& sections, const Stage
     const std::string& name = sections[i].name;
     const PipelineStep step{
         str("before stage ", name, " of ", options.file),
-        str("; to train this stage and those after it anew: ulmfit run --config ", options.file, " --restart-from ", name)};
+        str("put back what was there, or train this stage and those after it anew: ulmfit run --config ", options.file,
+            " --restart-from ", name)};
     const ExitCode code = calls[i]->run(&step);
     if (code == ExitCode::kStopped && i >= options.anew) {
       log::info("run", "to go on leave --restart-from out: it begins anew");

@@ -186,7 +186,7 @@ std::string OptionSet::resolve(const std::string& name) const {
     known.push_back(alias);
   }
   throw ConfigError(str("ulmfit ", command_, " has no option --", name, "; did you mean --", nearest(name, known),
-                        "? (ulmfit ", command_, " --help all lists all)"));
+                        "? (ulmfit ", command_, " --help all lists all)", elsewhere_.empty() ? "" : "; ", elsewhere_));
 }
 
 std::vector<std::string> OptionSet::keys(OnResume resume) const {

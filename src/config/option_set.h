@@ -80,6 +80,8 @@ class OptionSet {
   // `--alias` means `--key`.
   void add_alias(const std::string& alias, const std::string& key);
   void require(const std::string& key);  // parse() refuses a command line without it
+  // Where settings are that the set does not have: told with an option that is not known.
+  void set_elsewhere(std::string sentence) { elsewhere_ = std::move(sentence); }
   // The options that people change: --help tells of these and of those required, --help all of the others too. Without any,
   // both tell of all.
   void add_common(const std::vector<std::string>& keys);
@@ -157,6 +159,7 @@ class OptionSet {
   std::vector<std::string> required_;
   std::vector<std::string> common_;
   std::vector<std::string> given_;
+  std::string elsewhere_;
 };
 
 // The sections of a pipeline file in their order, one a stage: [pretrain] model.hidden = 300 ... Throws ConfigError.

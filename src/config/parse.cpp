@@ -27,7 +27,8 @@ std::vector<IniSection> read_ini_file(const std::filesystem::path& path) {
 }  // namespace
 
 OptionSet::Parsed OptionSet::parse(std::vector<std::string> arguments) {
-  if (const auto help = std::find(arguments.begin(), arguments.end(), "--help"); help != arguments.end()) {
+  const auto is_help = [](const std::string& argument) { return argument == "--help" || argument == "-h"; };
+  if (const auto help = std::find_if(arguments.begin(), arguments.end(), is_help); help != arguments.end()) {
     return {.help = true, .help_all = help + 1 != arguments.end() && help[1] == "all"};
   }
   if (std::find(arguments.begin(), arguments.end(), "--help=all") != arguments.end()) {

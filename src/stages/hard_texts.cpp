@@ -27,7 +27,8 @@ std::string readable(const std::vector<std::int32_t>& ids, const TrainedModel& m
   constexpr std::size_t kMostTokens = 200;
   std::vector<std::string> tokens;
   for (std::size_t i = 0; i < std::min(ids.size(), kMostTokens + 1); ++i) tokens.push_back(model.vocabulary->token(ids[i]));
-  return text::readable_beginning(std::move(tokens), model.text->options().tokenizer, kMostTokens);
+  const std::string text = text::readable_beginning(std::move(tokens), model.text->options().tokenizer, kMostTokens);
+  return text.empty() ? "(empty)" : text;
 }
 
 // Where each document of the split came from; nothing, if the folder does not tell.

@@ -141,6 +141,7 @@ std::vector<Request> next_requests(RequestReader& reader, std::int64_t most) {
   for (Request request; static_cast<std::int64_t>(requests.size()) < most && bytes < kMostBytesAtOnce;) {
     if ((!requests.empty() && reader.may_wait()) || !reader.next(request)) break;
     bytes += request.bytes();
+    if (request.empty && request.error.empty()) request.error = "the text is empty";
     requests.push_back(std::move(request));
   }
   return requests;

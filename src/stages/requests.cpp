@@ -5,10 +5,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/read_line.h"
 #include "data_prep/json_fields.h"
 #include "data_prep/table_reader.h"
 #include "data_prep/text_source.h"
+#include "text/code_point.h"
+#include "text/utf8.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -28,13 +31,32 @@ std::vector<std::string> text_columns(const RequestOptions& options, const std::
     if (options.text_columns.size() == trained_on.size()) return options.text_columns;
     throw refuse(str("--text-column names ", options.text_columns.size(), " columns: give one for each, in that order"));
   }
-  if (trained_on.size() == 1) return {"text"};
-  const auto number = [](const std::string& name) { return name.find_first_not_of("0123456789") == std::string::npos; };
-  if (format == RequestFormat::kJsonl && std::any_of(trained_on.begin(), trained_on.end(), number)) {
-    throw refuse("known by their numbers: name the fields, in that order, by --text-column FIELD FIELD...");
+  const bool by_number = std::any_of(trained_on.begin(), trained_on.end(), data_prep::is_column_number);
+  if (format != RequestFormat::kLines && format != RequestFormat::kJsonl && by_number && !options.table.resolved().header) {
+    log::info("input", str("the texts are in column ", trained_on.front(),
+                           ", as those that the model was trained on; the first row is taken for one (--header yes: it "
+                           "holds names)"));
   }
-  return trained_on;
+  if (format != RequestFormat::kJsonl || !by_number) return trained_on;
+  if (trained_on.size() == 1) return {"text"};
+  throw refuse("known by their numbers: name the fields, in that order, by --text-column FIELD FIELD...");
 }
+
+// Of one input: what had to be cleaned.
+class Cleaned {
+ public:
+  text::CleanCounts& counts() { return counts_; }
+  void warn_once() {
+    if (counts_.invalid_utf8 == 0 || std::exchange(warned_, true)) return;
+    log::warn("input",
+              "some bytes are not UTF-8: they are read, and where columns are copied also written, as U+FFFD; convert "
+              "the text first, for instance by iconv -f LATIN1 -t UTF-8");
+  }
+
+ private:
+  text::CleanCounts counts_;
+  bool warned_ = false;
+};
 
 // Lines, and JSON lines, of a stream.
 class LineRequests : public RequestReader {
@@ -54,10 +76,13 @@ class LineRequests : public RequestReader {
       case LineRead::kLine:
         break;
     }
+    if (std::exchange(first_, false)) data_prep::refuse_utf16(line, "the input");
     if (json_) {
       read_object(line, request);
     } else {
-      request.text = std::move(line);
+      request.text = text::clean_utf8(line, cleaned_.counts());
+      cleaned_.warn_once();
+      request.empty = text::strip(request.text).empty();
     }
     return true;
   }
@@ -68,7 +93,10 @@ class LineRequests : public RequestReader {
   void read_object(const std::string& line, Request& request) const {
     const data_prep::JsonFields object = data_prep::json_fields(line, fields_);
     request.error = object.defect;
-    if (object.defect.empty()) request.text = data_prep::join_fields(object.values, object.values.size());
+    if (object.defect.empty()) {
+      request.text = data_prep::join_fields(object.values, object.values.size());
+      request.empty = data_prep::all_blank(object.values, object.values.size());
+    }
     if (!object.is_object) return;
     const std::size_t begin = line.find('{');
     request.object = line.substr(begin, line.rfind('}') + 1 - begin);
@@ -78,6 +106,8 @@ class LineRequests : public RequestReader {
   bool json_;
   std::vector<std::string> fields_;
   std::int64_t max_line_bytes_;
+  bool first_ = true;  // no line was read yet
+  Cleaned cleaned_;
 };
 
 // The same of a file, compressed or not.
@@ -107,7 +137,8 @@ class TableRequests : public RequestReader {
  public:
   TableRequests(const std::string& path, data_prep::TableFormat format, const std::vector<std::string>& columns,
                 const data_prep::TableOptions& options)
-      : table_(path, format, columns, options, cleaned_) {}
+      : delimiter_(format == data_prep::TableFormat::kTsv ? '\t' : options.delimiter),
+        table_(path, format, columns, options, cleaned_.counts()) {}
 
   bool next(Request& request) override {
     request = {};
@@ -115,22 +146,25 @@ class TableRequests : public RequestReader {
     try {
       if (!table_.next(values)) return false;
       request.text = data_prep::join_fields(values, values.size());
+      request.empty = data_prep::all_blank(values, values.size());
       request.fields = table_.row();
     } catch (const data_prep::RecordError& e) {
       request.error = e.what();
       request.fields = table_.row();  // as much of it as could be read
       for (std::size_t i = table_.names().size(); i < request.fields.size(); ++i) {
-        request.fields[table_.names().size() - 1] += " " + request.fields[i];
+        request.fields[table_.names().size() - 1] += delimiter_ + request.fields[i];
       }
       request.fields.resize(table_.names().size());
     }
+    cleaned_.warn_once();
     return true;
   }
   bool may_wait() const override { return false; }
   std::vector<std::string> columns() const override { return table_.names(); }
 
  private:
-  text::CleanCounts cleaned_;
+  Cleaned cleaned_;
+  char delimiter_;
   data_prep::DelimitedTable table_;
 };
 
@@ -145,7 +179,7 @@ void RequestOptions::declare(config::OptionSet& set) {
   set.add(
       "text-column", text_columns,
       "column of a table, or field of a JSON object, that holds the text; of a model trained on several columns, all in "
-      "their order (default: text, or the names of the columns)");
+      "their order (default: those that a classifier was trained on, if they have names; else text)");
   set.add_alias("text-field", "text-column");
 }
 

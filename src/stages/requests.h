@@ -33,6 +33,7 @@ struct Request {
   std::string object;               // of JSON lines: the object as it came
   std::vector<std::string> fields;  // of a table: the row
   std::string error;                // to report in place of an answer; empty: none
+  bool empty = false;               // the text is nothing but white space
 
   std::size_t bytes() const {
     std::size_t sum = text.size() + object.size();
@@ -52,8 +53,9 @@ class RequestReader {
 // By default the format that the file's ending tells; of standard input, lines.
 RequestFormat request_format(const RequestOptions& options);
 
-// Reads `options.input`, or `in` if that is empty. `trained_on`: the columns of the model's training texts. Throws
-// ConfigError where these and the options do not fit together, DataError for a file that cannot be read.
+// Reads `options.input`, or `in` if that is empty. What is not UTF-8 is read as U+FFFD, with one warning. `trained_on`: the
+// columns of the model's training texts. Throws ConfigError where these and the options do not fit together, DataError for
+// a file that cannot be read.
 std::unique_ptr<RequestReader> open_requests(const RequestOptions& options, const std::vector<std::string>& trained_on,
                                              std::istream& in);
 

@@ -42,9 +42,9 @@ void check_differences(const std::vector<config::OptionSet::Difference>& differe
   };
   if (std::all_of(differences.begin(), differences.end(), allowed)) return;
   const bool any_length = std::any_of(differences.begin(), differences.end(), lengthens);
-  throw ConfigError(str("run folder ", folder.string(), " was made with other settings:", told(differences),
-                        "\nuse the same settings, another --output, or --restart to move it aside",
-                        any_length && !run.extend ? "; --extend trains it longer" : ""));
+  throw RunChanged(str("run folder ", folder.string(), " was made with other settings:", told(differences)),
+                   str("use the same settings, another --output, or --restart to move it aside",
+                       any_length && !run.extend ? "; --extend trains it longer" : ""));
 }
 
 // "OUT/" and "OUT" are the same folder.
@@ -117,7 +117,8 @@ bool nothing_to_do(const RunOptions& run, const std::string& command, const conf
   const bool done =
       comm.rank() == 0 && RunFolder::finished(run.output) && RunFolder(run, set, known_inputs(), comm).changes().empty();
   if (!comm.broadcast_flag(done, 0)) return false;
-  log::info(command, str(run.output, " is finished: nothing to do (--restart trains anew, --extend longer)"));
+  log::info(command,
+            str(run.output, " is finished: nothing to do (ulmfit ", command, " --restart trains anew, --extend longer)"));
   return true;
 }
 

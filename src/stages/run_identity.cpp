@@ -176,8 +176,8 @@ void RunIdentity::check_inputs(const comm::Facts& now, bool trained) {
     if (find(inputs_, name) == nullptr) set(inputs_, name, value);
   }
   if (const std::string text = differences(inputs_, now); !text.empty()) {
-    throw InputsChanged(str("run folder ", folder_.string(), " was trained on other inputs:", text,
-                            "\nuse the same inputs, another --output, or --restart to move it aside"));
+    throw RunChanged(str("run folder ", folder_.string(), " was trained on other inputs:", text),
+                     "use the same inputs, another --output, or --restart to move it aside");
   }
   std::string unknown;
   for (const auto& [name, value] : now) {

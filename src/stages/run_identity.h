@@ -25,9 +25,15 @@ comm::Facts known_run_inputs(const std::filesystem::path& corpus, const std::str
 // What may move the last bits of the result: program, threads, processor.
 comm::Facts run_machine(const comm::Communicator& comm);
 
-// The run has other inputs than its folder: within a pipeline, a stage before it was made anew.
-struct InputsChanged : ConfigError {
-  using ConfigError::ConfigError;
+// The run has other settings or inputs than its folder. `advice`, the message's last line, is for who called the stage by
+// itself; in a pipeline it is another one.
+class RunChanged : public ConfigError {
+ public:
+  RunChanged(const std::string& found, const std::string& advice) : ConfigError(found + "\n" + advice), found_(found) {}
+  const std::string& found() const { return found_; }
+
+ private:
+  std::string found_;
 };
 
 // OUT/run.json. Only rank 0 has one.
@@ -36,7 +42,7 @@ class RunIdentity {
   // Reads the file if it is there. Throws CheckpointError for a damaged one and for one of a newer program.
   explicit RunIdentity(const std::filesystem::path& run_folder);
 
-  // Throws InputsChanged, naming each input that is not as recorded, or as the finished stage of the folder tells. Those
+  // Throws RunChanged, naming each input that is not as recorded, or as the finished stage of the folder tells. Those
   // that are not recorded yet are from now on, with a warning if `trained`: the folder holds a checkpoint or a stage, whose
   // real inputs nobody knows. A folder in which nothing is trained takes what is given now.
   void check_inputs(const comm::Facts& now, bool trained);

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <set>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -70,6 +73,26 @@ void load_weights(const interop::NamedTensors& targets, const fs::path& file) {
   }
 }
 
+// What to give where a folder, such as one that fit has made, holds stages.
+std::optional<std::string> nearby_stages(const fs::path& path) {
+  constexpr std::size_t kMost = 6;
+  std::set<std::string> found;
+  std::error_code error, unreadable;
+  const auto holds = [&](const fs::path& stage) {
+    return fs::exists(stage / "stage.json", unreadable) && fs::exists(stage / kManifestName, unreadable);
+  };
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    if (holds(entry->path()) || holds(entry->path() / "stage")) found.insert(entry->path().string());
+  }
+  if (found.empty()) return std::nullopt;
+  std::string names;
+  std::size_t told = 0;
+  for (const std::string& name : found) {
+    if (++told <= kMost) names += (names.empty() ? "" : " or ") + name;
+  }
+  return "give one of the stages in it: " + names + (found.size() > kMost ? " ..." : "");
+}
+
 }  // namespace
 
 bool holds_finished_stage(const fs::path& path) {
@@ -79,20 +102,20 @@ bool holds_finished_stage(const fs::path& path) {
 fs::path finished_stage_in(const fs::path& path) {
   const fs::path folder = fs::exists(path / "stage") ? path / "stage" : path;
   if (!holds_finished_stage(path)) {
-    throw CheckpointError(str("no finished stage in ", path.string(), ": expected ", (folder / kManifestName).string(),
-                              "; give a folder that pretrain, finetune-lm or train-classifier has finished"));
+    throw CheckpointError(
+        str("no finished stage in ", path.string(), ": expected ", (folder / kManifestName).string(), "; ",
+            nearby_stages(path).value_or("give a folder that pretrain, finetune-lm or train-classifier has finished")));
   }
   return folder;
 }
 
-TrainedModel read_stage(const fs::path& path, at::Device device) {
-  const fs::path folder = finished_stage_in(path);
-  check_manifest<CheckpointError>(folder, /*checksums=*/true);
+TrainedModel describe_stage(const fs::path& path) {
   TrainedModel stage;
-  stage.folder = folder;
+  stage.folder = finished_stage_in(path);
+  const fs::path& folder = stage.folder;
+  check_manifest<CheckpointError>(folder, /*checksums=*/false);
   try {
-    const json j = parse_json(read_file(folder / "stage.json"));
-    stage.info = stage_info(j, folder / "stage.json");
+    stage.info = stage_info(parse_json(read_file(folder / "stage.json")), folder / "stage.json");
     stage.vocabulary = std::make_shared<text::Vocabulary>(text::Vocabulary::load(folder / "vocab.txt"));
     if (stage.vocabulary->size() != stage.info.shape.vocabulary) {
       throw CheckpointError(str("stage ", folder.string(), ": vocab.txt has ", stage.vocabulary->size(),
@@ -100,12 +123,23 @@ TrainedModel read_stage(const fs::path& path, at::Device device) {
     }
     stage.text =
         std::make_shared<text::TextPipeline>(text::TextPipeline::from_json(parse_json(read_file(folder / "text.json"))));
+  } catch (const json::exception& e) {
+    throw CheckpointError(str("cannot read stage ", folder.string(), ": ", e.what()));
+  }
+  return stage;
+}
+
+TrainedModel read_stage(const fs::path& path, at::Device device) {
+  check_manifest<CheckpointError>(finished_stage_in(path), /*checksums=*/true);
+  TrainedModel stage = describe_stage(path);
+  const fs::path& folder = stage.folder;
+  try {
     check_size(stage.info, folder);
     stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
     stage.head = stage.info.head->make(*stage.encoder);
     load_weights(model::tensors_of(*stage.encoder, *stage.head), folder / "model.safetensors");
     stage.model_fingerprint = file_fingerprint(folder / "model.safetensors");
-    const double expected = j.at("probe").get<double>();
+    const double expected = parse_json(read_file(folder / "stage.json")).at("probe").get<double>();
     const double found = probe(*stage.encoder, *stage.head);
     if (!(std::abs(found - expected) <= kProbeTolerance * std::max(std::abs(expected), 1e-2))) {
       throw CheckpointError(str("stage ", folder.string(),

@@ -40,6 +40,9 @@ H& head_as(const TrainedModel& stage) {
 std::filesystem::path finished_stage_in(const std::filesystem::path& path);
 bool holds_finished_stage(const std::filesystem::path& path);
 
+// What a stage is, without its weights: encoder and head are null, checksums are not checked. Throws CheckpointError.
+TrainedModel describe_stage(const std::filesystem::path& path);
+
 // Reads and checks a stage: manifest with checksums, stage_info(), shapes against weights, vocabulary against shape, and
 // the probe (a fixed input whose result was stored: within 1e-3 relative). PATH may be the folder itself or a run folder
 // that holds it as `stage`. Throws CheckpointError naming what is wrong.

@@ -30,6 +30,7 @@ class BadInput(TestCase):
         self.assertGreater(len(names), 15)
         for name in names:
             short, text = self.ulmfit(*name, "--help").stdout, self.ulmfit(*name, "--help", "all").stdout
+            self.assertEqual(self.ulmfit(*name, "-h").stdout, short)
             self.assertLessEqual(len(re.findall(r"^  --", short, re.MULTILINE)), 20, name)
             self.assertTrue(text.startswith(f"Usage: ulmfit {' '.join(name)}"), name)
             self.assertNotRegex(text, r"\w_(?!\w)", "the name of a variable")

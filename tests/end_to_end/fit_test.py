@@ -32,6 +32,8 @@ class Fit(TestCase):
         self.assertLess(evaluation["error"], 0.2)
         self.assertEqual(len(evaluation["baselines"]), 2)
         self.assertRegex(evaluation["top_losses"][0]["place"], r"^test\.csv:\d+$")
+        lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
+        self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
         self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
         # The words of the general model stay known.
         known = set((self.dir / "general-forward/stage/vocab.txt").read_text().split())
@@ -45,18 +47,28 @@ class Fit(TestCase):
     def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
         command = (*self.COMMON, "--from=general-forward", "--output=run", "--dry-run")
         self.ulmfit(*command)
-        self.assertIn("pipeline.cfg is there and says something else", self.ulmfit(*command, "--seeds=2", expect=2).stderr)
+        other = self.ulmfit(*command, "--seeds=2", expect=2).stderr
+        self.assertIn("pipeline.cfg is there and says something else", other)
+        self.assertIn("[train-classifier] output: run/classifier in the file, run/classifier-seed1 now", other)
+        # Threads do not matter for the result; the file then names those that are used.
+        self.ulmfit("fit", "--train=train.csv", "--threads=2", *command[3:])
+        self.assertIn("train.threads = 2", (self.dir / "run/pipeline.cfg").read_text())
+        self.ulmfit(*command)
         pipeline = self.dir / "run/pipeline.cfg"
         pipeline.write_text(pipeline.read_text().replace("lr = 0.01", "lr = 0.02"))
-        self.assertIn("ulmfit run --config run/pipeline.cfg", self.ulmfit(*command, expect=2).stderr)
+        changed = self.ulmfit(*command, expect=2).stderr
+        self.assertIn("[train-classifier] lr: 0.02 in the file, 0.01 now", changed)
+        self.assertIn("ulmfit run --config run/pipeline.cfg", changed)
         write_csv(self.dir / "train.csv", labelled_rows(200, seed=2))
         self.assertIn("(different: train)", self.ulmfit(*command, expect=3).stderr)
 
     def test_what_cannot_be_is_refused_at_once(self):
-        for arguments, message in ((("--from=general-forward", "general-forward"), "of one direction"), (("--from=nothing",), "nothing"),
-                                   (("--from=none", "--folds=1"), "--folds=1"), ((), "needs --from")):
-            refused = self.ulmfit(*self.COMMON, "--output=bad", *arguments, expect=3 if "nothing" in message else 2)
+        for arguments, message in ((("--from=general-forward", "general-forward"), "of one direction"), (("--from=nothing",), "no finished stage in nothing"), (("--from", "none", "general-forward"), "--from=none is given beside others"),
+                                   (("--from=none", "--folds=1"), "--folds=1"), ((), "needs --from"),
+                                   (("--from=none", "--epochs=3"), "it writes them to OUTPUT/pipeline.cfg")):
+            refused = self.ulmfit(*self.COMMON, "--output=bad", *arguments, expect=4 if "nothing" in message else 2)
             self.assertIn(message, refused.stderr)
+            self.assertFalse((self.dir / "bad").exists(), "refused before texts are prepared")
 
     def test_two_directions_seeds_and_folds_on_two_ranks(self):
         rows = labelled_rows(240, seed=2)

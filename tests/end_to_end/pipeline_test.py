@@ -111,7 +111,7 @@ class Pipeline(TestCase):
             self.assert_same_weights(f"{stage}/stage/model.safetensors", f"alone/{stage}/stage/model.safetensors")
 
     def check_predictions(self):
-        texts = ["the crimson one", "an azure thing", "emerald", "", "\ufeffodd \x00 \U0001f600 bytes"]
+        texts = ["the crimson one", "an azure thing", "emerald", ".", "\ufeffodd \x00 \U0001f600 bytes"]
         lines = [json.loads(l) for l in self.ulmfit("predict", "--model=classifier", "--top=2", stdin="\n".join(texts) + "\n").stdout.splitlines()]
         self.assertEqual(len(lines), len(texts))
         self.assertEqual([l["label"] for l in lines[:3]], ["red", "blue", "green"])

@@ -40,14 +40,15 @@ class Files(TestCase):
         expected = self.lines_of(["crimson words"])[0]
         self.assertEqual(out[1][3], expected["label"])
         self.assertAlmostEqual(float(out[1][4]), expected["probabilities"][expected["label"]], places=6)
-        for row in out[1:]:
+        for row in out[1:3]:
             self.assertAlmostEqual(sum(map(float, row[6:9])), 1, places=5)
             self.assertEqual(row[9], "")
+        self.assertEqual(out[3][3:], [""] * 6 + ["the text is empty"])
         self.predict("--input=in.csv", "--output=short.csv", "--top=1")
         self.assertEqual(self.table("short.csv")[0][3:], ["predicted", "probability", "unknown_share", "error"])
 
     def test_words_are_shown_for_each_class(self):
-        answers = [json.loads(line) for line in self.predict("--explain=3", "--top=2", stdin="Some crimson words .\n\n").stdout.splitlines()]
+        answers = [json.loads(line) for line in self.predict("--explain=3", "--top=2", stdin="Some crimson words .\nOther words\n").stdout.splitlines()]
         self.assertEqual(set(answers[0]["words"]), set(answers[0]["probabilities"]))
         for words in answers[0]["words"].values():
             self.assertLessEqual(len(words), 3)
@@ -79,10 +80,30 @@ class Files(TestCase):
         out = self.table("out.csv")[1:]
         self.assertEqual([bool(row[2]) for row in out], [True, False, False, True, True])
         self.assertEqual([row[0] for row in out], ["1", "2", "3", "4", "5"])  # their cells stay
-        self.assertEqual(out[1][1], "one too many")
+        self.assertEqual(out[1][1], "one,too many")
         self.assertIn("in.csv:3: expected 2 fields", out[1][-1])
         self.assertIn("in.csv:4: text behind the closing quote", out[2][-1])
         self.assertEqual(out[0][2:], out[4][2:])
+
+    def test_bytes_that_are_not_utf8_are_told_once(self):
+        (self.dir / "in.csv").write_bytes(b"text,note\nfine,caf\xe9\nna\xefve,x\n")
+        (self.dir / "in.txt").write_bytes(b"fine\nna\xefve\nna\xefve\n")
+        for name in ("in.csv", "in.txt"):
+            self.assertEqual(self.predict(f"--input={name}").stderr.count("not UTF-8"), 1, name)
+        self.assertNotIn("not UTF-8", self.predict("--input=train.csv").stderr)
+
+    def test_the_column_is_that_of_the_training_texts(self):
+        (self.dir / "named.csv").write_text((self.dir / "train.csv").read_text().replace("label,text", "topic,message"))
+        self.ulmfit("prepare-labelled", "--train=named.csv", "--text-column=message", "--label-column=topic", "--output=named")
+        self.ulmfit("train-classifier", "--from=none", "--data=named/labelled", "--output=of-named", "--model.embedding=8", "--model.hidden=8",
+                    "--model.layers=1", "--train.steps=3", "--train.threads=1")
+        (self.dir / "in.csv").write_text("id,message\n1,Some azure words\n")
+        (self.dir / "in.jsonl").write_text('{"message": "Some azure words"}\n')
+        for name in ("in.csv", "in.jsonl"):
+            self.assertIn("0.", self.ulmfit("predict", "--model=of-named", f"--input={name}").stdout, name)
+        (self.dir / "other.csv").write_text("id,Text\n1,Some azure words\n")
+        refused = self.predict("--input=other.csv", expect=3).stderr
+        self.assertIn("(did you mean 'Text'?); give one of these by --text-column, or", refused)
 
     def test_a_line_that_is_too_long_costs_its_own_answer_alone(self):
         for name, text in (("in.csv", "text\nfine\n" + "x" * 5000 + "\nfine\n"), ("in.txt", "fine\n" + "x" * 5000 + "\nfine\n")):
@@ -96,7 +117,8 @@ class Files(TestCase):
         self.predict("--input=junk", "--output=out.jsonl")
         answers = [json.loads(line) for line in (self.dir / "out.jsonl").read_text().splitlines()]
         self.assertEqual(len(answers), 4)
-        self.assertTrue(all("label" in answer for answer in answers))
+        self.assertEqual(["label" in answer for answer in answers], [True, True, False, True])
+        self.assertEqual(answers[2], {"error": "the text is empty"})
         self.assertEqual(answers[1]["unknown_share"] > 0.5, True)
 
     def test_what_cannot_be_is_refused(self):

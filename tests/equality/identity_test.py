@@ -149,6 +149,12 @@ class Pipeline(TestCase):
         refused = self.ulmfit("run", "--config=pipeline.cfg", expect=2)
         self.assertIn("parent's weights", refused.stderr)
         self.assertIn("ulmfit run --config pipeline.cfg --restart-from finetune-lm", refused.stderr)
+        (self.dir / "pipeline.cfg").write_text(short.replace("epochs = 4", "epochs = 5"))
+        changed = self.ulmfit("run", "--config=pipeline.cfg", expect=2).stderr
+        self.assertIn("--restart-from", changed)
+        self.assertNotIn("--restart to move", changed)  # an option that run lacks
+        self.assertNotIn("--extend", changed)
+        (self.dir / "pipeline.cfg").write_text(short.replace("[pretrain]", "[pretrain]\nseed = 2"))
         again = self.ulmfit("run", "--config=pipeline.cfg", "--restart-from", "finetune-lm")
         self.assertEqual(again.stderr.count("nothing to do"), 1, "pretrain")
         self.assertTrue((self.dir / "target-lm.old-1").exists())

@@ -346,6 +346,7 @@ TEST(OptionSet, HelpIsAskedForAloneOrOfAll) {
     return std::pair(found.help, found.help_all);
   };
   EXPECT_EQ(parsed({"--help"}), std::pair(true, false));
+  EXPECT_EQ(parsed({"-h"}), std::pair(true, false));
   EXPECT_EQ(parsed({"--lr=1", "--help", "all"}), std::pair(true, true));
   EXPECT_EQ(parsed({"--help=all"}), std::pair(true, true));
   EXPECT_EQ(parsed({}), std::pair(false, false));

@@ -46,8 +46,11 @@ TEST(LabelledReader, ReadsOtherDelimitersAndNamesThem) {
   LabelledColumns columns;
   columns.table.delimiter = ';';
   EXPECT_EQ(rows("label;text\nx;a, b\n", LabelledFormat::kCsv, columns)[0].text, "a, b");
-  EXPECT_THAT(test::message_of<DataError>([] { rows("label;text\nx;a, b\n", LabelledFormat::kCsv); }),
-              AllOf(HasSubstr("'label;text'"), HasSubstr("--text-column"), HasSubstr("give --delimiter ';'")));
+  EXPECT_THAT(
+      test::message_of<DataError>([] { rows("label;text\nx;a, b\n", LabelledFormat::kCsv); }),
+      AllOf(HasSubstr("'label;text'"), HasSubstr("--text-column or --label-column"), HasSubstr("give --delimiter ';'")));
+  EXPECT_THAT(test::message_of<DataError>([] { rows("Label,Text\nx,a\n", LabelledFormat::kCsv); }),
+              HasSubstr("did you mean 'Text'?"));
   EXPECT_THAT(test::message_of<DataError>([] { rows("label\ttext\nx\ta\n", LabelledFormat::kCsv); }),
               HasSubstr("give --delimiter tab"));
 }

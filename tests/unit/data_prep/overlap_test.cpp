@@ -15,7 +15,7 @@ Overlaps overlaps_of(const std::vector<std::string>& texts, const std::vector<st
   TokenSpool spool(dir / "spool", pipeline, 1);
   for (const std::string& text : texts) spool.add(text);
   spool.finish();
-  return find_overlaps(spool, split);
+  return find_overlaps(spool, split, first_copies(spool));
 }
 
 TEST(Overlaps, ExactRepeatsWithinAndAcrossSplits) {

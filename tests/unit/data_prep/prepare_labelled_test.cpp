@@ -140,6 +140,84 @@ TEST_F(PrepareLabelled, GroupsStayTogether) {
   EXPECT_EQ(prepared.report.splits.at("valid").documents, 20);
 }
 
+TEST_F(PrepareLabelled, CopiesOfATextStayTogether) {
+  std::string text = "text,label,group\n";
+  for (int i = 0; i < 120; ++i) {
+    const int distinct = i % 40;  // three copies of each, far apart
+    text += str(distinct % 2 == 0 ? "good" : "bad", " film number n", distinct, ",", distinct % 2 == 0 ? "pos" : "neg", ",",
+                i < 80 ? str("g", distinct / 2) : "", "\n");
+  }
+  const auto across = [](const PreparedLabelled& prepared) {
+    std::int64_t copies = 0;
+    for (const auto& pair : prepared.report.repeats) copies += pair.of == pair.repeats ? 0 : pair.exact;
+    return copies;
+  };
+  PrepareLabelledOptions o = options(text);
+  const PreparedLabelled prepared = prepare_labelled(o);
+  EXPECT_EQ(across(prepared), 0);
+  EXPECT_EQ(prepared.report.splits.at("valid").documents, 12);
+  o.output = dir_ / "grouped";
+  o.columns.group = "group";  // with what is in no group, but a copy of what is in one
+  const PreparedLabelled grouped = prepare_labelled(o);
+  EXPECT_EQ(across(grouped), 0);
+  EXPECT_EQ(grouped.report.leaking_groups, 0);
+  EXPECT_EQ(grouped.report.splits.at("valid").documents, 12);
+  for (std::int32_t k = 1; k <= 3; ++k) {
+    o.fold = {k, 3};
+    o.output = dir_ / str("fold", k);
+    EXPECT_EQ(across(prepare_labelled(o)), 0);
+  }
+  // Two texts that stand forty times each: there is no other way than to tear them apart.
+  std::string two = "text,label\n";
+  for (int i = 0; i < 80; ++i) two += i % 2 == 0 ? "good film,pos\n" : "bad film,neg\n";
+  PrepareLabelledOptions torn = options(two);
+  torn.output = dir_ / "torn";
+  EXPECT_EQ(prepare_labelled(torn).report.splits.at("valid").documents, 8);
+  // A text that many groups share does not tie them together.
+  std::string shared = "text,label,group\n";
+  for (int g = 0; g < 20; ++g) shared += str("yes,pos,g", g, "\nno number n", g, ",neg,g", g, "\n");
+  torn = options(shared);
+  torn.columns.group = "group";
+  torn.output = dir_ / "shared";
+  const PreparedLabelled in_groups = prepare_labelled(torn);
+  EXPECT_EQ(in_groups.report.leaking_groups, 0);
+  EXPECT_EQ(in_groups.report.splits.at("valid").documents, 4);
+}
+
+TEST_F(PrepareLabelled, EmptyTextsAreTold) {
+  PrepareLabelledOptions o = options(csv(20, "train") + "\"\",pos,\n\" \u00A0\n\",neg,\n");
+  o.valid_share = 0;
+  o.test = test::put(dir_ / "test.csv", csv(4, "test"));
+  const PrepareReport report = prepare_labelled(o).report;
+  EXPECT_EQ(report.splits.at("train").empty, 2);
+  EXPECT_EQ(report.splits.at("test").empty, 0);
+  EXPECT_THAT(report.doubts(), ElementsAre(HasSubstr("train: texts that are empty: 2, the first train.csv:22")));
+  EXPECT_EQ(report.to_json().at("splits").at("train").at("empty"), 2);
+  o.columns.text = {"text", "group"};
+  o.output = dir_ / "two";
+  EXPECT_EQ(prepare_labelled(o).report.splits.at("train").empty, 2) << "of two columns";
+}
+
+TEST_F(PrepareLabelled, AFirstRowThatLooksLikeAHeaderIsTold) {
+  PrepareLabelledOptions o = options(csv(20, "train"));
+  o.columns.text = {"1"};
+  o.columns.label = "2";
+  const auto doubts = [&](const char* output) {
+    o.output = dir_ / output;
+    return prepare_labelled(o).report.doubts();
+  };
+  EXPECT_THAT(doubts("unsaid"), ElementsAre(AllOf(HasSubstr("train.csv: no text but its first row has the label 'label'"),
+                                                  HasSubstr("--header yes"))));
+  o.columns.table.header = false;
+  EXPECT_THAT(doubts("none"), ElementsAre());
+  o.columns.table.header = true;
+  EXPECT_THAT(doubts("header"), ElementsAre());
+  o = options(csv(20, "train").substr(sizeof("text,label,group\n") - 1));
+  o.columns.text = {"1"};
+  o.columns.label = "2";
+  EXPECT_THAT(doubts("plain"), ElementsAre());
+}
+
 TEST_F(PrepareLabelled, ReportsRepeatsLeaksAndDisagreement) {
   const std::string run = "one two three four five six seven eight nine ten eleven twelve";
   PrepareLabelledOptions o = options("text,label,group\nalpha,a,g1\nbeta,b,g2\nalpha,b,g3\n" + run + " x,a,g4\n");

@@ -56,6 +56,22 @@ TEST_P(CompressedSource, NameWithoutTheContentIsRefused) {
   EXPECT_THROW(read_text(test::put(dir / (std::string("empty.") + GetParam()), "")), DataError);
 }
 
+TEST(TextSource, ASpreadsheetOrUtf16IsNamed) {
+  test::TempDir dir;
+  const auto sheet = test::put(dir / "sheet.csv", std::string_view("PK\x03\x04\x14\0", 6));
+  EXPECT_THAT(test::message_of<DataError>([&] { read_text(sheet); }), HasSubstr("save the sheet as CSV"));
+  for (const std::string_view text : {std::string_view("\xFF\xFE"
+                                                       "a\0\n\0",
+                                                       6),
+                                      std::string_view("\xFE\xFF\0a\0\n", 6)}) {
+    const auto path = test::put(dir / "wide.csv", text);
+    text::CleanCounts cleaned;
+    LineReader reader(path, cleaned);
+    std::string line;
+    EXPECT_THAT(test::message_of<DataError>([&] { reader.next(line); }), HasSubstr("iconv -f UTF-16"));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, CompressedSource, ::testing::Values("gz", "xz", "zst"));
 
 TEST(TextSource, PlainFilesAreReadAsTheyAre) {

@@ -113,7 +113,7 @@ TEST_F(RunFolderTest, OtherPrecisionAndOtherInputsAreRefused) {
   EXPECT_THAT(other.refusal(), HasSubstr("training text: as it was in the run folder, another now"));
   finish_stage();
   EXPECT_TRUE(Command(out_, {}).done());
-  EXPECT_THROW(other.done(), InputsChanged) << "finished, but of another text";
+  EXPECT_THROW(other.done(), RunChanged) << "finished, but of another text";
   other.inputs = {};
   EXPECT_TRUE(other.done()) << "the text of a finished stage may be gone";
 }

@@ -22,7 +22,7 @@ class RunIdentityTest : public ::testing::Test {
   std::string refusal(const comm::Facts& now, bool trained = true) const {
     try {
       RunIdentity(dir_.path()).check_inputs(now, trained);
-    } catch (const InputsChanged& e) {
+    } catch (const RunChanged& e) {
       return e.what();
     }
     return "";
