@@ -58,7 +58,7 @@ class Bench(TestCase):
             self.assertEqual(line["ranks"], ranks)
 
     def test_allreduce_fits_its_own_times(self):
-        line, _ = self.bench("allreduce", "--max-mb=2", "--train.threads=1", ranks=2)
+        line, _ = self.bench("allreduce", "--max-mb=32", "--train.threads=1", ranks=2)
         self.assertGreater(line["gb_per_s"], 0)
         self.assertGreaterEqual(line["alpha_us"], 0)
         self.assertEqual([entry["bytes"] for entry in line["sizes"]][:2], [1024, 4096])
@@ -107,7 +107,7 @@ class Plan(TestCase):
 
     def test_from_measured_files(self):
         speed = self.ulmfit("bench", *Bench.LM).stdout
-        network = self.ulmfit("bench", "allreduce", "--max-mb=2", "--train.threads=1", ranks=2).stdout
+        network = self.ulmfit("bench", "allreduce", "--max-mb=32", "--train.threads=1", ranks=2).stdout
         (self.dir / "speed.json").write_text(speed)
         (self.dir / "network.json").write_text(network)
         (self.dir / "nodes.json").write_text(network.replace('"local_ranks":2', '"local_ranks":1'))  # as if of two machines
