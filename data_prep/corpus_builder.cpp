@@ -66,7 +66,7 @@ void SplitSummary::count(std::span<const std::int32_t> ids, const text::Vocabula
 }
 
 CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
-                             std::vector<std::string> labels, std::int64_t shard_tokens, data::Share share)
+                             LabelNames labels, std::int64_t shard_tokens, data::Share share)
     : folder_(std::move(folder)),
       pipeline_(pipeline),
       vocabulary_(vocabulary),
@@ -77,7 +77,7 @@ CorpusBuilder::CorpusBuilder(fs::path folder, const text::TextPipeline& pipeline
   header_.vocabulary_size = vocabulary.size();
   header_.vocabulary_fingerprint = vocabulary.fingerprint();
   header_.text_fingerprint = pipeline.fingerprint();
-  header_.labelled = !labels_.empty();
+  header_.labelled = !labels_.classes.empty();
 }
 
 data::ShardWriter& CorpusBuilder::writer(const std::string& split) {
@@ -100,10 +100,11 @@ std::map<std::string, SplitSummary> CorpusBuilder::finish_shards() {
 
 void CorpusBuilder::describe(const nlohmann::json& provenance) {
   data::CorpusInfo info;
-  info.kind = labels_.empty() ? "lm" : "labelled";
+  info.kind = labels_.classes.empty() ? "lm" : labels_.sets.empty() ? "labelled" : "multilabel";
   info.vocabulary_fingerprint = header_.vocabulary_fingerprint;
   info.text_fingerprint = header_.text_fingerprint;
-  info.labels = labels_;
+  info.labels = labels_.classes;
+  info.label_sets = labels_.sets;
   for (const auto& [split, writer] : writers_) info.splits[split] = data::split_info(data::ShardSet(folder_, split));
   vocabulary_.save(folder_ / "vocab.txt");
   write_file_atomic(folder_ / "text.json", pipeline_.to_json().dump(2) + "\n");

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/label_sets.h"
 #include "data/shard_writer.h"
 #include "data/share.h"
 #include "data_prep/token_spool.h"
@@ -63,12 +64,18 @@ struct SplitSummary {
   }
 };
 
+// What the labels of a corpus mean. Without classes it is of kind "lm".
+struct LabelNames {
+  std::vector<std::string> classes;  // by number
+  data::LabelSets sets;              // where texts have several labels; else empty
+};
+
 class CorpusBuilder {
  public:
-  // `labels`: class names of a labelled corpus; empty for one of kind "lm". The pipeline and the vocabulary must outlive
-  // this. With a `share`, several builders see the same documents, and each writes its shards of every split.
+  // The pipeline and the vocabulary must outlive this. With a `share`, several builders see the same documents, and each
+  // writes its shards of every split.
   CorpusBuilder(std::filesystem::path folder, const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary,
-                std::vector<std::string> labels, std::int64_t shard_tokens, data::Share share = {});
+                LabelNames labels, std::int64_t shard_tokens, data::Share share = {});
 
   void add(const std::string& split, std::span<const std::int32_t> ids, std::int32_t label = -1);
   // Whether the next document of a split is this builder's to add; else it is passed over, with its number of tokens.
@@ -86,7 +93,7 @@ class CorpusBuilder {
   std::filesystem::path folder_;
   const text::TextPipeline& pipeline_;
   const text::Vocabulary& vocabulary_;
-  std::vector<std::string> labels_;
+  LabelNames labels_;
   std::int64_t shard_tokens_;
   data::Share share_;
   data::ShardHeader header_;

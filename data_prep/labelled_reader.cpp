@@ -1,6 +1,7 @@
 #include "data_prep/labelled_reader.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -56,6 +57,16 @@ LabelledFormat labelled_format_of(const std::filesystem::path& path) {
   throw DataError(str("cannot tell the format of ", path.string(),
                       " by its name; give csv, tsv, jsonl or trec as the format, or a folder with a "
                       "folder of text files for each class"));
+}
+
+std::vector<std::string> labels_in(const std::string& field, char delimiter) {
+  std::set<std::string> labels;
+  for (std::size_t at = 0; at <= field.size();) {
+    const std::size_t end = std::min(field.find(delimiter, at), field.size());
+    if (std::string label = stripped(field.substr(at, end - at)); !label.empty()) labels.insert(std::move(label));
+    at = end + 1;
+  }
+  return {labels.begin(), labels.end()};
 }
 
 LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns)
@@ -139,7 +150,7 @@ bool LabelledReader::next_file(LabelledRow& row) {
 }
 
 void LabelledReader::check_label(const LabelledRow& row) const {
-  if (row.label.empty()) {
+  if (row.label.empty() && !columns_.label_delimiter) {
     throw DataError(str("cannot read ", path_.string(), ":", row.line,
                         ": the label is empty; label the text, or leave it out ", "and give it as unlabelled text"));
   }

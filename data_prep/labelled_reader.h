@@ -35,16 +35,21 @@ struct LabelledColumns {
   std::string label = "label";            // empty: rows have no label
   std::string group;                      // empty: rows have no group
   TableOptions table;
+  // Between the labels of a text that may have several, or none; not given: it has one.
+  std::optional<char> label_delimiter{};
 };
 
 struct LabelledRow {
   std::string text;
-  std::string label;
+  std::string label;  // with a label delimiter, the field that labels_in() takes apart
   std::string group;
   std::string file;  // of folders: its name; else empty
   std::int64_t line = 0;
   bool empty = false;  // nothing but white space
 };
+
+// The labels in a field, sorted by their bytes, each once; what is empty or blank between delimiters is none.
+std::vector<std::string> labels_in(const std::string& field, char delimiter);
 
 class LabelledReader {
  public:
@@ -52,7 +57,8 @@ class LabelledReader {
   // classes; ConfigError for a group column where there are no columns.
   LabelledReader(const std::filesystem::path& path, LabelledFormat format, const LabelledColumns& columns);
 
-  // False at the end. Throws DataError with file:line for an empty label, or one with a line end, and a damaged row.
+  // False at the end. Throws DataError with file:line for an empty label (unless there may be several), or one with a line
+  // end, and a damaged row.
   bool next(LabelledRow& row);
 
   const text::CleanCounts& cleaned() const { return cleaned_; }

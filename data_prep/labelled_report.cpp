@@ -46,9 +46,8 @@ void find_disagreements(const LabelledSet& set, const Overlaps& overlaps, Prepar
     if (label == first_label) continue;
     ++report.disagreements;
     if (report.disagreement_examples.size() == kExamples) continue;
-    report.disagreement_examples.push_back(str(place(set, first), " ", set.labels[static_cast<std::size_t>(first_label)],
-                                               ", ", place(set, static_cast<std::int64_t>(d)), " ",
-                                               set.labels[static_cast<std::size_t>(label)]));
+    report.disagreement_examples.push_back(str(place(set, first), " ", set.told(first_label), ", ",
+                                               place(set, static_cast<std::int64_t>(d)), " ", set.told(label)));
   }
 }
 
@@ -82,13 +81,26 @@ std::string name(Split split) {
   return kNames[static_cast<std::size_t>(split)];
 }
 
+std::vector<std::int32_t> LabelledSet::classes_of(std::int32_t label) const {
+  if (label < 0) return {};
+  return multilabel() ? label_sets[static_cast<std::size_t>(label)] : std::vector{label};
+}
+
+std::string LabelledSet::told(std::int32_t label) const {
+  std::string text;
+  for (const std::int32_t c : classes_of(label)) {
+    text += str(text.empty() ? "" : " + ", labels[static_cast<std::size_t>(c)]);
+  }
+  return text.empty() ? "none" : text;
+}
+
 PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool validation_given) {
   PrepareReport report;
   report.validation_given = validation_given;
   for (const LabelledDocument& d : set.documents) {
     PrepareReport::Counts& counts = report.splits[name(d.split)];
     ++counts.documents;
-    if (d.label >= 0) ++counts.classes[set.labels[static_cast<std::size_t>(d.label)]];
+    for (const std::int32_t c : set.classes_of(d.label)) ++counts.classes[set.labels[static_cast<std::size_t>(c)]];
     if (d.label >= 0 && d.empty && counts.empty++ == 0) counts.first_empty = place(set, d);
   }
   report.about_files = set.doubts;

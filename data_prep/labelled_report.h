@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/label_sets.h"
 #include "data_prep/corpus_builder.h"
 #include "data_prep/overlap.h"
 
@@ -19,7 +20,7 @@ std::string name(Split split);
 // One text of the set, without the text.
 struct LabelledDocument {
   Split split = Split::kTrain;
-  std::int32_t label = -1;  // number of its class name, -1: none
+  std::int32_t label = -1;  // number of its class or, where texts have several labels, of its label set; -1: unlabelled
   std::int32_t group = -1;  // number of its group, -1: none
   std::int32_t file = 0;    // number of its file
   std::int64_t line = 0;
@@ -28,17 +29,23 @@ struct LabelledDocument {
 
 struct LabelledSet {
   std::vector<LabelledDocument> documents;
-  std::vector<std::string> labels;  // by number
+  std::vector<std::string> labels;  // the names of the classes, by number
+  data::LabelSets label_sets;       // where texts have several labels; else empty
   std::vector<std::string> groups;
   std::vector<std::string> files;
   std::vector<std::string> doubts;  // about how the files were read, a sentence each
+
+  bool multilabel() const { return !label_sets.empty(); }
+  // Of a document's label: its classes, and how people are told of it ("a + b", "none").
+  std::vector<std::int32_t> classes_of(std::int32_t label) const;
+  std::string told(std::int32_t label) const;
 };
 
 struct PrepareReport {
   struct Counts : SplitSummary {
-    std::map<std::string, std::int64_t> classes;
-    std::int64_t empty = 0;   // documents with a label, but without text
-    std::string first_empty;  // its place
+    std::map<std::string, std::int64_t> classes;  // the texts that have each
+    std::int64_t empty = 0;                       // documents with a label, but without text
+    std::string first_empty;                      // its place
   };
   // Documents of `repeats` that repeat one of `of`; of an earlier one when both are the same split.
   struct Repeats {

@@ -1,6 +1,8 @@
 #include "data_prep/labelled_set.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -10,11 +12,28 @@ namespace ulmfit::data_prep {
 namespace {
 
 // Its number, the next one for a new name.
-std::int32_t number_of(const std::string& name, std::map<std::string, std::int32_t>& numbers,
-                       std::vector<std::string>& names) {
+template <class Name>
+std::int32_t number_of(const Name& name, std::map<Name, std::int32_t>& numbers, std::vector<Name>& names) {
   const auto [entry, is_new] = numbers.try_emplace(name, static_cast<std::int32_t>(names.size()));
   if (is_new) names.push_back(name);
   return entry->second;
+}
+
+// Renumbers the classes in the sets (`sorted`: by old number, the new one) and sorts the sets. By old number of a set, the
+// new one. The classes of a set are in the order of their names.
+std::vector<std::int32_t> sort_label_sets(data::LabelSets& sets, const std::vector<std::int32_t>& sorted) {
+  std::map<std::vector<std::int32_t>, std::size_t> old_numbers;
+  for (std::size_t s = 0; s < sets.size(); ++s) {
+    for (std::int32_t& c : sets[s]) c = sorted[static_cast<std::size_t>(c)];
+    old_numbers.emplace(sets[s], s);
+  }
+  std::vector<std::int32_t> numbers(sets.size());
+  std::int32_t next = 0;
+  for (const auto& [set, old_number] : old_numbers) {
+    numbers[old_number] = next;
+    sets[static_cast<std::size_t>(next++)] = set;
+  }
+  return numbers;
 }
 
 }  // namespace
@@ -33,6 +52,16 @@ void LabelledSetReader::add(LabelledDocument document, std::string text) {
   spool_.add(std::move(text));
 }
 
+std::int32_t LabelledSetReader::label_of(const LabelledRow& row) {
+  const std::optional<char> delimiter = options_.columns.label_delimiter;
+  if (!delimiter) return number_of(row.label, labels_, set_.labels);
+  std::vector<std::int32_t> classes;
+  for (const std::string& label : labels_in(row.label, *delimiter)) {
+    classes.push_back(number_of(label, labels_, set_.labels));
+  }
+  return number_of(classes, label_sets_, set_.label_sets);
+}
+
 void LabelledSetReader::read_labelled(const std::filesystem::path& file, Split split) {
   LabelledReader reader(file, options_.format ? *options_.format : labelled_format_of(file), options_.columns);
   const auto whole_file = static_cast<std::int32_t>(set_.files.size());
@@ -41,10 +70,11 @@ void LabelledSetReader::read_labelled(const std::filesystem::path& file, Split s
   LabelledRow row;
   while (reader.next(row)) {
     if (!row.file.empty()) set_.files.push_back(row.file);
-    const std::int32_t label = number_of(row.label, labels_, set_.labels);
+    const std::int32_t label = label_of(row);
     ++texts_of_label_[label];
-    if (reader.supposes_no_header() && set_.documents.size() == before)
-      first_rows_.push_back({file.filename().string(), label});
+    if (reader.supposes_no_header() && set_.documents.size() == before) {
+      first_rows_.emplace_back(file.filename().string(), label);
+    }
     const std::int32_t group = row.group.empty() ? -1 : number_of(row.group, groups_, set_.groups);
     const auto place = row.file.empty() ? whole_file : static_cast<std::int32_t>(set_.files.size() - 1);
     add({split, label, group, place, row.line, row.empty}, std::move(row.text));
@@ -81,8 +111,7 @@ void LabelledSetReader::tell_of_headers() {
     const auto as_first =
         std::count_if(first_rows_.begin(), first_rows_.end(), [&](const auto& row) { return row.second == label; });
     if (texts_of_label_[label] > as_first) continue;
-    set_.doubts.push_back(str(file, ": no text but its first row has the label '",
-                              set_.labels[static_cast<std::size_t>(label)],
+    set_.doubts.push_back(str(file, ": no text but its first row has the label '", set_.told(label),
                               "': if that row is a header, give --header yes, else --header no"));
   }
 }
@@ -95,6 +124,11 @@ LabelledSet LabelledSetReader::take() {
     sorted[static_cast<std::size_t>(number)] = next;
     set_.labels[static_cast<std::size_t>(next++)] = label;
   }
+  const auto several = [](const auto& classes) { return classes.size() > 1; };
+  if (set_.multilabel() && std::none_of(set_.label_sets.begin(), set_.label_sets.end(), several)) {
+    set_.doubts.emplace_back("no text has more than one label: is --label-delimiter right?");
+  }
+  if (set_.multilabel()) sorted = sort_label_sets(set_.label_sets, sorted);
   for (LabelledDocument& d : set_.documents) {
     if (d.label >= 0) d.label = sorted[static_cast<std::size_t>(d.label)];
   }
@@ -102,23 +136,27 @@ LabelledSet LabelledSetReader::take() {
 }
 
 void check_labels(const LabelledSet& set) {
-  std::vector<bool> in_train(set.labels.size(), false);
-  std::size_t classes = 0;
+  std::set<std::int32_t> trained;
   for (const LabelledDocument& d : set.documents) {
-    if (d.split != Split::kTrain || in_train[static_cast<std::size_t>(d.label)]) continue;
-    in_train[static_cast<std::size_t>(d.label)] = true;
-    ++classes;
+    if (d.split != Split::kTrain) continue;
+    for (const std::int32_t c : set.classes_of(d.label)) trained.insert(c);
   }
   for (const LabelledDocument& d : set.documents) {
-    if (d.label < 0 || in_train[static_cast<std::size_t>(d.label)]) continue;
-    throw DataError(str("cannot prepare ", set.files[static_cast<std::size_t>(d.file)], ": the label '",
-                        set.labels[static_cast<std::size_t>(d.label)], "' at line ", d.line,
-                        " is not one of the training text's; a classifier cannot learn it"));
+    for (const std::int32_t c : set.classes_of(d.label)) {
+      if (trained.contains(c)) continue;
+      throw DataError(str("cannot prepare ", set.files[static_cast<std::size_t>(d.file)], ": the label '",
+                          set.labels[static_cast<std::size_t>(c)], "' at line ", d.line,
+                          " is not one of the training text's; a classifier cannot learn it"));
+    }
   }
-  if (classes < 2) {
-    throw DataError(str("cannot prepare labelled text: all training texts have the label '", set.labels.front(),
-                        "'; expected two or more classes; is the label column right?"));
+  if (trained.size() >= 2) return;
+  if (set.multilabel()) {
+    throw DataError(str("cannot prepare labelled text: the training texts have ",
+                        trained.empty() ? "no label" : str("one label, '", set.labels.front(), "'"),
+                        "; expected two or more classes; are label column and --label-delimiter right?"));
   }
+  throw DataError(str("cannot prepare labelled text: all training texts have the label '", set.labels.front(),
+                      "'; expected two or more classes; is the label column right?"));
 }
 
 }  // namespace ulmfit::data_prep

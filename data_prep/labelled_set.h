@@ -21,7 +21,8 @@ class LabelledSetReader {
   void read_labelled(const std::filesystem::path& file, Split split);
   void read_unlabelled();
 
-  // The set with labels numbered in the order of their bytes; after the last file.
+  // The set with labels numbered in the order of their bytes, and label sets in that of their classes' numbers; after the
+  // last file.
   LabelledSet take();
 
   const text::CleanCounts& cleaned() const { return cleaned_; }
@@ -29,18 +30,21 @@ class LabelledSetReader {
  private:
   void add(LabelledDocument document, std::string text);
   void tell_of_headers();
+  std::int32_t label_of(const LabelledRow& row);
 
   const PrepareLabelledOptions& options_;
   TokenSpool& spool_;
   LabelledSet set_;
   std::map<std::string, std::int32_t> labels_;
+  std::map<std::vector<std::int32_t>, std::int32_t> label_sets_;
   std::map<std::string, std::int32_t> groups_;
   std::map<std::int32_t, std::int64_t> texts_of_label_;
   std::vector<std::pair<std::string, std::int32_t>> first_rows_;  // file and label, where they may be headers
   text::CleanCounts cleaned_;
 };
 
-// Throws DataError unless train has two or more classes, and valid and test none that train lacks (naming file and line).
+// Throws DataError unless the texts of train have two or more classes, and those of valid and test none that train lacks
+// (naming file and line).
 void check_labels(const LabelledSet& set);
 
 // How an unlabelled file is read.

@@ -64,6 +64,9 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   request["label_column"] = options.columns.label;
   request["group_column"] = options.columns.group;
   describe_table(options.columns.table, request);
+  // Of the default, null, as that of "fold" below.
+  const std::optional<char> delimiter = options.columns.label_delimiter;
+  request["label_delimiter"] = delimiter ? nlohmann::json(std::string(1, *delimiter)) : nlohmann::json();
   request["valid_share"] = options.valid.empty() ? options.valid_share : 0.0;
   request["include_test_text"] = options.include_test_text;
   // Of the default, null: older folders lack the key, and a request without one must differ from a folder with it.
@@ -76,7 +79,7 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
 
 struct TrainingDocuments {
   std::vector<std::size_t> numbers;          // in the set
-  std::vector<std::int32_t> labels, groups;  // every text is in a group, be it alone
+  std::vector<std::int32_t> labels, groups;  // what is drawn alike; every text is in a group, be it alone
 };
 
 // Copies of a text stay together: those that are in no group join the first group that has the text, or each other. Of two
@@ -87,7 +90,7 @@ TrainingDocuments training_documents(const LabelledSet& set, const std::vector<s
   for (std::size_t d = 0; d < set.documents.size(); ++d) {
     if (set.documents[d].split != Split::kTrain) continue;
     training.numbers.push_back(d);
-    training.labels.push_back(set.documents[d].label);
+    training.labels.push_back(set.multilabel() ? 0 : set.documents[d].label);  // most label sets are rare: all alike
     training.groups.push_back(set.documents[d].group);
     if (set.documents[d].group >= 0) group_of_text.try_emplace(first_copies[d], set.documents[d].group);
   }
@@ -123,6 +126,30 @@ auto drawn(const LabelledSet& set, const std::vector<std::int64_t>& first_copies
   }
 }
 
+// Moves the training texts that are held out to another split, but for texts of classes that have no others, and what is of
+// one group with them. How many were moved.
+std::int64_t move_held_out(LabelledSet& set, const TrainingDocuments& training, const std::vector<bool>& held_out,
+                           Split to) {
+  const auto classes_of = [&](std::size_t i) { return set.classes_of(set.documents[training.numbers[i]].label); };
+  std::set<std::int32_t> trained, kept_groups;
+  for (std::size_t i = 0; i < held_out.size(); ++i) {
+    if (held_out[i]) continue;
+    for (const std::int32_t c : classes_of(i)) trained.insert(c);
+  }
+  for (std::size_t i = 0; i < held_out.size(); ++i) {
+    for (const std::int32_t c : classes_of(i)) {
+      if (!trained.contains(c)) kept_groups.insert(training.groups[i]);
+    }
+  }
+  std::int64_t moved = 0;
+  for (std::size_t i = 0; i < held_out.size(); ++i) {
+    if (!held_out[i] || kept_groups.contains(training.groups[i])) continue;
+    set.documents[training.numbers[i]].split = to;
+    ++moved;
+  }
+  return moved;
+}
+
 // Moves a share of the training texts to the validation split.
 void hold_out_validation(LabelledSet& set, const std::vector<std::int64_t>& first_copies, double share,
                          std::uint64_t seed) {
@@ -130,36 +157,25 @@ void hold_out_validation(LabelledSet& set, const std::vector<std::int64_t>& firs
   const std::vector<bool> held_out = drawn(set, first_copies, training, [&](const TrainingDocuments& texts) {
     return hold_out_by_label(texts.labels, texts.groups, share, seed);
   });
-  for (std::size_t i = 0; i < held_out.size(); ++i) {
-    if (held_out[i]) set.documents[training.numbers[i]].split = Split::kValid;
-  }
+  if (move_held_out(set, training, held_out, Split::kValid) > 0) return;
+  throw DataError(str("cannot hold out a share of ", share, " of ", training.numbers.size(),
+                      " training texts for validation: all that were drawn are of classes that no other text has; give "
+                      "validation texts, or a larger share"));
 }
 
-// Moves one fold of the training texts to the test split, but for texts of classes that have no others, and what is of one
-// group with them.
+// Moves one fold of the training texts to the test split.
 void hold_out_fold(LabelledSet& set, const std::vector<std::int64_t>& first_copies, const Fold& fold, std::uint64_t seed) {
   TrainingDocuments training;
   const std::vector<std::int32_t> folds = drawn(set, first_copies, training, [&](const TrainingDocuments& texts) {
     return folds_by_label(texts.labels, texts.groups, fold.of, seed);
   });
-  const auto in_fold = [&](std::size_t i) { return folds[i] == fold.number - 1; };
-  std::set<std::int32_t> trained, kept_groups;
-  for (std::size_t i = 0; i < folds.size(); ++i) {
-    if (!in_fold(i)) trained.insert(training.labels[i]);
+  std::vector<bool> in_fold;
+  for (const std::int32_t number : folds) {
+    in_fold.push_back(number == fold.number - 1);
   }
-  for (std::size_t i = 0; i < folds.size(); ++i) {
-    if (!trained.contains(training.labels[i])) kept_groups.insert(training.groups[i]);
-  }
-  std::int64_t tested = 0;
-  for (std::size_t i = 0; i < folds.size(); ++i) {
-    if (!in_fold(i) || kept_groups.contains(training.groups[i])) continue;
-    set.documents[training.numbers[i]].split = Split::kTest;
-    ++tested;
-  }
-  if (tested == 0) {
-    throw DataError(str("fold ", fold.number, " of ", fold.of,
-                        " has no text that can be tested on: all are of classes that no other fold has; give fewer folds"));
-  }
+  if (move_held_out(set, training, in_fold, Split::kTest) > 0) return;
+  throw DataError(str("fold ", fold.number, " of ", fold.of,
+                      " has no text that can be tested on: all are of classes that no other fold has; give fewer folds"));
 }
 
 // `first`: the first copy of each text.
@@ -217,7 +233,7 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
                    const text::TextPipeline& pipeline, const text::Vocabulary& vocabulary, const nlohmann::json& provenance,
                    const fs::path& folder, PrepareReport& report) {
   CorpusBuilder lm(folder / "lm", pipeline, vocabulary, {}, options.shard_tokens);
-  CorpusBuilder labelled(folder / "labelled", pipeline, vocabulary, set.labels, options.shard_tokens);
+  CorpusBuilder labelled(folder / "labelled", pipeline, vocabulary, {set.labels, set.label_sets}, options.shard_tokens);
   const std::vector<std::int32_t> ids_of_words = vocabulary_ids(spool.words(), vocabulary);
   std::vector<std::int32_t> ids;
   std::map<std::string, std::string> places;  // of a split's documents
@@ -231,8 +247,7 @@ void write_corpora(const PrepareLabelledOptions& options, const TokenSpool& spoo
     summary.count(ids, vocabulary);
     if (const std::string split = lm_split(d.split, options.include_test_text); !split.empty()) lm.add(split, ids);
     if (d.label < 0) return;
-    const std::string& label = set.labels[static_cast<std::size_t>(d.label)];
-    if (shown.contains(document)) log::info("prepare", shown_text(label, ids, vocabulary, pipeline));
+    if (shown.contains(document)) log::info("prepare", shown_text(set.told(d.label), ids, vocabulary, pipeline));
     labelled.add(name(d.split), ids, d.label);
     places[name(d.split)] += str(set.files[static_cast<std::size_t>(d.file)], ':', d.line, '\n');
   });

@@ -1,5 +1,6 @@
 // Labelled text to two corpora over one vocabulary: OUTPUT/lm to tune the language model on, and OUTPUT/labelled (train,
 // valid, test) to train and test the classifier on; OUTPUT/report.json says what was found (labelled_report.h).
+// With a label delimiter texts have several labels, or none.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,8 @@ Fold parse_fold(const std::string& text);
 
 struct PrepareLabelledOptions {
   std::filesystem::path train;
-  std::filesystem::path valid;                    // empty: held out of train, by label, groups kept together
-  std::filesystem::path test;                     // empty: none
+  std::filesystem::path valid;  // empty: held out of train, by label unless there are several, groups kept together
+  std::filesystem::path test;   // empty: none
   std::vector<std::filesystem::path> unlabelled;  // more text for the language model
   std::filesystem::path output;
   std::optional<LabelledFormat> format;              // by default, by each file's ending
@@ -58,8 +59,8 @@ struct PreparedLabelled {
 };
 
 // Makes the folder or leaves nothing. Throws ConfigError for options out of range; DataError for text that cannot be read,
-// no rows, an empty label, a single class, a label of valid or test that train lacks, and an output folder with other
-// content.
+// no rows, an empty label (without a label delimiter), a single class, a label of valid or test that train lacks, and an
+// output folder with other content.
 PreparedLabelled prepare_labelled(const PrepareLabelledOptions& options);
 
 }  // namespace ulmfit::data_prep

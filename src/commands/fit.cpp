@@ -60,9 +60,10 @@ struct FitOptions {
             {.min = 0, .max = 1000});
     set.add("dry-run", dry_run, "prepare the texts, print the settings and stop");
     compute.declare(set);
-    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "delimiter", "seeds", "folds", "dry-run",
-                    "device", "train.threads"});
+    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "label-delimiter", "delimiter", "seeds",
+                    "folds", "dry-run", "device", "train.threads"});
   }
+  bool multilabel() const { return sources.label_delimiter != LabelledSources::kNone; }
   bool pretrained() const { return from != std::vector<std::string>{"none"}; }
 };
 
@@ -156,8 +157,9 @@ stages::FitFacts facts_of(const FitOptions& options) {
   facts.texts = documents("train");
   facts.valid_texts = documents("valid");
   log::info("fit",
-            str(facts.texts, " texts of ", labelled.labels.size(), " classes to train on, ", facts.valid_texts,
-                " to validate, ", documents("test"), " to test; ", facts.lm_tokens, " tokens for the language model"));
+            str(facts.texts, " texts of ", labelled.labels.size(), " classes",
+                labelled.multilabel() ? ", several a text," : "", " to train on, ", facts.valid_texts, " to validate, ",
+                documents("test"), " to test; ", facts.lm_tokens, " tokens for the language model"));
   return facts;
 }
 
@@ -198,7 +200,8 @@ class StagesOfFit {
     const bool tested = !options_.sources.test.empty();
     if (tested || validated_) {
       IniSection evaluate = evaluation(models, data, tested ? "test" : "valid", in_output(options_, "evaluation"));
-      if (tested && validated_) append(evaluate, {{"baselines", "true"}, {"calibration", "true"}});
+      const bool compares = tested && validated_ && !options_.multilabel();
+      if (compares) append(evaluate, {{"baselines", "true"}, {"calibration", "true"}});
       pipeline.add(evaluate);
     }
     for (std::int64_t fold = 1; fold <= options_.folds; ++fold) add_fold(pipeline, fold);
@@ -216,7 +219,8 @@ class StagesOfFit {
   IniSection evaluation(const Values& models, const std::string& data, const std::string& split,
                         const std::string& report) const {
     IniSection evaluate{"evaluate", models};
-    append(evaluate, {{"data", data + "/labelled"}, {"split", split}, {"report", report}, {"top-losses", "50"}});
+    append(evaluate, {{"data", data + "/labelled"}, {"split", split}, {"report", report}});
+    if (!options_.multilabel()) append(evaluate, {{"top-losses", "50"}});
     append(evaluate, compute_);
     return evaluate;
   }
@@ -317,6 +321,11 @@ ExitCode fit(const Arguments& arguments) {
     return ExitCode::kDone;
   }
   if (options.folds == 1) throw ConfigError("--folds=1: expected 2 or more, or 0 for none");
+  if (options.folds > 0 && options.multilabel()) {
+    throw ConfigError(
+        "--folds is for texts of one label, and with --label-delimiter they have several: leave one of them out, and give "
+        "a --test file");
+  }
   model::Shape shape;
   const std::vector<Way> ways = ways_of(options, shape);
   const fs::path file = in_output(options, "pipeline.cfg");

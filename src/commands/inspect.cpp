@@ -23,6 +23,7 @@ json describe_corpus(const fs::path& folder, bool verify) {
               {"vocabulary", vocabulary.size()},
               {"labels", info.labels},
               {"provenance", data::corpus_provenance(folder)}};
+  if (info.multilabel()) out["label_sets"] = info.label_sets.size();
   for (const auto& [split, summary] : info.splits) {
     const data::ShardSet shards = data::open_split(folder, info, split);
     if (verify) shards.verify();
@@ -94,10 +95,13 @@ std::string figures_text(const json& figures) {
 }
 
 std::string corpus_text(const json& corpus) {
-  const bool labelled = corpus.at("kind") == "labelled";
-  std::string text =
-      str(labelled ? "labelled texts" : "text for language models", ", ", corpus.at("vocabulary").dump(), " words\n");
+  const bool labelled = corpus.at("kind") != "lm", several = corpus.at("kind") == "multilabel";
+  std::string text = str(several    ? "texts with several labels each"
+                         : labelled ? "labelled texts"
+                                    : "text for language models",
+                         ", ", corpus.at("vocabulary").dump(), " words\n");
   if (labelled) text += str("classes: ", joined(corpus.at("labels")), '\n');
+  if (several) text += str("sets of them that occur: ", corpus.at("label_sets").dump(), '\n');
   const json splits = corpus.value("splits", json::object());
   for (const auto& [split, facts] : splits.items()) {
     text += str(split, ": ", facts.at("documents").dump(), " texts, ", facts.at("tokens").dump(),
@@ -113,7 +117,13 @@ std::string stage_text(const json& stage) {
   std::string text = str(stage.at("kind").get<std::string>(), " that reads ", stage.at("direction").get<std::string>(),
                          ": AWD-LSTM ", shape.at("embedding").dump(), "/", shape.at("hidden").dump(), " x ",
                          shape.at("layers").dump(), ", ", shape.at("vocabulary").dump(), " words\n");
-  if (stage.contains("classifier")) text += str("classes: ", joined(stage.at("classifier").at("labels")), '\n');
+  if (stage.contains("classifier")) {
+    const json& classifier = stage.at("classifier");
+    text += str("classes: ", joined(classifier.at("labels")), '\n');
+    if (classifier.contains("thresholds")) {
+      text += str("several labels a text, at or above the thresholds ", joined(classifier.at("thresholds")), '\n');
+    }
+  }
   if (!stage.at("figures").empty()) text += str("on its validation texts: ", figures_text(stage.at("figures")), '\n');
   text += "how it came to be:\n";
   for (const json& ancestor : stage.at("lineage")) {

@@ -1,6 +1,22 @@
 #include "commands/labelled_sources.h"
 
+#include <optional>
+
+#include "base/error.h"
+
 namespace ulmfit::commands {
+namespace {
+
+std::optional<char> label_delimiter_of(const std::string& given) {
+  if (given == LabelledSources::kNone) return std::nullopt;
+  if (given == "tab" || given == "\\t") return '\t';
+  if (given == "space") return ' ';
+  const bool printed = given.size() == 1 && given[0] >= ' ' && given[0] <= '~';
+  if (printed || given == "\t") return given[0];
+  throw ConfigError(str("--label-delimiter=", given, ": expected one ASCII character such as ; or |, or tab, or space"));
+}
+
+}  // namespace
 
 void LabelledSources::declare(config::OptionSet& set) {
   set.add(
@@ -18,6 +34,8 @@ void LabelledSources::declare(config::OptionSet& set) {
           "columns of the text, by name or number; several are joined with xxfld marks");
   set.add("unlabelled-text-column", options_.unlabelled_text_columns, "the same for the unlabelled files, if it differs");
   set.add("label-column", options_.columns.label, "column of the label");
+  set.add("label-delimiter", label_delimiter,
+          "texts have several labels, or none: the character between them, or tab, or space; none: one label a text");
   set.add("group-column", options_.columns.group,
           "column of a group (author, source ...) that is never split between training and validation");
   table.declare(set);
@@ -29,6 +47,7 @@ void LabelledSources::declare(config::OptionSet& set) {
 data_prep::PrepareLabelledOptions LabelledSources::resolved() const {
   data_prep::PrepareLabelledOptions options = options_;
   options.columns.table = table.resolved();
+  options.columns.label_delimiter = label_delimiter_of(label_delimiter);
   options.train = train;
   options.valid = valid;
   options.test = test;

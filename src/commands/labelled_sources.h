@@ -16,6 +16,8 @@ struct LabelledSources {
   std::string valid;
   std::string test;
   std::vector<std::string> unlabelled;
+  static constexpr const char* kNone = "none";
+  std::string label_delimiter = kNone;  // none: a text has one label
   std::int64_t seed = 0;
   stages::TableArguments table;
   void declare(config::OptionSet& set);

@@ -112,8 +112,8 @@ class PrepareLabelled : public Command {
     declare_license(set, license_);
     text_.declare(set);
     vocabulary_.declare(set);
-    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "valid-share", "threads", "vocab",
-                    "vocab.extend", "vocab.size"});
+    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "label-delimiter", "valid-share",
+                    "threads", "vocab", "vocab.extend", "vocab.size"});
   }
   std::string_view introduction() const override {
     return "Turns labelled text into shards for finetune-lm and train-classifier, and reports duplicates and leaks "

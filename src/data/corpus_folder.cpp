@@ -19,12 +19,15 @@ constexpr const char* kFormatName = "ulmfit-corpus";
 constexpr int kCorpusVersion = 1;
 constexpr const char* kCorpusFile = "corpus.json";
 constexpr const char* kLabelsFile = "labels.txt";
+constexpr const char* kLabelSetsFile = "label_sets.txt";
 constexpr const char* kInputsFile = "inputs.json";
 constexpr const char* kAdvice = "; prepare it with prepare-corpus or prepare-labelled";
 
 // What is wrong with the info by itself, or nothing.
 std::string info_defect(const CorpusInfo& info) {
-  if (info.kind != "lm" && info.kind != "labelled") return str("kind is \"", info.kind, "\", not \"lm\" or \"labelled\"");
+  if (info.kind != "lm" && info.kind != "labelled" && info.kind != "multilabel") {
+    return str("kind is \"", info.kind, "\", not \"lm\", \"labelled\" or \"multilabel\"");
+  }
   if (info.splits.empty()) return "it has no splits";
   for (const auto& [name, split] : info.splits) {
     if (name.empty() || name.find('/') != std::string::npos) return str("a split is named \"", name, '"');
@@ -33,14 +36,16 @@ std::string info_defect(const CorpusInfo& info) {
     }
   }
   if (info.kind == "lm" && !info.labels.empty()) return "kind is \"lm\", but it has class names";
-  if (info.kind == "labelled" && info.labels.size() < 2)
-    return str("it has ", info.labels.size(), " classes, two are needed");
+  if (info.has_labels() && info.labels.size() < 2) return str("it has ", info.labels.size(), " classes, two are needed");
+  if (info.multilabel() == info.label_sets.empty()) {
+    return str("kind is \"", info.kind, "\", and it has ", info.label_sets.size(), " label sets");
+  }
   std::set<std::string> seen;
   for (const std::string& label : info.labels) {
     if (label.empty() || label.find('\n') != std::string::npos) return "a class name is empty or has a line end";
     if (!seen.insert(label).second) return str("class name \"", label, "\" appears twice");
   }
-  return {};
+  return label_sets_defect(info.label_sets, info.labels.size());
 }
 
 // The parsed corpus.json of this program's format and version. Throws json::exception and Error, for opening().
@@ -81,6 +86,9 @@ CorpusInfo parse_info(const fs::path& folder, const json& corpus) {
   if (labels.is_null()) return info;
   if (labels != kLabelsFile) throw DataError(str("\"labels\" is not ", kLabelsFile));
   info.labels = read_lines(folder / kLabelsFile);
+  if (!corpus.contains("label_sets")) return info;
+  if (corpus.at("label_sets") != kLabelSetsFile) throw DataError(str("\"label_sets\" is not ", kLabelSetsFile));
+  info.label_sets = parse_label_sets(read_lines(folder / kLabelSetsFile));
   return info;
 }
 
@@ -114,6 +122,10 @@ void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const jso
     for (const std::string& label : info.labels) lines += label + "\n";
     write_file_atomic(folder / kLabelsFile, lines);
     corpus["labels"] = kLabelsFile;
+  }
+  if (info.multilabel()) {
+    write_file_atomic(folder / kLabelSetsFile, label_sets_text(info.label_sets));
+    corpus["label_sets"] = kLabelSetsFile;
   }
   write_file_atomic(folder / kCorpusFile, corpus.dump(2) + "\n");
 }
@@ -160,11 +172,12 @@ ShardSet open_split(const fs::path& folder, const CorpusInfo& info, const std::s
   expect("token count", shards.token_count(), known->second.tokens);
   expect("document count", shards.document_count(), known->second.documents);
   expect("fingerprint", shards.fingerprint(), known->second.fingerprint);
-  expect("having labels (0 or 1)", shards.header().labelled, info.kind == "labelled");
+  expect("having labels (0 or 1)", shards.header().labelled, info.has_labels());
+  const std::size_t labels = info.multilabel() ? info.label_sets.size() : info.labels.size();
   for (std::int64_t d = 0; shards.header().labelled && d < shards.document_count(); ++d) {
-    if (static_cast<std::size_t>(shards.label(d)) < info.labels.size()) continue;
+    if (static_cast<std::size_t>(shards.label(d)) < labels) continue;
     throw DataError(str("document ", d, " of ", split, " in ", folder.string(), " has label ", shards.label(d),
-                        ", but there are ", info.labels.size(), " classes", kAdvice));
+                        ", but there are ", labels, info.multilabel() ? " label sets" : " classes", kAdvice));
   }
   return shards;
 }

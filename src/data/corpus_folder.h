@@ -1,6 +1,7 @@
-// A folder of prepared text: shards by split, vocab.txt, text.json, for labelled sets labels.txt, and corpus.json (format,
-// counts, fingerprints, provenance), with MANIFEST.json (base/manifest.h) written last. A folder without a valid manifest
-// does not exist for a reader. data_prep/FORMAT.md is the specification.
+// A folder of prepared text: shards by split, vocab.txt, text.json, for labelled sets labels.txt (and label_sets.txt, where
+// texts have several labels), and corpus.json (format, counts, fingerprints, provenance), with MANIFEST.json
+// (base/manifest.h) written last. A folder without a valid manifest does not exist for a reader. data_prep/FORMAT.md is the
+// specification.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/label_sets.h"
 #include "data/shard_reader.h"
 
 namespace ulmfit::data {
@@ -21,20 +23,24 @@ struct SplitInfo {
 };
 
 struct CorpusInfo {
-  std::string kind;                         // "lm" or "labelled"
+  std::string kind;                         // "lm", "labelled" (one label a text) or "multilabel" (several)
   std::string vocabulary_fingerprint;       // text::Vocabulary::fingerprint()
   std::string text_fingerprint;             // text::TextPipeline::fingerprint()
   std::map<std::string, SplitInfo> splits;  // by name: "train", "valid", "test"
-  std::vector<std::string> labels;          // class names in id order (labelled; else empty)
+  std::vector<std::string> labels;          // class names in id order; of kind "lm" none
+  LabelSets label_sets;  // of kind "multilabel": what the labels in the shards stand for; else these are classes
+
+  bool has_labels() const { return kind != "lm"; }
+  bool multilabel() const { return kind == "multilabel"; }
 };
 
 // What corpus.json says of a split that has just been written.
 SplitInfo split_info(const ShardSet& shards);
 
-// Writes corpus.json and, for kind "labelled", labels.txt (a class name a line), each atomically. `provenance` is a free
-// JSON object (sources, options, versions); lists of files in it go to inputs.json (data/file_lists.h). The caller writes
-// shards, vocab.txt and text.json before, and the manifest (ulmfit::write_manifest) after. Throws DataError for a kind, a
-// label or a split that open_corpus would refuse.
+// Writes corpus.json and, where there are labels, labels.txt (a class name a line) and label_sets.txt (data/label_sets.h),
+// each atomically. `provenance` is a free JSON object (sources, options, versions); lists of files in it go to inputs.json
+// (data/file_lists.h). The caller writes shards, vocab.txt and text.json before, and the manifest (ulmfit::write_manifest)
+// after. Throws DataError for a kind, a label or a split that open_corpus would refuse.
 void write_corpus_info(const std::filesystem::path& folder, const CorpusInfo& info, const nlohmann::json& provenance);
 
 // Opens and checks a folder made by prepare-corpus or prepare-labelled: manifest (sizes, not checksums: ShardSet checks

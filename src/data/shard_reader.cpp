@@ -344,9 +344,14 @@ std::int64_t ShardSet::document_start(std::int64_t document) const {
 }
 
 std::int32_t ShardSet::label(std::int64_t document) const {
+  labels();  // there must be some
+  return impl_->labels.at(static_cast<std::size_t>(document));
+}
+
+std::span<const std::int32_t> ShardSet::labels() const {
   if (!impl_->header.labelled)
     throw DataError(str("the shards of ", impl_->split, " in ", impl_->folder.string(), " have no labels"));
-  return impl_->labels.at(static_cast<std::size_t>(document));
+  return impl_->labels;
 }
 
 void ShardSet::read(std::int64_t first, std::span<std::int32_t> out) const {

@@ -35,6 +35,7 @@ class ShardSet {
   std::span<const std::int64_t> document_starts() const;  // document_count() + 1 entries
 
   std::int32_t label(std::int64_t document) const;  // labelled sets only
+  std::span<const std::int32_t> labels() const;     // of all documents; the same
 
   // Copies tokens [first, first + out.size()) of the sequence. Not thread-safe: one reader thread a set.
   // Throws DataError naming shard and block when a checksum does not match.

@@ -21,7 +21,8 @@ Documents::Documents(const DocumentOptions& options, std::uint64_t seed) : class
   }
   const data::CorpusInfo info = data::open_corpus(options.data);
   if (info.kind != "labelled") {
-    throw DataError(str("bench: ", options.data, " has no labels; expected the labelled folder of prepare-labelled"));
+    throw DataError(str("bench: ", options.data, info.multilabel() ? " has several labels a text" : " has no labels",
+                        "; expected the labelled folder of prepare-labelled, with one label a text"));
   }
   shards_ = std::make_unique<data::ShardSet>(data::open_split(options.data, info, "train"));
   classes_ = static_cast<std::int64_t>(info.labels.size());

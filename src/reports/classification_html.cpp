@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "reports/calibration.h"
+#include "reports/html_cells.h"
 #include "reports/html_page.h"
 #include "reports/number_format.h"
 #include "reports/svg_chart.h"
@@ -16,11 +17,6 @@ namespace {
 constexpr std::size_t kLargestMatrix = 30;  // classes; more cells can't be read
 constexpr std::size_t kNarrowMatrix = 8;    // classes; more take the whole width
 constexpr std::size_t kMostConfusions = 10;
-
-std::string label_cell(const std::string& tag, const std::string& attributes, const std::string& label) {
-  const std::string escaped = escape_html(label);
-  return "<" + tag + attributes + " title=\"" + escaped + "\"><div class=\"label\">" + escaped + "</div></" + tag + ">";
-}
 
 // The darker, the larger the share of its row; a root, so that rare mistakes are seen.
 std::string matrix_cell(std::int64_t count, std::int64_t support, bool hit) {
@@ -70,10 +66,6 @@ std::string confusions_html(const Classification& result, const ClassificationMe
             percent(share) + "</td></tr>\n";
   }
   return html + "</table></div></section>\n";
-}
-
-std::string share_cell(double share) {
-  return "<td class=\"bar\" style=\"--share:" + percent(share) + "\">" + percent(share) + "</td>";
 }
 
 std::string classes_html(const Classification& result, const ClassificationMetrics& metrics) {
@@ -177,11 +169,6 @@ std::string calibration_tile(const Calibration& calibration) {
 }
 
 }  // namespace
-
-std::string tile_html(const std::string& name, const std::string& value, const std::string& detail) {
-  return "<div class=\"card tile\"><span>" + escape_html(name) + "</span><b>" + escape_html(value) + "</b><small>" +
-         escape_html(detail) + "</small></div>\n";
-}
 
 std::string classification_tiles(const Classification& result, const ClassificationMetrics& metrics) {
   if (metrics.texts == 0) return "";

@@ -13,7 +13,4 @@ std::string classification_tiles(const Classification& result, const Classificat
 // Confusion matrix (up to 30 classes), table by class, most frequent mistakes. HTML, empty without texts.
 std::string classification_sections(const Classification& result, const ClassificationMetrics& metrics);
 
-// A figure to be read at a glance: its name, its value and what to know about it. Plain texts.
-std::string tile_html(const std::string& name, const std::string& value, const std::string& detail);
-
 }  // namespace ulmfit::reports

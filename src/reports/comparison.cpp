@@ -143,7 +143,8 @@ void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& ru
                      table_html("What they reached", runs, figure_rows(runs)) +
                      table_html("What they differ in", runs, setting_rows(runs)) +
                      "</div>\n<h2>Curves</h2>\n<div class=\"grid\">\n";
-  for (const MetricNames& kind : {kLanguageModelMetrics, kClassifierMetrics}) body += charts_html(runs, kind);
+  for (const MetricNames& kind : {kLanguageModelMetrics, kClassifierMetrics, kMultilabelMetrics})
+    body += charts_html(runs, kind);
   make_directories(folder);
   write_file_atomic(folder / "report.html", html_page("comparison", body + "</div>\n"));
 }

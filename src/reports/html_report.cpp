@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "reports/classification_html.h"
+#include "reports/html_cells.h"
 #include "reports/html_page.h"
 #include "reports/metrics.h"
+#include "reports/multilabel_html.h"
 #include "reports/number_format.h"
 #include "reports/svg_chart.h"
 
@@ -193,6 +195,11 @@ void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
     const ClassificationMetrics metrics = classification_metrics(info.classification->confusion);
     tiles = classification_tiles(*info.classification, metrics);
     answers = classification_sections(*info.classification, metrics);
+  }
+  if (info.multilabel) {
+    const MultilabelMetrics metrics = multilabel_metrics(*info.multilabel);
+    tiles = multilabel_tiles(*info.multilabel, metrics);
+    answers = multilabel_sections(*info.multilabel, metrics);
   }
   tiles += progress_tiles(history, info.names);
   if (!tiles.empty()) body += "<div class=\"tiles\">\n" + tiles + "</div>\n";

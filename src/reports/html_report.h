@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "reports/classification_metrics.h"
 #include "reports/metric_names.h"
+#include "reports/multilabel_metrics.h"
 
 namespace ulmfit::reports {
 
@@ -20,6 +21,7 @@ struct ReportInfo {
   MetricNames names;
   std::optional<Classification> classification;  // of a classifier's evaluation
   std::string config_text;
+  std::optional<Multilabel> multilabel{};  // in its place, where texts have several labels
 };
 
 // Draws RUN_FOLDER/metrics.jsonl (as much of it as there is) and `info` into RUN_FOLDER/report.html. All texts are escaped.

@@ -31,4 +31,12 @@ inline constexpr MetricNames kClassifierMetrics{.rate = "docs_per_s",
                                                 .headline_note = "Share of texts that get a wrong label: lower is better.",
                                                 .headline_is_share = true};
 
+inline constexpr MetricNames kMultilabelMetrics{
+    .rate = "docs_per_s",
+    .target = "text",
+    .headline = "error",
+    .headline_title = "Wrong decisions on unseen texts",
+    .headline_note = "Share of the decisions whether a text has a class that are wrong: lower is better.",
+    .headline_is_share = true};
+
 }  // namespace ulmfit::reports

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "reports/classification_metrics.h"
 #include "reports/metric_names.h"
+#include "reports/multilabel_metrics.h"
 
 namespace ulmfit::reports {
 
@@ -49,6 +50,7 @@ struct EvaluationReport {
   std::string split;                               // valid, test
   std::map<std::string, double> values;            // loss and perplexity, or loss, error, accuracy, macro_f1
   std::optional<Classification> classification{};  // for report.html; not in the file
+  std::optional<Multilabel> multilabel{};          // the same where texts have several labels
 };
 
 // Appends to metrics.jsonl; rank 0 has one. Nothing here can stop a run: what cannot be written is left out, whole lines at

@@ -70,7 +70,9 @@ std::string bar(double share, int width) {
   return "[" + text + "]";
 }
 
-bool is_share(const std::string& name) { return name == "accuracy" || name == "error" || name == "macro_f1"; }
+bool is_share(const std::string& name) {
+  return name == "accuracy" || name == "error" || name == "macro_f1" || name == "micro_f1";
+}
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "stages/stage_info.h"
+
 namespace ulmfit::stages {
 namespace {
 
@@ -42,6 +44,20 @@ std::vector<std::string> read_text_columns(const StageFields& fields, const json
   return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
 }
 
+// Stages of one label a text have neither.
+void read_thresholds(const StageFields& fields, const json& classifier, ClassifierInfo& info) {
+  if (!classifier.contains("thresholds")) return;
+  info.thresholds = classifier.at("thresholds").get<std::vector<double>>();
+  info.label_delimiter = classifier.at("label_delimiter").get<std::string>();
+  fields.require(info.thresholds.size() == info.labels.size(), "it has ", info.thresholds.size(), " thresholds for ",
+                 info.labels.size(), " labels");
+  for (const double threshold : info.thresholds) {
+    fields.require(threshold > 0 && threshold < 1, "a threshold is ", threshold, ", expected a number between 0 and 1");
+  }
+  fields.require(info.label_delimiter.size() == 1, "label_delimiter is '", info.label_delimiter,
+                 "', expected one character");
+}
+
 }  // namespace
 
 void ClassifierInfo::write(json& stage) const {
@@ -53,6 +69,10 @@ void ClassifierInfo::write(json& stage) const {
                          {"detach", head.bpt3c.detach},
                          {"pool_all", head.bpt3c.pool_all},
                          {"text_columns", text_columns}};
+  if (!multilabel()) return;
+  stage["version"] = kNewestStageVersion;
+  stage["classifier"]["thresholds"] = thresholds;
+  stage["classifier"]["label_delimiter"] = label_delimiter;
 }
 
 std::int64_t ClassifierInfo::weights() const {
@@ -66,15 +86,28 @@ std::unique_ptr<model::Head> ClassifierInfo::make(const model::AwdLstm& encoder)
 }
 
 void ClassifierInfo::complete(reports::CardInfo& card) const {
-  card.title = "AWD-LSTM text classifier";
+  card.title = multilabel() ? "AWD-LSTM text classifier, several labels a text" : "AWD-LSTM text classifier";
   card.labels = labels;
   card.also_not_measured = "calibration of the probabilities";
 }
 
 void require_same_classes(const ClassifierInfo& a, const std::string& path_a, const ClassifierInfo& b,
                           const std::string& path_b) {
-  if (a.labels == b.labels) return;
-  throw CheckpointError(str(path_a, " and ", path_b, " have different classes and cannot be averaged"));
+  if (a.labels != b.labels) {
+    throw CheckpointError(str(path_a, " and ", path_b, " have different classes and cannot be averaged"));
+  }
+  if (a.multilabel() == b.multilabel()) return;
+  throw CheckpointError(str(a.multilabel() ? path_a : path_b, " gives several labels a text, and ",
+                            a.multilabel() ? path_b : path_a, " one: they cannot be averaged"));
+}
+
+std::vector<double> mean_thresholds(const std::vector<const ClassifierInfo*>& classifiers) {
+  std::vector<double> mean(classifiers.front()->thresholds.size(), 0);
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    for (const ClassifierInfo* classifier : classifiers) mean[c] += classifier->thresholds[c];
+    mean[c] /= static_cast<double>(classifiers.size());
+  }
+  return mean;
 }
 
 std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape) {
@@ -87,6 +120,7 @@ std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, 
                       c.at("detach").get<bool>(), c.at("pool_all").get<bool>()};
   info->text_columns = read_text_columns(fields, c);
   fields.require(!info->text_columns.empty(), "it has no text column");
+  read_thresholds(fields, c, *info);
   return info;
 }
 

@@ -17,6 +17,12 @@ struct ClassifierInfo : HeadInfo {
   std::vector<std::string> labels;  // class names in id order
   model::PoolingHeadOptions head;
   std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
+  // Where texts have several labels, or none: by class the probability from which on a text gets it, in (0, 1). Empty: a
+  // text gets the most probable one.
+  std::vector<double> thresholds;
+  std::string label_delimiter;  // between the several labels of a training text
+
+  bool multilabel() const { return !thresholds.empty(); }
 
   const HeadKind& kind() const override { return head_kind(kName); }
   void write(nlohmann::json& stage) const override;
@@ -25,9 +31,13 @@ struct ClassifierInfo : HeadInfo {
   void complete(reports::CardInfo& card) const override;
 };
 
-// CheckpointError if the classifiers at two paths have different classes: their probabilities cannot be averaged.
+// CheckpointError if the classifiers at two paths have different classes, or one gives several labels a text and the other
+// one: their probabilities cannot be averaged.
 void require_same_classes(const ClassifierInfo& a, const std::string& path_a, const ClassifierInfo& b,
                           const std::string& path_b);
+
+// The thresholds of classifiers whose probabilities are averaged: the mean of theirs.
+std::vector<double> mean_thresholds(const std::vector<const ClassifierInfo*>& classifiers);
 
 std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, const model::Shape& shape);
 

@@ -25,26 +25,6 @@ namespace {
 
 using nlohmann::json;
 
-// Mean of the models' probabilities, [documents, classes]. Collective.
-at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
-                              const EvaluateOptions& options, comm::Communicator& comm) {
-  at::Tensor sum;
-  for (const auto& model : models) {
-    const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0};
-    const train::MicroBatches micro_batches{comm.size(), comm.rank(), 1};
-    const at::Tensor p = train::predict_probabilities(*model.encoder, head_as<model::PoolingHead>(model), shards, batches,
-                                                      micro_batches, comm);
-    sum = sum.defined() ? sum + p : p;
-  }
-  return sum / static_cast<double>(models.size());
-}
-
-std::vector<std::int32_t> labels_of(const data::ShardSet& shards) {
-  std::vector<std::int32_t> labels;
-  for (std::int64_t d = 0; d < shards.document_count(); ++d) labels.push_back(shards.label(d));
-  return labels;
-}
-
 std::span<const float> values_of(const at::Tensor& contiguous) {
   return {contiguous.const_data_ptr<float>(), static_cast<std::size_t>(contiguous.numel())};
 }
@@ -52,7 +32,7 @@ std::span<const float> values_of(const at::Tensor& contiguous) {
 std::vector<reports::Confidence> confidences(const at::Tensor& probabilities, const data::ShardSet& shards,
                                              double temperature) {
   const at::Tensor p = probabilities.to(at::kCPU, at::kFloat).contiguous();
-  return reports::confidences(values_of(p), static_cast<std::size_t>(p.size(1)), labels_of(shards), temperature);
+  return reports::confidences(values_of(p), static_cast<std::size_t>(p.size(1)), shards.labels(), temperature);
 }
 
 struct FittedTemperature {
@@ -69,7 +49,7 @@ FittedTemperature temperature_of(const std::vector<TrainedModel>& models, const 
     return {{}, str("no temperature: ", kFewest, " validation texts are needed, there are ", valid.document_count())};
   }
   const at::Tensor p = mean_probabilities(models, valid, options, comm).to(at::kCPU, at::kFloat).contiguous();
-  const double temperature = reports::fit_temperature(values_of(p), static_cast<std::size_t>(p.size(1)), labels_of(valid));
+  const double temperature = reports::fit_temperature(values_of(p), static_cast<std::size_t>(p.size(1)), valid.labels());
   if (reports::is_at_bound(temperature)) {
     return {{}, "no temperature fits: the validation texts are all answered rightly, or hardly any"};
   }
@@ -85,7 +65,7 @@ std::vector<bool> right_answers(const at::Tensor& probabilities, const data::Sha
   return right;
 }
 
-// `models` are those of whose classes the corpus is.
+// The models agree about their classes with each other and with the corpus, and about how many a text has.
 void check_classes(const std::vector<TrainedModel>& models, const data::CorpusInfo& corpus, const std::string& data) {
   for (const TrainedModel& model : models) {
     require_same_classes(*model.info.head_info_as<ClassifierInfo>(), model.folder.string(),
@@ -94,6 +74,11 @@ void check_classes(const std::vector<TrainedModel>& models, const data::CorpusIn
   if (corpus.labels != models.front().info.head_info_as<ClassifierInfo>()->labels) {
     throw DataError(str("the classes of ", data, " are not those of ", models.front().folder.string()));
   }
+  const bool several = models.front().info.head_info_as<ClassifierInfo>()->multilabel();
+  if (several == corpus.multilabel()) return;
+  throw DataError(str("the texts of ", data, several ? " have one label each, and " : " may have several labels, and ",
+                      models.front().folder.string(), several ? " gives several" : " gives one", ": prepare the data ",
+                      several ? "with" : "without", " --label-delimiter"));
 }
 
 // The probabilities of the classifiers that others are compared with. Collective.
@@ -133,11 +118,6 @@ std::string comparison_text(const reports::PairedComparison& c, const json& metr
   return errors + told.at("models").get<std::string>() + numbers;
 }
 
-// What prepare-labelled found that makes a figure measured on the folder doubtful.
-std::vector<std::string> doubts_of(const fs::path& data) {
-  return data::corpus_provenance(data).value("doubts", std::vector<std::string>());
-}
-
 json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test) {
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
@@ -153,12 +133,39 @@ json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, c
 
 }  // namespace
 
+at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
+                              const EvaluateOptions& options, comm::Communicator& comm) {
+  at::Tensor sum;
+  for (const auto& model : models) {
+    const data::DocumentBatchOptions batches{options.batch_size, false, model.info.backward, 0};
+    const train::MicroBatches micro_batches{comm.size(), comm.rank(), 1};
+    auto& head = head_as<model::PoolingHead>(model);
+    const at::Tensor p =
+        model.info.head_info_as<ClassifierInfo>()->multilabel()
+            ? at::sigmoid(train::predict_logits(*model.encoder, head, shards, batches, micro_batches, comm))
+            : train::predict_probabilities(*model.encoder, head, shards, batches, micro_batches, comm);
+    sum = sum.defined() ? sum + p : p;
+  }
+  return sum / static_cast<double>(models.size());
+}
+
+std::vector<std::string> doubts_of(const fs::path& data) {
+  return data::corpus_provenance(data).value("doubts", std::vector<std::string>());
+}
+
+std::string config_of(const std::vector<TrainedModel>& models) {
+  std::string config;
+  for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
+  return config;
+}
+
 Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm) {
-  if (corpus.kind != "labelled") {
+  if (!corpus.has_labels()) {
     throw DataError(str(options.data, " has no labels; a classifier is evaluated on a labelled folder"));
   }
   check_classes(models, corpus, options.data);
+  if (corpus.multilabel()) return evaluate_multilabel(models, shards, options, corpus, comm);
   const at::Tensor probabilities = mean_probabilities(models, shards, options, comm);
   FittedTemperature temperature;
   if (options.calibration) temperature = temperature_of(models, options, corpus, comm);
@@ -192,10 +199,8 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     result.table += summary.back().second + "\n";
   }
   if (!options.report.empty()) {
-    std::string config;
-    for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
     write_evaluation(options.report,
-                     {"evaluate: " + options.data, "evaluate", summary, reports::kClassifierMetrics, c, config},
+                     {"evaluate: " + options.data, "evaluate", summary, reports::kClassifierMetrics, c, config_of(models)},
                      result.metrics);
     result.metrics.erase("top_losses");  // they are in the file: the line is to stay readable
   }

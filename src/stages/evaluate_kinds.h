@@ -1,6 +1,8 @@
 // evaluate by kind of head; each is called by evaluate(), which has checked what holds for every kind.
 #pragma once
 
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -22,8 +24,24 @@ Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, cons
                                    comm::Communicator& comm);
 
 // Of the mean of their probabilities: error rate, macro-F1, confusion matrix, and baselines, a comparison with others and a
-// report, if asked for. Throws CheckpointError for models of different classes. Collective.
+// report, if asked for; of texts with several labels what evaluate_multilabel() tells. Throws CheckpointError for models of
+// different classes. Collective.
 Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm);
+
+// Of classifiers that give several labels a text, on such texts of their classes: share of wrong decisions, of texts that
+// are wholly right, F1, and the figures by class, at the mean of their thresholds. Collective.
+Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
+                              const EvaluateOptions& options, const data::CorpusInfo& corpus, comm::Communicator& comm);
+
+// Mean of the classifiers' probabilities, [documents, classes] float32 on the CPU. Collective.
+at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
+                              const EvaluateOptions& options, comm::Communicator& comm);
+
+// What prepare-labelled found that makes a figure measured on the folder doubtful.
+std::vector<std::string> doubts_of(const std::filesystem::path& data);
+
+// The models, as lines of a configuration.
+std::string config_of(const std::vector<TrainedModel>& models);
 
 }  // namespace ulmfit::stages

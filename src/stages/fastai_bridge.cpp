@@ -326,6 +326,12 @@ nlohmann::json export_fastai(const ExportOptions& options) {
     weights.head_bias = classifier->head.bias;
     vocabulary.labels = classifier->labels;
   }
+  if (classifier != nullptr && classifier->multilabel() && !options.encoder) {
+    log::warn(
+        "export",
+        "it gives several labels a text: fastai loads it into a learner with MultiCategoryBlock, and knows nothing of "
+        "its thresholds, which stay in the stage's own stage.json");
+  }
   if (weights.head_bias) log::warn("export", "its head has biases, as fastai v1's: v1 alone loads it");
   PartialFolder partial(folder);
   interop::write_fastai_weights(partial.path() / "model.pth", weights);

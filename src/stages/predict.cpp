@@ -46,7 +46,9 @@ at::Tensor probabilities_of(const std::vector<Classifier>& models, const std::ve
     for (const auto& document : ids) documents.push_back(&document);
     auto& head = head_as<model::PoolingHead>(model);
     const at::Tensor features = head.features(*model.encoder, documents, weights, {}, nullptr);
-    const at::Tensor p = at::softmax(head.forward(features, {}, nullptr), 1).cpu();
+    const at::Tensor logits = head.forward(features, {}, nullptr);
+    const bool several = model.info.head_info_as<ClassifierInfo>()->multilabel();
+    const at::Tensor p = (several ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
     sum = sum.defined() ? sum + p : p;
   }
   const at::Tensor mean = sum / static_cast<double>(models.size());
@@ -85,6 +87,16 @@ std::vector<Classifier> read_classifiers(const PredictOptions& options, at::Devi
   return models;
 }
 
+LabelRule rule_of(const std::vector<Classifier>& models, const PredictOptions& options) {
+  std::vector<const ClassifierInfo*> infos;
+  for (const auto& [model, weights] : models) infos.push_back(model.info.head_info_as<ClassifierInfo>());
+  if (infos.front()->multilabel() && options.temperature != 1) {
+    throw ConfigError(
+        str("--temperature is for classifiers of one label a text, and ", options.models.front(), " gives several"));
+  }
+  return {infos.front()->labels, mean_thresholds(infos), infos.front()->label_delimiter};
+}
+
 // What the answers depend on: a file of answers is gone on with where it is the same.
 nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier>& models) {
   nlohmann::json asked = {{"format", name_in(kRequestFormats, request_format(options.requests))},
@@ -97,7 +109,11 @@ nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier
                           {"precision", name_in(kArithmetics, options.compute.precision)}};
   if (options.requests.table.resolved().header) asked["header"] = *options.requests.table.resolved().header;
   if (!options.requests.input.empty()) asked["input"] = file_fingerprint(options.requests.input);
-  for (const auto& [model, weights] : models) asked["models"].push_back(model.model_fingerprint);
+  for (const auto& [model, weights] : models) {
+    asked["models"].push_back(model.model_fingerprint);
+    const auto& info = *model.info.head_info_as<ClassifierInfo>();
+    if (info.multilabel()) asked["rules"].push_back({info.thresholds, info.label_delimiter});
+  }
   return asked;
 }
 
@@ -176,7 +192,7 @@ void predict(const PredictOptions& options, at::Device device, std::istream& in,
   const std::vector<Classifier> models = read_classifiers(options, device);
   const auto& first = *models.front().model.info.head_info_as<ClassifierInfo>();
   const std::unique_ptr<RequestReader> reader = open_requests(options.requests, first.text_columns, in);
-  const std::unique_ptr<AnswerFormat> format = answer_format(options, first.labels, reader->columns());
+  const std::unique_ptr<AnswerFormat> format = answer_format(options, rule_of(models, options), reader->columns());
   Sink sink(options, models, out);
   Request passed_over;
   for (std::int64_t i = 0; i < sink.answered(); ++i) reader->next(passed_over);

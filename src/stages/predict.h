@@ -1,4 +1,5 @@
-// Labels of new texts by finished classifiers, whose probabilities are averaged (forward + backward).
+// Labels of new texts by finished classifiers, whose probabilities are averaged (forward + backward), and whose thresholds
+// are, where they give several labels a text.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -28,7 +29,7 @@ std::vector<std::size_t> by_probability(const float* p, std::size_t labels) {
 
 class JsonAnswers : public AnswerFormat {
  public:
-  JsonAnswers(std::vector<std::string> labels, std::int64_t top) : labels_(std::move(labels)), top_(top) {}
+  JsonAnswers(LabelRule rule, std::int64_t top) : rule_(std::move(rule)), top_(top) {}
 
   // What we say stands beside the object as it came, which is not taken apart: its fields may be called like ours, its
   // numbers may have more digits than a double.
@@ -37,15 +38,21 @@ class JsonAnswers : public AnswerFormat {
     if (!request.error.empty()) {
       ours["error"] = request.error;
     } else {
-      const auto order = by_probability(answer.probabilities, labels_.size());
-      ours["label"] = labels_[order.front()];
+      const std::vector<std::string>& labels = rule_.labels;
+      const auto order = by_probability(answer.probabilities, labels.size());
+      if (rule_.several()) {
+        ours["labels"] = json::array();
+        for (const std::size_t k : rule_.chosen(answer.probabilities)) ours["labels"].push_back(labels[k]);
+      } else {
+        ours["label"] = labels[order.front()];
+      }
       json all = json::object();
       const auto shown = top_ == 0 ? order.size() : std::min(order.size(), static_cast<std::size_t>(top_));
-      for (std::size_t i = 0; i < shown; ++i) all[labels_[order[i]]] = answer.probabilities[order[i]];
+      for (std::size_t i = 0; i < shown; ++i) all[labels[order[i]]] = answer.probabilities[order[i]];
       ours["probabilities"] = all;
       ours["unknown_share"] = answer.unknown_share;
       for (std::size_t i = 0; i < (answer.words.empty() ? 0 : shown); ++i) {
-        ours["words"][labels_[order[i]]] = answer.words[order[i]];
+        ours["words"][labels[order[i]]] = answer.words[order[i]];
       }
     }
     std::string line = ours.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -54,7 +61,7 @@ class JsonAnswers : public AnswerFormat {
   }
 
  private:
-  std::vector<std::string> labels_;
+  LabelRule rule_;
   std::int64_t top_;
 };
 
@@ -64,43 +71,65 @@ std::string shortest(Number value) {
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
-// The table with columns behind its own: predicted, probability, unknown_share, p:LABEL for each, words, error.
+// The table with columns behind its own: predicted, probability (of the one label), unknown_share, p:LABEL for each, words
+// (of the labels predicted, each once), error.
 class TableAnswers : public AnswerFormat {
  public:
-  TableAnswers(char delimiter, std::vector<std::string> labels, std::vector<std::string> columns, bool classes, bool words)
-      : delimiter_(delimiter), labels_(std::move(labels)), columns_(std::move(columns)), classes_(classes), words_(words) {}
+  TableAnswers(char delimiter, LabelRule rule, std::vector<std::string> columns, bool classes, bool words)
+      : delimiter_(delimiter), rule_(std::move(rule)), columns_(std::move(columns)), classes_(classes), words_(words) {}
 
   std::string header() const override {
     std::vector<std::string> names = columns_;
-    names.insert(names.end(), {"predicted", "probability", "unknown_share"});
-    if (classes_) {
-      for (const std::string& label : labels_) names.push_back("p:" + label);
-    }
-    if (words_) names.emplace_back("words");
+    for (const std::string& name : names_of_ours()) names.push_back(name);
     names.emplace_back("error");
     return record(names);
   }
 
   std::string line(const Request& request, const Answer& answer) const override {
     std::vector<std::string> fields = request.fields;
-    const std::size_t ours = 3 + (classes_ ? labels_.size() : 0) + (words_ ? 1 : 0);
     if (request.error.empty()) {
-      const std::size_t best = by_probability(answer.probabilities, labels_.size()).front();
-      fields.insert(fields.end(), {labels_[best], shortest(answer.probabilities[best]), shortest(answer.unknown_share)});
-      for (std::size_t k = 0; classes_ && k < labels_.size(); ++k) fields.push_back(shortest(answer.probabilities[k]));
-      if (words_) {
-        std::string words;
-        for (const auto& entry : answer.words.at(best)) words += (words.empty() ? "" : " ") + entry.first;
-        fields.push_back(words);
-      }
+      const std::vector<std::size_t> chosen = rule_.chosen(answer.probabilities);
+      fields.push_back(joined_labels(chosen));
+      if (!rule_.several()) fields.push_back(shortest(answer.probabilities[chosen.front()]));
+      fields.push_back(shortest(answer.unknown_share));
+      for (std::size_t k = 0; classes_ && k < rule_.labels.size(); ++k) fields.push_back(shortest(answer.probabilities[k]));
+      if (words_) fields.push_back(words_for(chosen, answer));
     } else {
-      fields.resize(fields.size() + ours);
+      fields.resize(fields.size() + names_of_ours().size());
     }
     fields.push_back(request.error);
     return record(fields);
   }
 
  private:
+  std::vector<std::string> names_of_ours() const {
+    std::vector<std::string> names = {"predicted"};
+    if (!rule_.several()) names.emplace_back("probability");
+    names.emplace_back("unknown_share");
+    if (classes_) {
+      for (const std::string& label : rule_.labels) names.push_back("p:" + label);
+    }
+    if (words_) names.emplace_back("words");
+    return names;
+  }
+
+  std::string joined_labels(const std::vector<std::size_t>& chosen) const {
+    std::string text;
+    for (const std::size_t k : chosen) text += (text.empty() ? "" : rule_.delimiter) + rule_.labels[k];
+    return text;
+  }
+
+  static std::string words_for(const std::vector<std::size_t>& chosen, const Answer& answer) {
+    std::string text;
+    std::set<std::string> written;
+    for (const std::size_t k : chosen) {
+      for (const auto& entry : answer.words.at(k)) {
+        if (written.insert(entry.first).second) text += (text.empty() ? "" : " ") + entry.first;
+      }
+    }
+    return text;
+  }
+
   std::string record(const std::vector<std::string>& fields) const {
     std::string line;
     for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -119,7 +148,7 @@ class TableAnswers : public AnswerFormat {
   }
 
   char delimiter_;
-  std::vector<std::string> labels_;
+  LabelRule rule_;
   std::vector<std::string> columns_;
   bool classes_;
   bool words_;
@@ -154,14 +183,21 @@ std::optional<Progress> progress_of(const fs::path& file, const json& asked) {
 
 }  // namespace
 
-std::unique_ptr<AnswerFormat> answer_format(const PredictOptions& options, std::vector<std::string> labels,
+std::vector<std::size_t> LabelRule::chosen(const float* probabilities) const {
+  std::vector<std::size_t> order = by_probability(probabilities, labels.size());
+  if (!several()) return {order.front()};
+  std::erase_if(order, [&](std::size_t k) { return static_cast<double>(probabilities[k]) < thresholds[k]; });
+  return order;
+}
+
+std::unique_ptr<AnswerFormat> answer_format(const PredictOptions& options, LabelRule rule,
                                             std::vector<std::string> columns) {
   const RequestFormat format = request_format(options.requests);
   if (format == RequestFormat::kLines || format == RequestFormat::kJsonl) {
-    return std::make_unique<JsonAnswers>(std::move(labels), options.top);
+    return std::make_unique<JsonAnswers>(std::move(rule), options.top);
   }
   const char delimiter = format == RequestFormat::kTsv ? '\t' : options.requests.table.resolved().delimiter;
-  return std::make_unique<TableAnswers>(delimiter, std::move(labels), std::move(columns), options.top != 1,
+  return std::make_unique<TableAnswers>(delimiter, std::move(rule), std::move(columns), options.top != 1,
                                         options.explain > 0);
 }
 

@@ -24,6 +24,17 @@ struct Answer {
   std::vector<WordShares> words;         // by label, those that speak for it; empty: not asked for
 };
 
+// Which labels a text gets, by the probabilities.
+struct LabelRule {
+  std::vector<std::string> labels;
+  std::vector<double> thresholds;  // by label: a text gets all that are as probable; empty: the most probable one alone
+  std::string delimiter;           // between several in a table
+
+  bool several() const { return !thresholds.empty(); }
+  // The numbers of those that a text gets, the most probable first.
+  std::vector<std::size_t> chosen(const float* probabilities) const;
+};
+
 // How answers are written.
 class AnswerFormat {
  public:
@@ -33,7 +44,7 @@ class AnswerFormat {
 };
 
 // Of a table: `columns` are those of the input; with --top=1 it gets no column for each label.
-std::unique_ptr<AnswerFormat> answer_format(const PredictOptions& options, std::vector<std::string> labels,
+std::unique_ptr<AnswerFormat> answer_format(const PredictOptions& options, LabelRule rule,
                                             std::vector<std::string> columns);
 
 // A file of answers that grows beside its name, as FILE.partial, and gets it when it is whole. FILE.progress says how far

@@ -29,6 +29,7 @@ constexpr const char* kNone = "none";
 constexpr const char* kTrainingText = "training text";
 constexpr const char* kVocabulary = "vocabulary";
 constexpr const char* kLabels = "labels";
+constexpr const char* kLabelSets = "label sets";
 constexpr const char* kParentWeights = "parent's weights";
 constexpr const char* kBuild = "build";  // of the same version: the bits are meant to be the same
 
@@ -62,10 +63,13 @@ std::string differences(const comm::Facts& recorded, const comm::Facts& now, con
   return text;
 }
 
-std::string describe_labels(const std::vector<std::string>& labels) {
+// The fingerprint comes first and tells one label a text from several: where each text has one, all else may be alike.
+std::string describe_labels(const std::vector<std::string>& labels, bool several) {
   std::string names;
   for (const auto& label : labels) names += label + '\n';
-  return str(fingerprint(names), ", ", labels.size(), " classes, the first ", labels.front());
+  if (several) names += "several a text\n";
+  return str(fingerprint(names), ", ", labels.size(), " classes, the first ", labels.front(),
+             several ? ", several a text" : "");
 }
 
 // What the finished stage of a run tells of its inputs: for these a folder of an older program needs no guess.
@@ -83,7 +87,9 @@ comm::Facts inputs_told_by_stage(const fs::path& stage) {
     facts.emplace_back(kParentWeights,
                        has_parent ? lineage.at(lineage.size() - 2).at("fingerprint").get<std::string>() : kNone);
     if (j.contains("classifier")) {
-      facts.emplace_back(kLabels, describe_labels(j.at("classifier").at("labels").get<std::vector<std::string>>()));
+      const json& classifier = j.at("classifier");
+      facts.emplace_back(kLabels, describe_labels(classifier.at("labels").get<std::vector<std::string>>(),
+                                                  classifier.contains("thresholds")));
     }
   } catch (const json::exception&) {  // no stage that this program could use: it tells nothing
   }
@@ -102,7 +108,11 @@ comm::Facts corpus_inputs(const fs::path& folder) {
                     {"validation text", split("valid")},
                     {kVocabulary, corpus.vocabulary_fingerprint},
                     {"text rules and tokenizer", corpus.text_fingerprint}};
-  if (corpus.kind == "labelled") facts.emplace_back(kLabels, describe_labels(corpus.labels));
+  if (corpus.has_labels()) facts.emplace_back(kLabels, describe_labels(corpus.labels, corpus.multilabel()));
+  if (corpus.multilabel()) {
+    facts.emplace_back(kLabelSets,
+                       str(fingerprint(data::label_sets_text(corpus.label_sets)), ", ", corpus.label_sets.size(), " sets"));
+  }
   return facts;
 }
 

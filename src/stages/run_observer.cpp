@@ -44,7 +44,7 @@ void RunObserver::on_evaluation(const reports::EvaluationReport& report) {
   metrics_.write(report);
   progress_.report(report);
   for (const auto& [name, value] : report.values) plot(report.split + "/" + name, value, report.step);
-  write_report(report.classification);
+  write_report(report.classification, report.multilabel);
 }
 
 void RunObserver::plot(const std::string& tag, double value, std::int64_t step) {
@@ -63,11 +63,12 @@ nlohmann::json RunObserver::state() {
   return {{"metrics_bytes", metrics_.bytes()}, {"event_bytes", events_.bytes()}};
 }
 
-void RunObserver::write_report(const std::optional<reports::Classification>& classification) {
+void RunObserver::write_report(const std::optional<reports::Classification>& classification,
+                               const std::optional<reports::Multilabel>& multilabel) {
   try {
     events_.flush();
-    reports::write_html_report(
-        folder_, {title_ + ": " + folder_.filename().string(), title_, summary_, names_, classification, config_text_});
+    reports::write_html_report(folder_, {title_ + ": " + folder_.filename().string(), title_, summary_, names_,
+                                         classification, config_text_, multilabel});
   } catch (const FileError& e) {
     log::warn("report", e.what());
   }

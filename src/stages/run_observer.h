@@ -26,8 +26,9 @@ class RunObserver : public train::Observer {
   void on_evaluation(const reports::EvaluationReport& report) override;
   nlohmann::json state() override;
 
-  // report.html, with the tables of a classifier's latest evaluation; a failure is a warning.
-  void write_report(const std::optional<reports::Classification>& classification);
+  // report.html, with the tables of a classifier's latest evaluation (one of the two, or none); a failure is a warning.
+  void write_report(const std::optional<reports::Classification>& classification,
+                    const std::optional<reports::Multilabel>& multilabel);
 
  private:
   void plot(const std::string& tag, double value, std::int64_t step);

@@ -82,6 +82,8 @@ RunView view_run(const fs::path& folder) {
   view.settings = config::flat(config::read_ini(read_file(file), file.string()));
   view.names = has_key(view, "data") ? reports::kClassifierMetrics : reports::kLanguageModelMetrics;
   view.history = reports::read_metrics(folder / "metrics.jsonl", view.names);
+  // Metrics of one label and of several are kept under the same names but for this one.
+  if (view.last() != nullptr && view.last()->values.contains("micro_f1")) view.names = reports::kMultilabelMetrics;
   view.checkpoint = newest_checkpoint(folder / "checkpoints");
   std::vector<std::string> lines;
   if (fs::exists(folder / "log.txt")) lines = read_lines(folder / "log.txt");

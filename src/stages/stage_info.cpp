@@ -73,8 +73,9 @@ reports::CardInfo card_info(const StageInfo& info, const std::string& config_tex
 StageInfo stage_info(const json& json, const std::filesystem::path& file) {
   const StageFields fields(json, file);
   fields.require(json.at("format") == "ulmfit-stage", "it is not a stage description");
-  fields.require(json.at("version") == kStageVersion, "version ", json.at("version").dump(), ", this program reads ",
-                 kStageVersion, "; use the program that wrote it, or train again");
+  fields.require(json.at("version") == kStageVersion || json.at("version") == kNewestStageVersion, "version ",
+                 json.at("version").dump(), ", this program reads ", kStageVersion, " and ", kNewestStageVersion,
+                 "; use the program that wrote it, or train again");
   const HeadKind& kind = read_kind(fields);
   StageInfo info;
   const auto& shape = json.at("shape");

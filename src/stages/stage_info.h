@@ -16,6 +16,8 @@
 namespace ulmfit::stages {
 
 inline constexpr std::int64_t kStageVersion = 1;
+inline constexpr std::int64_t kNewestStageVersion =
+    2;  // of a classifier of several labels: older programs would misread it
 
 // One entry of the way from text to this stage, oldest first.
 struct Ancestor {

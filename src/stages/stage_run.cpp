@@ -303,7 +303,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     stage.write(result);
     tell_of_better_weights(stage, trainer, result.evaluation, folder);
   }
-  if (observer) observer->write_report(result.evaluation.classification);
+  if (observer) observer->write_report(result.evaluation.classification, result.evaluation.multilabel);
   comm.barrier();
   return result;
 }

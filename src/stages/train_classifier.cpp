@@ -117,6 +117,14 @@ std::vector<std::string> text_columns(const fs::path& data) {
   return request.value("text_columns", std::vector<std::string>{"text"});
 }
 
+// What stands between the labels of a training text; predict writes it between those of an answer.
+std::string label_delimiter(const fs::path& data) {
+  const nlohmann::json request = data::corpus_provenance(data).value("request", nlohmann::json::object());
+  const auto found = request.find("label_delimiter");
+  const bool known = found != request.end() && found->is_string() && found->get<std::string>().size() == 1;
+  return known ? found->get<std::string>() : ";";  // of another program's folder
+}
+
 constexpr const char* kCommand = "train-classifier";
 constexpr std::int64_t kFewestValidated = 100;
 
@@ -130,6 +138,7 @@ class ClassifierStage : public TrainingStage {
 
  private:
   void open_corpus();
+  void refuse_options_of_one_label() const;
   void read_parent(at::Device device);
   void describe();
 
@@ -171,11 +180,13 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c,
                        former != nullptr && former->head.bias};
   classifier_->text_columns = text_columns(options.data);
+  if (text_->corpus.multilabel()) classifier_->label_delimiter = label_delimiter(options.data);
   head_ = std::make_unique<model::PoolingHead>(classifier_->head, seed, comm.device());
   if (former != nullptr) head_of_parent_ = copy_head(*parent_, *classifier_, *head_);
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, seed};
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
+  task_options.label_sets = text_->corpus.label_sets;
   task_options.class_weights = weights_of_classes(options.class_weights, task_options.labels, text_->train);
   task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
                                                   task_options, micro_batches, comm);
@@ -186,12 +197,21 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
 void ClassifierStage::open_corpus() {
   const std::string& data = options_.data;
   data::CorpusInfo corpus = data::open_corpus(data);
-  if (corpus.kind != "labelled") {
+  if (!corpus.has_labels()) {
     throw DataError(str(data, " has no labels; train-classifier needs the labelled folder of prepare-labelled"));
   }
   text_ = open_training_text(data, std::move(corpus));
   if (text_->train.document_count() < 2) {
     throw DataError(str(data, " has ", text_->train.document_count(), " training text; batch norm needs two"));
+  }
+  if (text_->corpus.multilabel()) refuse_options_of_one_label();
+}
+
+void ClassifierStage::refuse_options_of_one_label() const {
+  const std::pair<bool, const char*> of_one_label[] = {{!options_.class_weights.empty(), "--train.class-weights"},
+                                                       {options_.task.label_smoothing > 0, "--train.label-smoothing"}};
+  for (const auto& [given, option] : of_one_label) {
+    if (given) throw ConfigError(str(option, " is for texts of one label, and those of ", options_.data, " have several"));
   }
 }
 
@@ -212,7 +232,7 @@ void ClassifierStage::describe() {
   bytes = model::training_bytes(shape_, static_cast<double>(batch_size * length / micro_batches.total), 1);
   summary = {
       {"data", str(options_.data, ": ", text_->train.document_count(), " texts, ", text_->train.token_count(), " tokens, ",
-                   text_->corpus.labels.size(), " classes")},
+                   text_->corpus.labels.size(), " classes", text_->corpus.multilabel() ? ", several a text" : "")},
       {"model", str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "",
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
@@ -228,8 +248,10 @@ void ClassifierStage::describe() {
   }
   const std::int64_t validated = text_->valid ? text_->valid->document_count() : 0;
   if (validated > 0 && validated < kFewestValidated) {
-    doubts.push_back(str("there are ", validated, " validation texts: each is ",
-                         std::llround(100.0 / static_cast<double>(validated)), " % of the error; ", kFewestValidated,
+    const std::string why = text_->corpus.multilabel()
+                                ? "thresholds that are chosen on so few may not suit other texts"
+                                : str("each is ", std::llround(100.0 / static_cast<double>(validated)), " % of the error");
+    doubts.push_back(str("there are ", validated, " validation texts: ", why, "; ", kFewestValidated,
                          " or more can be held out by prepare-labelled --valid-share"));
   }
 }
@@ -238,7 +260,12 @@ void ClassifierStage::write(const StageResult& result) const {
   StageInfo info;
   info.shape = shape_;
   info.backward = backward_;
-  info.head = classifier_;
+  const auto classifier = std::make_shared<ClassifierInfo>(*classifier_);
+  if (text_->corpus.multilabel()) {
+    const auto& validated = result.evaluation.multilabel;
+    classifier->thresholds = validated ? validated->thresholds : std::vector<double>(classifier->labels.size(), 0.5);
+  }
+  info.head = classifier;
   info.metrics = result.evaluation.values;
   nlohmann::json own = {{"data_fingerprint", text_->train.fingerprint()}, {"data", data::corpus_provenance(options_.data)},
                         {"texts", text_->train.document_count()},         {"steps", result.steps},

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "train/multilabel.h"
 
 namespace ulmfit::train {
 namespace {
@@ -68,11 +69,12 @@ class DocumentSource : public BatchSource<DocumentMicroBatches> {
 
 constexpr std::size_t kBatchesAhead = 4;
 
-}  // namespace
+using Answer = at::Tensor (*)(const at::Tensor& logits);
 
-at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
-                                 const data::DocumentBatchOptions& batch_options, const MicroBatches& micro_batches,
-                                 comm::Communicator& comm) {
+// What `answer` makes of the logits of each batch, by document.
+at::Tensor predict(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
+                   const data::DocumentBatchOptions& batch_options, const MicroBatches& micro_batches,
+                   comm::Communicator& comm, Answer answer) {
   at::NoGradGuard no_grad;
   data::DocumentBatchOptions options = batch_options;
   options.shuffle = false;
@@ -80,7 +82,7 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
   const auto order = batches.order(0);
   const auto weights = encoder.batch_weights(0, nullptr);
   const std::int64_t width = 3 * encoder.shape().embedding;
-  at::Tensor probabilities = at::empty({shards.document_count(), head.classes()}, at::kFloat);
+  at::Tensor answers = at::empty({shards.document_count(), head.classes()}, at::kFloat);
   for (std::size_t b = 0; b < order.size(); ++b) {
     std::vector<at::Tensor> mine(static_cast<std::size_t>(micro_batches.count));
     for (std::int64_t k = 0; k < micro_batches.count; ++k) {
@@ -91,10 +93,25 @@ at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHe
     }
     const auto n = static_cast<std::int64_t>(order[b].size());
     const at::Tensor features = gather_by_slot(mine, n, width, micro_batches, comm, at::TensorOptions(encoder.device()));
-    const at::Tensor rows = at::softmax(head.forward(features, {}, nullptr), 1).cpu();
-    probabilities.index_copy_(0, at::tensor(order[b], at::kLong), rows);
+    answers.index_copy_(0, at::tensor(order[b], at::kLong), answer(head.forward(features, {}, nullptr)).cpu());
   }
-  return probabilities;
+  return answers;
+}
+
+}  // namespace
+
+at::Tensor predict_logits(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
+                          const data::DocumentBatchOptions& batches, const MicroBatches& micro_batches,
+                          comm::Communicator& comm) {
+  const Answer as_they_are = [](const at::Tensor& logits) { return logits; };
+  return predict(encoder, head, shards, batches, micro_batches, comm, as_they_are);
+}
+
+at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
+                                 const data::DocumentBatchOptions& batches, const MicroBatches& micro_batches,
+                                 comm::Communicator& comm) {
+  const Answer softmax = [](const at::Tensor& logits) { return at::softmax(logits, 1); };
+  return predict(encoder, head, shards, batches, micro_batches, comm, softmax);
 }
 
 ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& train,
@@ -107,6 +124,9 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
       options_(std::move(options)),
       train_(train),
       valid_(valid) {
+  if (!options_.label_sets.empty()) {
+    class_table_ = class_table(options_.label_sets, head.classes()).to(encoder.device());
+  }
   if (options_.class_weights.empty()) return;
   class_weights_ = at::tensor(options_.class_weights, at::kDouble).to(encoder.device(), at::kFloat);
 }
@@ -145,8 +165,11 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
   std::vector<double> drops(head_.blocks(), options_.head_dropout);
   drops.front() = options_.dropout.output;
   constexpr std::int64_t kNoneIgnored = -100;
-  const at::Tensor loss = at::cross_entropy_loss(head_.forward(leaf, drops, &key), labels, class_weights_,
-                                                 at::Reduction::Mean, kNoneIgnored, options_.label_smoothing);
+  const at::Tensor logits = head_.forward(leaf, drops, &key);
+  const at::Tensor loss = class_table_.defined()
+                              ? multilabel_loss(logits, labels, class_table_)
+                              : at::cross_entropy_loss(logits, labels, class_weights_, at::Reduction::Mean, kNoneIgnored,
+                                                       options_.label_smoothing);
   *nats = loss.item<double>() * static_cast<double>(n);
   torch::autograd::backward({loss}, {});
   return leaf.grad();
@@ -242,6 +265,10 @@ reports::Classification tabulate(const at::Tensor& probabilities, const data::Sh
 Evaluation ClassifierTask::validate() {
   Evaluation result;
   if (valid_ == nullptr) return result;
+  if (!options_.label_sets.empty()) {
+    return evaluate_multilabel(predict_logits(encoder_, head_, *valid_, options_.batches, micro_batches_, comm_), *valid_,
+                               options_.label_sets, options_.labels, "valid");
+  }
   const at::Tensor probabilities = predict_probabilities(encoder_, head_, *valid_, options_.batches, micro_batches_, comm_);
   result.classification = tabulate(probabilities, *valid_, options_.labels, "valid");
   double nats = 0;

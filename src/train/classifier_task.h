@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/document_batches.h"
+#include "data/label_sets.h"
 #include "data/shard_reader.h"
 #include "model/awd_lstm.h"
 #include "model/document_pooling.h"
@@ -29,10 +30,18 @@ struct ClassifierTaskOptions {
   std::vector<double> class_weights;
   std::uint64_t seed = 1;
   std::vector<std::string> labels;  // names of the classes
+  // Where texts have several labels, or none: what the labels of the documents stand for. The loss is then that of
+  // train/multilabel.h, which has neither weights nor smoothing.
+  data::LabelSets label_sets;
 };
 
-// Class probabilities of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks.
-// Collective. Each document is computed once, by one rank.
+// Logits of every document of a split, [documents, classes] float32 on the CPU, the same on all ranks. Collective. Each
+// document is computed once, by one rank.
+at::Tensor predict_logits(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
+                          const data::DocumentBatchOptions& batches, const MicroBatches& micro_batches,
+                          comm::Communicator& comm);
+
+// The probabilities of the classes in place of the logits, of which one is a document's.
 at::Tensor predict_probabilities(const model::AwdLstm& encoder, model::PoolingHead& head, const data::ShardSet& shards,
                                  const data::DocumentBatchOptions& batches, const MicroBatches& micro_batches,
                                  comm::Communicator& comm);
@@ -57,7 +66,9 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
                  comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
-  reports::MetricNames metric_names() const override { return reports::kClassifierMetrics; }
+  reports::MetricNames metric_names() const override {
+    return options_.label_sets.empty() ? reports::kClassifierMetrics : reports::kMultilabelMetrics;
+  }
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
   void discard_step() override;
   Evaluation validate() override;
@@ -87,6 +98,7 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   model::PoolingHead& head_;
   ClassifierTaskOptions options_;
   at::Tensor class_weights_;  // [classes]; undefined: 1 each
+  at::Tensor class_table_;    // of the label sets; undefined: a text has one label
   const data::ShardSet& train_;
   const data::ShardSet* valid_;
   Step step_;                                  // under way

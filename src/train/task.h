@@ -12,6 +12,7 @@
 #include "optim/param_groups.h"
 #include "reports/classification_metrics.h"
 #include "reports/metric_names.h"
+#include "reports/multilabel_metrics.h"
 
 namespace ulmfit::train {
 
@@ -43,6 +44,7 @@ struct Evaluation {
   double score = 0;  // lower is better: what "best" and early stopping compare
   std::map<std::string, double> values;
   std::optional<reports::Classification> classification;  // of a classifier
+  std::optional<reports::Multilabel> multilabel{};        // of one of several labels a text, with the thresholds chosen
 };
 
 class Task {

@@ -224,8 +224,8 @@ void Trainer::validate() {
   if (evaluation.values.empty()) return;
   require_finite(evaluation, counters_.step);
   if (observer_ != nullptr) {
-    observer_->on_evaluation(
-        {counters_.step, plan_.epoch_fraction(counters_.step), "valid", evaluation.values, evaluation.classification});
+    observer_->on_evaluation({counters_.step, plan_.epoch_fraction(counters_.step), "valid", evaluation.values,
+                              evaluation.classification, evaluation.multilabel});
   }
   early_stopping_.add(evaluation.score, counters_.step);
   if (average_ != nullptr) average_->after_validation(evaluation.score);

@@ -22,14 +22,15 @@ using ::testing::HasSubstr;
 // A folder with one split, as prepare-corpus or prepare-labelled leaves it.
 class CorpusFolder : public ::testing::Test {
  protected:
-  CorpusInfo prepare(const std::string& kind, const std::vector<std::string>& labels) {
+  CorpusInfo prepare(const std::string& kind, const std::vector<std::string>& labels, const LabelSets& sets = {}) {
     write_file_atomic(dir_ / "vocab.txt", "xxunk\nxxpad\n");
     write_file_atomic(dir_ / "text.json", "{}");
-    ShardHeader header = test::corpus_header(2, kind == "labelled");
+    const bool labelled = kind != "lm";
+    ShardHeader header = test::corpus_header(2, labelled);
     header.vocabulary_fingerprint = file_fingerprint(dir_ / "vocab.txt");
     ShardWriter writer(dir_.path(), "train", header);
-    writer.add(std::vector<std::int32_t>{0, 1, 0}, kind == "labelled" ? 0 : -1);
-    writer.add(std::vector<std::int32_t>{0, 1}, kind == "labelled" ? 1 : -1);
+    writer.add(std::vector<std::int32_t>{0, 1, 0}, labelled ? 0 : -1);
+    writer.add(std::vector<std::int32_t>{0, 1}, labelled ? 1 : -1);
     writer.finish();
 
     CorpusInfo info;
@@ -38,6 +39,7 @@ class CorpusFolder : public ::testing::Test {
     info.text_fingerprint = header.text_fingerprint;
     info.splits["train"] = split_info(ShardSet(dir_.path(), "train"));
     info.labels = labels;
+    info.label_sets = sets;
     write_corpus_info(dir_.path(), info, {{"source", "made for a test"}});
     write_manifest(dir_.path());
     return info;
@@ -84,6 +86,38 @@ TEST_F(CorpusFolder, GivesBackWhatWasWritten) {
     EXPECT_EQ(fs::exists(dir_ / "labels.txt"), labelled);
   }
   EXPECT_THAT(read_lines(dir_ / "labels.txt"), ElementsAre("bad", "good one"));
+}
+
+TEST_F(CorpusFolder, OfSeveralLabelsATextKeepsItsLabelSets) {
+  const LabelSets sets{{}, {0, 2}};
+  prepare("multilabel", {"a", "b", "c"}, sets);
+  EXPECT_EQ(read_file(dir_ / "label_sets.txt"), "\n0 2\n");
+  const CorpusInfo read = open_corpus(dir_.path());
+  EXPECT_TRUE(read.multilabel() && read.has_labels());
+  EXPECT_EQ(read.label_sets, sets);
+  EXPECT_EQ(open_split(dir_.path(), read, "train").label(1), 1);
+  const auto with_sets = [&](const std::string& text) {
+    write_file_atomic(dir_ / "label_sets.txt", text);
+    write_manifest(dir_.path());
+    return refusal();
+  };
+  EXPECT_THAT(with_sets("\n0 3\n"), HasSubstr("label set 1 has class 3, but there are 3 classes"));
+  EXPECT_THAT(with_sets("\n0;2\n"), HasSubstr("line 2 of the label sets is '0;2'"));
+  EXPECT_THAT(with_sets(""), HasSubstr("kind is \"multilabel\", and it has 0 label sets"));
+  EXPECT_THAT(with_sets("0\n0\n"), HasSubstr("label sets 0 and 1 are the same"));
+  fs::remove(dir_ / "label_sets.txt");
+  write_manifest(dir_.path());
+  EXPECT_THAT(refusal(), HasSubstr("label_sets.txt"));
+  with_sets("\n0 2\n");
+  change_corpus_json([](json& c) { c["label_sets"] = "/etc/passwd"; });
+  EXPECT_THAT(refusal(), HasSubstr("\"label_sets\" is not label_sets.txt"));
+  change_corpus_json([](json& c) { c.erase("label_sets"); });
+  EXPECT_THAT(refusal(), HasSubstr("kind is \"multilabel\", and it has 0 label sets"));
+  change_corpus_json([](json& c) {
+    c["kind"] = "labelled";
+    c["label_sets"] = "label_sets.txt";
+  });
+  EXPECT_THAT(refusal(), HasSubstr("kind is \"labelled\", and it has 2 label sets"));
 }
 
 TEST_F(CorpusFolder, RefusesAFolderWithoutManifestOrWithChangedFiles) {
@@ -193,6 +227,13 @@ TEST_F(CorpusFolder, RefusesLabelsWithoutAClass) {
   } catch (const DataError& e) {
     EXPECT_THAT(e.what(), HasSubstr("document 1 of train"));
     EXPECT_THAT(e.what(), HasSubstr("has label 1, but there are 1 classes"));
+  }
+  prepare("multilabel", {"a", "b"}, {{0, 1}});
+  try {
+    open_split(dir_.path(), open_corpus(dir_.path()), "train");
+    ADD_FAILURE();
+  } catch (const DataError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("has label 1, but there are 1 label sets"));
   }
 }
 

@@ -94,6 +94,18 @@ TEST(LabelledReader, DefectsAreRefusedWithTheirPlace) {
   EXPECT_THROW(rows("A:b c\n", LabelledFormat::kTrec, {{"text"}, "label", "g", {}}), ConfigError);
 }
 
+TEST(LabelledReader, SeveralLabelsOrNoneStandInAField) {
+  EXPECT_THAT(labels_in(" b; a ;;b;\t;a b", ';'), ElementsAre("a", "a b", "b"));
+  EXPECT_THAT(labels_in("a  b a", ' '), ElementsAre("a", "b"));
+  EXPECT_THAT(labels_in("", ';'), ElementsAre());
+  EXPECT_THAT(labels_in(" ; ", ';'), ElementsAre());
+  LabelledColumns columns;
+  columns.label_delimiter = ';';
+  EXPECT_EQ(rows("text,label\na,x;y\nb,\n", LabelledFormat::kCsv, columns)[1].label, "");
+  EXPECT_THAT(test::message_of<DataError>([&] { rows("text,label\na,\"x;\ny\"\n", LabelledFormat::kCsv, columns); }),
+              HasSubstr("the label holds a line end"));
+}
+
 TEST(LabelledFormat, IsToldByTheEnding) {
   EXPECT_EQ(labelled_format_of("a.csv.xz"), LabelledFormat::kCsv);
   EXPECT_EQ(labelled_format_of("a.tsv"), LabelledFormat::kTsv);

@@ -55,6 +55,14 @@ class StageFolder : public ::testing::Test {
     info.head = head;
     return info;
   }
+  StageInfo multilabel() const {
+    StageInfo info = classifier();
+    const auto head = std::make_shared<ClassifierInfo>(*info.head_info_as<ClassifierInfo>());
+    head->thresholds = {0.5, 1.0 / 3, 0.875};
+    head->label_delimiter = ";";
+    info.head = head;
+    return info;
+  }
   void write(const StageInfo& info) {
     const bool classifies = info.head_info_as<ClassifierInfo>() != nullptr;
     write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, corpus_,
@@ -117,6 +125,59 @@ TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
   for (std::size_t i = 0; i < head_.buffers().size(); ++i) {
     EXPECT_TRUE(at::equal(head_.buffers()[i].second, stage.head->buffers()[i].second)) << head_.buffers()[i].first;
   }
+}
+
+TEST_F(StageFolder, ThresholdsComeBackAndOfOneLabelATextThereAreNone) {
+  write(multilabel());
+  const StageInfo info = read().info;
+  EXPECT_EQ(to_json(info), to_json(multilabel()));
+  const auto* head = info.head_info_as<ClassifierInfo>();
+  EXPECT_TRUE(head->multilabel());
+  EXPECT_EQ(head->thresholds, (std::vector{0.5, 1.0 / 3, 0.875}));
+  EXPECT_EQ(head->label_delimiter, ";");
+  EXPECT_THAT(read_file(stage_ / "CARD.md"), HasSubstr("# AWD-LSTM text classifier, several labels a text\n"));
+  write(classifier());
+  EXPECT_FALSE(read().info.head_info_as<ClassifierInfo>()->multilabel());
+  EXPECT_FALSE(json::parse(read_file(stage_ / "stage.json")).at("classifier").contains("thresholds"));
+}
+
+TEST_F(StageFolder, BadThresholdsAreRefused) {
+  const auto refused = [&](const char* field, const json& value) {
+    write(multilabel());
+    edit([&](json& j) { j["classifier"][field] = value; });
+    return refusal();
+  };
+  EXPECT_THAT(refused("thresholds", {0.5, 0.5}), HasSubstr("it has 2 thresholds for 3 labels"));
+  EXPECT_THAT(refused("thresholds", json::array()), HasSubstr("it has 0 thresholds for 3 labels"));
+  EXPECT_THAT(refused("thresholds", {0.5, 0.5, 0}), HasSubstr("a threshold is 0, expected a number between 0 and 1"));
+  EXPECT_THAT(refused("thresholds", {0.5, 1, 0.5}), HasSubstr("a threshold is 1"));
+  EXPECT_THAT(refused("thresholds", {0.5, nullptr, 0.5}), HasSubstr("cannot read stage"));
+  EXPECT_THAT(refused("label_delimiter", "; "), HasSubstr("label_delimiter is '; ', expected one character"));
+  write(multilabel());
+  edit([](json& j) { j["classifier"].erase("label_delimiter"); });
+  EXPECT_THAT(refusal(), HasSubstr("cannot read stage"));
+}
+
+TEST(ClassifierInfo, OfTwoKindsOrOtherClassesAreNotAveraged) {
+  ClassifierInfo one, several;
+  one.labels = several.labels = {"a", "b"};
+  several.thresholds = {0.25, 0.5};
+  require_same_classes(one, "p", one, "q");
+  require_same_classes(several, "p", several, "q");
+  const auto message = [](const ClassifierInfo& a, const ClassifierInfo& b) {
+    try {
+      require_same_classes(a, "p", b, "q");
+    } catch (const CheckpointError& e) {
+      return std::string(e.what());
+    }
+    return std::string("not refused");
+  };
+  EXPECT_EQ(message(several, one), "p gives several labels a text, and q one: they cannot be averaged");
+  EXPECT_EQ(message(one, several), "q gives several labels a text, and p one: they cannot be averaged");
+  ClassifierInfo other = several;
+  other.thresholds = {0.75, 0.25};
+  EXPECT_EQ(mean_thresholds({&several, &other}), (std::vector{0.5, 0.375}));
+  EXPECT_EQ(mean_thresholds({&one, &one}), std::vector<double>());
 }
 
 TEST_F(StageFolder, ColumnsOfAnOlderStageAreThoseOfItsData) {
