@@ -8,6 +8,8 @@
 #include <numeric>
 #include <optional>
 
+#include "model/linear_cross_entropy.h"
+
 namespace ulmfit::model {
 namespace {
 
@@ -101,6 +103,21 @@ at::Tensor window_tokens(std::span<const std::vector<std::int64_t>* const> docum
   return x;
 }
 
+// The token after each of window_tokens; -1 behind a document's end, and for its last.
+at::Tensor tokens_after(std::span<const std::vector<std::int64_t>* const> documents, const Columns& columns,
+                        std::int64_t back, std::int64_t T, std::int64_t active, std::int64_t window) {
+  at::Tensor y = at::full({T, active}, -1, at::kLong);
+  auto* out = y.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t b = 0; b < active; ++b) {
+    const auto at_column = static_cast<std::size_t>(b);
+    const auto& tokens = *documents[columns.order[at_column]];
+    const std::int64_t first = (columns.windows[at_column] - back) * window + 1;
+    const std::int64_t count = std::min(T, static_cast<std::int64_t>(tokens.size()) - first);
+    for (std::int64_t t = 0; t < count; ++t) out[t * active + b] = tokens[static_cast<std::size_t>(first + t)];
+  }
+  return y;
+}
+
 // Columns by decreasing length in the last window.
 std::vector<std::int64_t> by_length(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> columns(lengths.size());
@@ -123,7 +140,7 @@ class Passage {
  public:
   Passage(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-          const MaskKey* key, ActivationSums* sums)
+          const MaskKey* key, ActivationSums* sums, NextTokenLoss* next_tokens)
       : encoder_(encoder),
         documents_(documents),
         weights_(weights),
@@ -131,6 +148,7 @@ class Passage {
         rates_(rates),
         key_(key),
         sums_(sums),
+        next_tokens_(next_tokens),
         gradient_windows_(gradient_windows(options)),
         columns_(sort_columns(documents, options.window)) {}
 
@@ -156,6 +174,7 @@ class Passage {
   void whole_window(std::int64_t back) {
     const at::Tensor top = forward(start_window(back));
     if (wants_sums()) add_sums(top, at::Tensor());
+    if (wants_next_tokens()) add_next_tokens(top);
     if (options_.pool_all || back <= gradient_windows_) pools_.add(std::get<0>(top.max(0)), top.sum(0));
   }
 
@@ -197,6 +216,7 @@ class Passage {
       pools_.add(std::get<0>(top.masked_fill(padding, -std::numeric_limits<float>::infinity()).max(0)),
                  top.masked_fill(padding, 0).sum(0));
       if (wants_sums()) add_sums(top, padding);  // with gradients there is one part
+      if (wants_next_tokens()) add_next_tokens(top);
 
       const auto stay = std::count_if(lengths_.begin(), lengths_.begin() + running, [&](auto n) { return n > first + T; });
       const std::int64_t leave = running - stay;
@@ -215,6 +235,16 @@ class Passage {
   }
 
   bool wants_sums() const { return sums_ != nullptr && at::GradMode::is_enabled(); }
+  bool wants_next_tokens() const { return next_tokens_ != nullptr && at::GradMode::is_enabled(); }
+
+  void add_next_tokens(const at::Tensor& top) {
+    const at::Tensor y = tokens_after(documents_, columns_, back_, top.size(0), top.size(1), options_.window);
+    if (y.le(-1).all().item<bool>()) return;  // documents of one token
+    add(next_tokens_->loss,
+        linear_cross_entropy(top.flatten(0, 1), encoder_.embedding(), next_tokens_->bias, y.flatten().to(encoder_.device()),
+                             next_tokens_->scale, encoder_.precision())
+            .loss);
+  }
 
   // `padding`: of the last window, as top; undefined in those before.
   void add_sums(const at::Tensor& top, const at::Tensor& padding) {
@@ -272,6 +302,7 @@ class Passage {
   const DropoutRates& rates_;
   const MaskKey* key_;
   ActivationSums* sums_;
+  NextTokenLoss* next_tokens_;
   std::int64_t gradient_windows_;
   std::int64_t back_ = 1;  // the window under way, counted from the end
   Columns columns_;
@@ -289,8 +320,8 @@ class Passage {
 
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-                          const MaskKey* key, ActivationSums* sums) {
-  return Passage(encoder, documents, weights, options, rates, key, sums).pooled();
+                          const MaskKey* key, ActivationSums* sums, NextTokenLoss* next_tokens) {
+  return Passage(encoder, documents, weights, options, rates, key, sums, next_tokens).pooled();
 }
 
 std::int64_t reached_tokens(std::int64_t n, const Bpt3cOptions& options) {

@@ -34,11 +34,21 @@ struct ActivationSums {
   at::Tensor changes;  // squared, from a token to the next of the same document, also into the next window (temporal a. r.)
 };
 
+// The language model's loss on the documents, for a joint one (Dai & Le 2015; Radford et al. 2018): of each token that
+// gradients reach, the cross-entropy of the token after it under the softmax over the tied embedding. A document's last
+// token has none after it. The top layer's output is taken undropped, as for the sums above.
+struct NextTokenLoss {
+  at::Tensor bias;   // [V] of that softmax; it is not trained
+  double scale = 1;  // of the sum over tokens
+  at::Tensor loss;   // filled in: scalar with a graph; undefined if there is no token to predict
+};
+
 // documents[i]: its token ids, at least one. `key.streams[i]` keys document i's masks; key == nullptr: evaluation.
 // Returns [B, 3 E] = [last, max, mean] of the top layer, row i for documents[i]. `sums`, if given, is filled where
-// gradients are computed; of no document, its tensors stay undefined.
+// gradients are computed; of no document, its tensors stay undefined. So is `next_tokens`, whose loss adds to the gradient
+// of the embedding in the forward pass (see linear_cross_entropy).
 at::Tensor pool_documents(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                           const std::vector<LstmWeights>& weights, const Bpt3cOptions& options, const DropoutRates& rates,
-                          const MaskKey* key, ActivationSums* sums = nullptr);
+                          const MaskKey* key, ActivationSums* sums = nullptr, NextTokenLoss* next_tokens = nullptr);
 
 }  // namespace ulmfit::model

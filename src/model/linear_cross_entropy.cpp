@@ -139,6 +139,7 @@ double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidd
     products.hidden_gradient(logits, block_gradient);
     if (!weight_gradient) continue;
     products.add_weight_gradient(logits, hidden);
+    if (!in.bias.requires_grad()) continue;
     if (in.logits == at::kBFloat16) {
       add_rounded_rows(in.bias.grad(), logits);
     } else {
@@ -152,7 +153,8 @@ double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidd
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, at::Tensor weight, at::Tensor bias,
                             const at::Tensor& targets, double scale, Precision precision, bool gradient, double* nats) {
-    TORCH_CHECK(!gradient || !weight.requires_grad() || (weight.grad().defined() && bias.grad().defined()),
+    TORCH_CHECK(!gradient || !weight.requires_grad() ||
+                    (weight.grad().defined() && (!bias.requires_grad() || bias.grad().defined())),
                 "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
     const at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
     const bool rounded = precision == Precision::kBfloat16;

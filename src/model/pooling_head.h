@@ -31,8 +31,8 @@ class PoolingHead : public Head {
   // Documents through the encoder: [B, 3 E], see pool_documents.
   at::Tensor features(const AwdLstm& encoder, std::span<const std::vector<std::int64_t>* const> documents,
                       const std::vector<LstmWeights>& weights, const DropoutRates& rates, const MaskKey* key,
-                      ActivationSums* sums = nullptr) const {
-    return pool_documents(encoder, documents, weights, options_.bpt3c, rates, key, sums);
+                      ActivationSums* sums = nullptr, NextTokenLoss* next_tokens = nullptr) const {
+    return pool_documents(encoder, documents, weights, options_.bpt3c, rates, key, sums, next_tokens);
   }
 
   // features [B, widths.front()] of the whole global batch -> logits [B, classes]. drops[k] is the dropout of block k.

@@ -11,9 +11,11 @@
 
 #include "base/error.h"
 #include "data/corpus_folder.h"
+#include "model/softmax_head.h"
 #include "reports/number_format.h"
 #include "stages/classifier_info.h"
 #include "stages/compute.h"
+#include "stages/language_model_info.h"
 #include "stages/run_folder.h"
 #include "stages/run_identity.h"
 #include "stages/stage_folder.h"
@@ -140,6 +142,7 @@ class ClassifierStage : public TrainingStage {
   void open_corpus();
   void refuse_options_of_one_label() const;
   void read_parent(at::Device device);
+  at::Tensor decoder_bias() const;
   void describe();
 
   const TrainClassifierOptions& options_;
@@ -187,6 +190,7 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   task_options.seed = seed;
   task_options.labels = text_->corpus.labels;
   task_options.label_sets = text_->corpus.label_sets;
+  if (task_options.aux_lm_weight > 0) task_options.decoder_bias = decoder_bias();
   task_options.class_weights = weights_of_classes(options.class_weights, task_options.labels, text_->train);
   task_ = std::make_unique<train::ClassifierTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
                                                   task_options, micro_batches, comm);
@@ -223,6 +227,16 @@ void ClassifierStage::read_parent(at::Device device) {
   backward_ = parent_->info.backward;
 }
 
+at::Tensor ClassifierStage::decoder_bias() const {
+  if (!parent_ || parent_->info.head->kind().name != LanguageModelInfo::kName) {
+    throw ConfigError(str("--aux-lm-weight=", options_.task.aux_lm_weight,
+                          " needs a language model as --from, and that is ",
+                          parent_ ? str(options_.from, ", a ", parent_->info.head->kind().what) : "none",
+                          "; leave it out, or start from the language model that was tuned on these texts"));
+  }
+  return head_as<model::SoftmaxHead>(*parent_).bias().detach();
+}
+
 void ClassifierStage::describe() {
   batch_size = options_.task.batches.batch_size;
   batch_option = "--train.batch-size";
@@ -238,6 +252,10 @@ void ClassifierStage::describe() {
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
                       classifier_->head.bpt3c.length)}};
   if (!head_of_parent_.empty()) summary.emplace_back("head", head_of_parent_);
+  if (options_.task.aux_lm_weight > 0) {
+    summary.emplace_back("loss",
+                         str("of the classifier, and ", options_.task.aux_lm_weight, " times the language model's"));
+  }
   if (!options_.class_weights.empty()) {
     std::string told;
     const auto weights = weights_of_classes(options_.class_weights, text_->corpus.labels, text_->train);
@@ -306,9 +324,12 @@ void TrainClassifierOptions::declare(config::OptionSet& set) {
           {.min = 0, .max = 0.999});
   set.add("train.label-smoothing", task.label_smoothing, "share of the target that all classes have evenly",
           {.min = 0, .max = 0.999});
+  set.add("train.aux-lm-weight", task.aux_lm_weight,
+          "what the language model's loss on the texts counts beside the classifier's; 0: none", {.min = 0});
+  set.add_alias("aux-lm-weight", "train.aux-lm-weight");
   set.add("train.class-weights", class_weights,
           "what a text of a class counts: LABEL=WEIGHT for some (others 1), or balanced: all classes the same");
-  set.add_value_of_older_runs("train.label-smoothing", "0");
+  for (const char* key : {"train.label-smoothing", "train.aux-lm-weight"}) set.add_value_of_older_runs(key, "0");
   stages::declare(set, shape);
   run.declare(set);
   dropout.declare(set);

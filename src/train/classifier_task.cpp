@@ -137,12 +137,16 @@ std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
   return reduced;
 }
 
-at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const Position& position,
-                                  model::ActivationSums* sums) const {
+at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const DocumentMicroBatches& batch,
+                                  const Position& position, BesideHead& beside) const {
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
   for (const auto& document : documents) key.streams.push_back(static_cast<std::uint32_t>(document.slot));
+  const std::int64_t predicted = batch.global_tokens - batch.global_documents;
+  const bool predicts = options_.aux_lm_weight > 0 && predicted > 0;
+  if (predicts) beside.next_tokens = {options_.decoder_bias, options_.aux_lm_weight / static_cast<double>(predicted), {}};
   return head_.features(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
-                        options_.dropout, &key, sums);
+                        options_.dropout, &key, penalized() ? &beside.sums : nullptr,
+                        predicts ? &beside.next_tokens : nullptr);
 }
 
 // What a micro-batch adds to the loss of the global batch, beside the head's.
@@ -193,7 +197,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
     at::Tensor features;
     if (!documents.empty()) {
       const at::AutoGradMode mode(step_.keeps_graph);
-      features = pooled(documents, position, penalized() ? &step_.sums : nullptr);
+      features = pooled(documents, batch, position, step_.beside);
     }
     values.push_back(features.defined() ? features.detach() : at::Tensor());
     step_.features.push_back(std::move(features));
@@ -217,21 +221,24 @@ void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, con
                                           StepSums& /*sums*/) {
   const auto& documents = batch.micro_batches[static_cast<std::size_t>(index)];
   at::Tensor features = std::move(step_.features[static_cast<std::size_t>(index)]);
-  model::ActivationSums sums = std::move(step_.sums);
-  step_.sums = {};
+  BesideHead beside = std::exchange(step_.beside, {});
   if (!step_.encoder_trains || documents.empty()) return;
   std::vector<std::int64_t> slots;
   for (const auto& document : documents) slots.push_back(document.slot);
   const at::Tensor gradient = step_.gradient.index_select(0, at::tensor(slots, at::kLong).to(encoder_.device()));
   if (!step_.keeps_graph) {
-    sums = {};
-    features = pooled(documents, position, penalized() ? &sums : nullptr);
+    beside = {};
+    features = pooled(documents, batch, position, beside);
   }
   if (!features.requires_grad()) return;
   torch::autograd::variable_list roots{features};
   torch::autograd::variable_list gradients{gradient};
   if (penalized()) {
-    roots.push_back(penalty(sums, batch));
+    roots.push_back(penalty(beside.sums, batch));
+    gradients.push_back(at::ones_like(roots.back()));
+  }
+  if (beside.next_tokens.loss.defined()) {
+    roots.push_back(beside.next_tokens.loss);
     gradients.push_back(at::ones_like(roots.back()));
   }
   torch::autograd::backward(roots, gradients);

@@ -28,6 +28,10 @@ struct ClassifierTaskOptions {
   // the mean is over the weights of a batch, and a smoothed class counts as its own.
   double label_smoothing = 0;
   std::vector<double> class_weights;
+  // What the language model's loss on the texts counts beside the classifier's: its mean over the tokens that gradients
+  // reach and that have a next one, of all documents of the global batch (model::NextTokenLoss). Not in the reported loss.
+  double aux_lm_weight = 0;
+  at::Tensor decoder_bias = {};  // [V], of the language model; needed for that
   std::uint64_t seed = 1;
   std::vector<std::string> labels;  // names of the classes
   // Where texts have several labels, or none: what the labels of the documents stand for. The loss is then that of
@@ -76,12 +80,18 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   void load_recurrent_state(const interop::NamedTensors&) override {}
 
  private:
+  // What a pass adds to the loss beside the head's.
+  struct BesideHead {
+    model::ActivationSums sums;
+    model::NextTokenLoss next_tokens;
+  };
+
   // What prepare_step leaves for the micro-batches.
   struct Step {
     bool encoder_trains = false;
     bool keeps_graph = false;
     std::vector<at::Tensor> features;  // by micro-batch, [documents, 3 E]; undefined for an empty one
-    model::ActivationSums sums;        // of the only micro-batch, if its graph is kept
+    BesideHead beside;                 // of the only micro-batch, if its graph is kept
     at::Tensor gradient;               // of the whole batch's features, by slot
   };
 
@@ -90,8 +100,8 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   void backward_micro_batch(const DocumentMicroBatches& batch, const Position& position, std::int64_t index,
                             StepSums& sums) override;
   bool penalized() const { return options_.ar > 0 || options_.tar > 0; }
-  at::Tensor pooled(const std::vector<data::Document>& documents, const Position& position,
-                    model::ActivationSums* sums) const;
+  at::Tensor pooled(const std::vector<data::Document>& documents, const DocumentMicroBatches& batch,
+                    const Position& position, BesideHead& beside) const;
   at::Tensor penalty(const model::ActivationSums& sums, const DocumentMicroBatches& batch) const;
   at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
 

@@ -121,6 +121,18 @@ class Recipes(TestCase):
             self.assertIn(message, self.train(f"--train.class-weights={text}", output="bad", expect=2).stderr)
         self.assertIn("--train.label-smoothing=1: expected", self.train("--train.label-smoothing=1", output="bad", expect=2).stderr)
 
+    def test_the_language_model_s_loss_needs_a_language_model(self):
+        self.assertIn("needs a language model as --from, and that is none", self.train("--aux-lm-weight=1", output="bad", expect=2).stderr)
+        self.train("--train.steps=1", output="first")
+        still = [option for option in SMALL if not option.startswith(("--from", "--model"))]
+        refused = self.ulmfit("train-classifier", *still, "--from=first", "--aux-lm-weight=1", "--output=bad", expect=2).stderr
+        self.assertIn("that is first, a classifier", refused)
+        self.assertFalse((self.dir / "bad").exists())
+        self.ulmfit("pretrain", "--corpus=data/lm", "--output=lm", "--model.embedding=12", "--model.hidden=16", "--model.layers=2",
+                    "--train.streams=8", "--train.bptt=10", "--train.steps=1")
+        said = self.ulmfit("train-classifier", *still, "--from=lm", "--aux-lm-weight=0.5", "--output=bad", "--dry-run").stderr
+        self.assertIn("loss: of the classifier, and 0.5 times the language model's", said)
+
 
 if __name__ == "__main__":
     unittest.main()

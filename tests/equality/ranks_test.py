@@ -131,6 +131,19 @@ class ClassifierRanks(TestCase):
             self.train(f"r{ranks}", ranks, "--reproducible")
             self.assert_same_weights(f"r{ranks}/stage/model.safetensors", "r1/stage/model.safetensors")
 
+    def test_with_the_language_model_s_loss_beside(self):
+        self.ulmfit("pretrain", "--corpus=data/lm", "--output=lm", *[o for o in LM if not o.startswith("--train.steps")], "--train.steps=20")
+        more = ("--from=lm", "--aux-lm-weight=0.5", "--epochs=3", "--optim.unfreeze=full")
+        common = [o for o in self.COMMON if not o.startswith(("--log.every", "--checkpoint", "--from", "--model", "--epochs"))]
+        for ranks in (2, 4):  # exit code 0: within 1e-5 of each gradient's largest value
+            self.ulmfit("verify-parity", "train-classifier", *common, *more, "--optim.kind=sgd", "--lr=0.02", "--parity.steps=20", ranks=ranks)
+        for name, ranks, options in (("r1", 1, more), ("r2", 2, more), ("none", 1, (*more, "--aux-lm-weight=0"))):
+            options = {option.split("=")[0]: option for option in (*common, *options)}
+            self.ulmfit("train-classifier", f"--output={name}", *options.values(), "--reproducible", ranks=ranks)
+        self.assert_same_weights("r2/stage/model.safetensors", "r1/stage/model.safetensors")
+        self.assertNotEqual(read_safetensors(self.dir / "none/stage/model.safetensors")["embedding.weight"],
+                            read_safetensors(self.dir / "r1/stage/model.safetensors")["embedding.weight"])
+
     def test_weights_moved_in_every_group(self):
         self.train("one", 1)
         first = read_safetensors(self.dir / "one/stage/model.safetensors")

@@ -305,6 +305,43 @@ TEST_F(PoolDocumentsTest, ActivationSumsAreThoseOfEachDocumentAlone) {
   }
 }
 
+// Each token that gradients reach predicts the next of its document, also over the edge of a window: loss and gradients are
+// those of torch's cross-entropy on each document alone.
+TEST_F(PoolDocumentsTest, NextTokensArePredictedAsOfEachDocumentAlone) {
+  const AwdLstm model = tiny_model();
+  const Documents documents = documents_of(kLengths);
+  const MaskKey key{1, 2, {8, 3, 0, 5, 1, 4, 2, 6, 7}};
+  const at::Tensor bias = closed_form(3, {model.shape().vocabulary}, 0.3);
+  std::vector<const std::vector<std::int64_t>*> lists;
+  for (const auto& tokens : documents) lists.push_back(&tokens);
+  for (const MaskKey* masks : {static_cast<const MaskKey*>(nullptr), &key}) {
+    for (const std::int64_t length : {1, 8, 1000}) {
+      SCOPED_TRACE(length);
+      const Bpt3cOptions options{.window = 4, .length = length, .detach = true, .pool_all = true};
+      at::Tensor nats = at::zeros({});
+      std::int64_t predicted = 0;
+      for (std::size_t d = 0; d < documents.size(); ++d) {
+        const at::Tensor states = unrolled(model, documents, d, masks, 4);
+        const std::int64_t n = states.size(0), reached = reached_tokens(n, options);
+        const at::Tensor logits = at::addmm(bias, states.narrow(0, n - reached, reached - 1), model.embedding().t());
+        const at::Tensor next = at::tensor(documents[d], at::kLong).narrow(0, n - reached + 1, reached - 1);
+        nats = nats - at::log_softmax(logits, 1).gather(1, next.unsqueeze(1)).sum();
+        predicted += reached - 1;
+      }
+      EXPECT_EQ(predicted, (length == 1000 ? 61 : length == 8 ? 49 : 25) - static_cast<std::int64_t>(kLengths.size()));
+      const std::vector<at::Tensor> expected = gradients_of(model, nats * 0.25);
+
+      test::zero_gradients(model.parameters());
+      NextTokenLoss found{bias, 0.25, {}};
+      pool_documents(model, lists, model.batch_weights(kHighRates.weight, masks), options, kHighRates, masks, nullptr,
+                     &found);
+      EXPECT_NEAR(found.loss.item<double>(), 0.25 * nats.item<double>(), 1e-5 * nats.item<double>());
+      torch::autograd::backward({found.loss}, {});
+      expect_close(test::copied_gradients(model.parameters()), expected, 1e-5);
+    }
+  }
+}
+
 TEST_F(PoolDocumentsTest, ThereAreNoActivationSumsWithoutGradients) {
   const AwdLstm model = tiny_model();
   const at::NoGradGuard no_grad;

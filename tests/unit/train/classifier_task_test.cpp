@@ -10,6 +10,7 @@
 
 #include "comm/solo_communicator.h"
 #include "tests/support/corpora.h"
+#include "tests/support/model_checks.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::train {
@@ -141,8 +142,10 @@ TEST_F(ClassifierTaskTest, WeighsClassesAndSmoothsLabels) {
 class Penalties : public ClassifierTaskTest {
  protected:
   std::pair<StepSums, std::vector<at::Tensor>> step(double ar, double tar, std::int64_t shards, int fixed_tree = 0,
-                                                    bool frozen = false) {
+                                                    bool frozen = false, double aux = 0) {
     ClassifierTaskOptions options;
+    options.aux_lm_weight = aux;
+    options.decoder_bias = test::closed_form(1, {encoder_.shape().vocabulary}, 0.3);
     options.batches.batch_size = 11;
     options.dropout = {0, 0, 0, 0, 0};
     options.head_dropout = 0;
@@ -188,13 +191,35 @@ TEST_F(Penalties, AreThoseOfTheWholeBatchInHoweverManyPasses) {
 }
 
 TEST_F(Penalties, AFrozenEncoderHasNone) {
-  const auto [sums, found] = step(2, 1, 1, 0, /*frozen=*/true);
+  const auto [sums, found] = step(2, 1, 1, 0, /*frozen=*/true, /*aux=*/1);
   const auto [plain, without] = step(0, 0, 1, 0, /*frozen=*/true);
   EXPECT_EQ(sums.nats, plain.nats);
   for (const at::Tensor& gradient : found) EXPECT_EQ(gradient.abs().sum().item<double>(), 0);
 }
 
-// Documents of one token have no change from one to the next.
+// The mean over the tokens of the whole batch that have a next one, in however many passes.
+TEST_F(Penalties, TheLossOfTheLanguageModelIsThatOfTheWholeBatch) {
+  const auto [plain, without] = step(0, 0, 1);
+  constexpr double kWeight = 100;  // so much that rounding of the classifier's part does not matter
+  const auto [once, single] = step(0, 0, 1, 0, false, kWeight);
+  const auto [twice, doubled] = step(0, 0, 1, 0, false, 2 * kWeight);
+  EXPECT_EQ(once.nats, plain.nats);
+  for (std::size_t i = 0; i < single.size(); ++i) {
+    const double largest = (doubled[i] - without[i]).abs().max().item<double>();
+    EXPECT_GT(largest, 0) << i;
+    EXPECT_LE((doubled[i] - without[i] - 2 * (single[i] - without[i])).abs().max().item<double>(), 1e-4 * largest) << i;
+  }
+  for (const std::int64_t shards : {2, 3, 8, 16}) {
+    const auto [sums, found] = step(0, 0, shards, shards >= 8 ? static_cast<int>(shards) : 0, false, kWeight);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double difference = (found[i] - single[i]).abs().max().item<double>();
+      EXPECT_LE(difference, 1e-5 * single[i].abs().max().item<double>())
+          << "parameter " << i << " in " << shards << " passes";
+    }
+  }
+}
+
+// Documents of one token have no change from one to the next, and no next token.
 TEST_F(Penalties, AreFiniteForDocumentsOfOneToken) {
   test::TempDir dir;
   const data::ShardSet ones = test::counting_corpus(dir.path(), {1, 1, 1}, 40, /*labelled=*/true);
