@@ -13,10 +13,12 @@
 namespace ulmfit::model {
 namespace {
 
-at::Tensor uniform(at::IntArrayRef sizes, double bound, std::uint64_t seed, std::uint32_t number, at::Device device) {
+at::Tensor uniform(at::IntArrayRef sizes, double bound, std::optional<std::uint64_t> seed, std::uint32_t number,
+                   at::Device device) {
+  if (!seed) return at::empty(sizes, at::TensorOptions(device)).requires_grad_(true);
   at::Tensor tensor = at::empty(sizes, at::kFloat);
   auto* out = tensor.mutable_data_ptr<float>();
-  const RandomKey key{seed, Purpose::kInit, 0, number};
+  const RandomKey key{*seed, Purpose::kInit, 0, number};
   for (std::int64_t i = 0; i < tensor.numel(); ++i) {
     out[i] = static_cast<float>((2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1) * bound);
   }
@@ -82,7 +84,7 @@ LstmState LstmState::narrow(std::int64_t first, std::int64_t count) const {
   return out;
 }
 
-AwdLstm::AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device) : shape_(shape) {
+AwdLstm::AwdLstm(const Shape& shape, std::optional<std::uint64_t> seed, at::Device device) : shape_(shape) {
   std::uint32_t number = 0;
   embedding_ = uniform({shape.vocabulary, shape.embedding}, 0.1, seed, number++, device);
   for (std::int64_t l = 0; l < shape.layers; ++l) {

@@ -44,8 +44,10 @@ struct EncoderOutput {
 
 class AwdLstm {
  public:
-  // Weights drawn as fastai and PyTorch do: embedding uniform in +-0.1, LSTM uniform in +-1/sqrt(H).
-  AwdLstm(const Shape& shape, std::uint64_t seed, at::Device device);
+  // Weights drawn as fastai and PyTorch do: embedding uniform in +-0.1, LSTM uniform in +-1/sqrt(H). Without a seed they
+  // are whatever was in memory, for a caller that fills all of them: drawing those of the paper's size takes most of a
+  // second.
+  AwdLstm(const Shape& shape, std::optional<std::uint64_t> seed, at::Device device);
 
   const Shape& shape() const { return shape_; }
   at::Device device() const { return embedding_.device(); }

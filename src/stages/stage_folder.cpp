@@ -81,7 +81,11 @@ std::optional<std::string> nearby_stages(const fs::path& path) {
   const auto holds = [&](const fs::path& stage) {
     return fs::exists(stage / "stage.json", unreadable) && fs::exists(stage / kManifestName, unreadable);
   };
+  const auto moved_aside = [](const fs::path& folder) {
+    return folder.filename().string().find(".old-") != std::string::npos;
+  };
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    if (moved_aside(entry->path())) continue;  // by --restart
     if (holds(entry->path()) || holds(entry->path() / "stage")) found.insert(entry->path().string());
   }
   if (found.empty()) return std::nullopt;
@@ -135,7 +139,7 @@ TrainedModel read_stage(const fs::path& path, at::Device device) {
   const fs::path& folder = stage.folder;
   try {
     check_size(stage.info, folder);
-    stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, 0, device);
+    stage.encoder = std::make_unique<model::AwdLstm>(stage.info.shape, std::nullopt, device);
     stage.head = stage.info.head->make(*stage.encoder);
     load_weights(model::tensors_of(*stage.encoder, *stage.head), folder / "model.safetensors");
     stage.model_fingerprint = file_fingerprint(folder / "model.safetensors");

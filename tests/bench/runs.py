@@ -41,8 +41,17 @@ def check_same(work, made_by):
         sys.exit(f"{Path(sys.argv[0]).name}: {work} holds results of {before}, these would be of {made_by}; give another --work")
 
 
-def write_result(name, content):
+def result_file(name):
     """tests/bench/results/NAME-<processor>.json"""
-    target = Path(__file__).resolve().parent / f"results/{name}-{file_name(machine()['cpu'])}.json"
+    return Path(__file__).resolve().parent / f"results/{name}-{file_name(machine()['cpu'])}.json"
+
+
+def written(name):
+    """The content of a result file, empty where there is none."""
+    return json.loads(result_file(name).read_text()) if result_file(name).exists() else {}
+
+
+def write_result(name, content):
+    target = result_file(name)
     target.write_text(json.dumps(content, indent=1) + "\n")
     print(f"\nwritten: {target}")
