@@ -1,5 +1,6 @@
 #include "data_prep/request.h"
 
+#include <algorithm>
 #include <iomanip>
 #include <sstream>
 

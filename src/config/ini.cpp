@@ -4,6 +4,7 @@
 
 #include <boost/program_options/parsers.hpp>
 #include <charconv>
+#include <cstdint>
 #include <sstream>
 #include <string_view>
 

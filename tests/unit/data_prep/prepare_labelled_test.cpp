@@ -1,5 +1,7 @@
 #include "data_prep/prepare_labelled.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "data/corpus_folder.h"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unicode/uchar.h>
 
+#include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,7 @@
 #include "text/sentencepiece_tokenizer.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
