@@ -23,7 +23,7 @@ enum class Purpose : std::uint32_t {
   kHeadDropout = 9,        // stream = document slot in the global batch, + head layer * kLayerStride
   kBatchOrder = 10,        // order of classifier batches; step = epoch
   kSplit = 11,             // train/validation split
-  kVocabularySample = 12,  // reserved: sampled softmax
+  kVocabularySample = 12,  // words of a sampled softmax; step = training step, index = draw
   kGenerate = 13,          // sampling of text; step = text, index = token
   kBench = 14,             // synthetic data
   kBootstrap = 15,         // resampled texts of an evaluation; step = resample, index = text

@@ -45,6 +45,7 @@ constexpr std::string_view kLmHelp =
     "                           products of the same type reach in the same run (recomputed work does not count)\n"
     "  outside products, ...    share of a step in neither products nor LSTM kernels nor the softmax\n"
     "  activity, operator       where a step's time goes, from a profile after the blocks\n"
+    "--softmax.kind adaptive or sampled: as pretrain has them; FLOP are then those of the encoder alone.\n"
     "--plain alternates each block with a plain torch loop on the same tokens and prints the ratio. Under mpirun it\n"
     "measures data-parallel training: compare 2 ranks of one thread with one rank of two.\n"
     "On a busy machine only ratios within one run mean something.";

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/activity.h"
 #include "model/block_kernels.h"
@@ -65,10 +66,12 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   return losses;
 }
 
-// The products of HeadProducts by ATen: on CUDA, and on CPUs without the block kernels.
+// The products of HeadProducts by ATen: on CUDA, and on CPUs without the block kernels. Its gradients of the weight go to
+// `weight_gradient` at once.
 class PlainProducts {
  public:
-  explicit PlainProducts(const at::Tensor& weight) : weight_(weight), transposed_(weight.t()) {}
+  explicit PlainProducts(const LinearLayer& layer)
+      : weight_(layer.weight), transposed_(layer.weight.t()), weight_gradient_(layer.weight_gradient) {}
   void logits(const at::Tensor& hidden, at::Tensor& logits) const { at::mm_out(logits, hidden, transposed_); }
   // On CPUs in parts: some products add up all words of the vocabulary one after the other, and what is added last, to a
   // sum that is many times larger, loses its digits. (Measured with AVX2, one row and 40,000 words: 5e-5 from float64, in
@@ -83,18 +86,19 @@ class PlainProducts {
     }
   }
   void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& hidden) {
-    weight_.mutable_grad().addmm_(gradient.t(), hidden);
+    weight_gradient_.addmm_(gradient.t(), hidden);
   }
   void finish(const at::Tensor&) const {}
 
  private:
-  at::Tensor weight_, transposed_;
+  at::Tensor weight_, transposed_, weight_gradient_;
 };
 
 // The same of rounded factors, with rounded results, on every device.
 class Bfloat16Products {
  public:
-  explicit Bfloat16Products(const at::Tensor& weight) : weight_(weight), rounded_(weight.detach().to(at::kBFloat16)) {}
+  explicit Bfloat16Products(const LinearLayer& layer)
+      : rounded_(layer.weight.to(at::kBFloat16)), weight_gradient_(layer.weight_gradient) {}
   void logits(const at::Tensor& hidden, at::Tensor& logits) {
     hidden_ = hidden.to(at::kBFloat16);
     at::mm_out(logits, hidden_, rounded_.t());
@@ -104,86 +108,116 @@ class Bfloat16Products {
   void add_weight_gradient(const at::Tensor& gradient, const at::Tensor&) {
     if (!part_.defined()) part_ = at::empty(rounded_.sizes(), rounded_.options());
     at::mm_out(part_, gradient.t(), hidden_);
-    add_rounded(weight_.mutable_grad(), part_);
+    add_rounded(weight_gradient_, part_);
   }
   void finish(const at::Tensor&) const {}
 
  private:
-  at::Tensor weight_, rounded_, hidden_, part_;
+  at::Tensor rounded_, weight_gradient_, hidden_, part_;
 };
 
 struct HeadInputs {
-  at::Tensor hidden, weight, bias, targets;
+  const at::Tensor& hidden;
+  const LinearLayer& layer;
+  const at::Tensor& targets;
   double scale;
-  bool gradient;
+  const at::Tensor& hidden_gradient;
   at::ScalarType logits;  // in which the logits and their gradient are kept between products
 };
 
-// The unscaled sum of losses, block by block of rows; gradients into `hidden_gradient` and the .grad of weight and bias.
+// sum_of_cross_entropies, block by block of rows.
 template <class Products>
-double in_blocks(const HeadInputs& in, Products products, const at::Tensor& hidden_gradient) {
-  const std::int64_t rows = in.hidden.size(0);
-  const bool weight_gradient = in.gradient && in.weight.requires_grad();
+double in_blocks(const HeadInputs& in, Products products) {
+  const LinearLayer& layer = in.layer;
+  const std::int64_t rows = in.hidden.size(0), last = layer.weight.size(0) - 1;
+  const bool gradient = in.hidden_gradient.defined(), weight_gradient = gradient && layer.weight_gradient.defined();
   const std::int64_t block = std::min(block_rows(in.hidden, in.logits), rows);
-  const at::Tensor buffer = at::empty({block, in.weight.size(0)}, in.hidden.options().dtype(in.logits));
+  const at::Tensor buffer = at::empty({block, layer.weight.size(0)}, in.hidden.options().dtype(in.logits));
   double nats = 0;
   for (std::int64_t first = 0; first < rows; first += block) {
     const std::int64_t n = std::min(block, rows - first);
     at::Tensor logits = buffer.narrow(0, 0, n);
     const at::Tensor hidden = in.hidden.narrow(0, first, n);
     products.logits(hidden, logits);
-    const at::Tensor losses = block_losses(logits, in.bias, in.targets.narrow(0, first, n), in.scale, in.gradient);
+    if (layer.last_logits.defined()) logits.select(1, last).copy_(layer.last_logits.narrow(0, first, n));
+    const at::Tensor losses = block_losses(logits, layer.bias, in.targets.narrow(0, first, n), in.scale, gradient);
     nats += losses.sum(at::kDouble).item<double>();
-    if (!in.gradient) continue;
-    at::Tensor block_gradient = hidden_gradient.narrow(0, first, n);
+    if (!gradient) continue;
+    at::Tensor block_gradient = in.hidden_gradient.narrow(0, first, n);
     products.hidden_gradient(logits, block_gradient);
+    if (layer.last_gradient.defined()) layer.last_gradient.narrow(0, first, n).copy_(logits.select(1, last));
     if (!weight_gradient) continue;
     products.add_weight_gradient(logits, hidden);
-    if (!in.bias.requires_grad()) continue;
+    if (!layer.bias_gradient.defined()) continue;
     if (in.logits == at::kBFloat16) {
-      add_rounded_rows(in.bias.grad(), logits);
+      add_rounded_rows(layer.bias_gradient, logits);
     } else {
-      in.bias.mutable_grad().add_(logits.sum(0));
+      at::Tensor(layer.bias_gradient).add_(logits.sum(0));
     }
   }
-  if (weight_gradient) products.finish(in.weight.grad());
+  if (weight_gradient) products.finish(layer.weight_gradient);
   return nats;
 }
 
-struct LinearCrossEntropy : Function<LinearCrossEntropy> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, at::Tensor weight, at::Tensor bias,
-                            const at::Tensor& targets, double scale, Precision precision, bool gradient, double* nats) {
-    TORCH_CHECK(!gradient || !weight.requires_grad() ||
-                    (weight.grad().defined() && (!bias.requires_grad() || bias.grad().defined())),
-                "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
-    const at::Tensor hidden_gradient = gradient ? at::empty_like(hidden) : at::Tensor();
-    const bool rounded = precision == Precision::kBfloat16;
-    const HeadInputs in{hidden, weight, bias, targets, scale, gradient, rounded ? at::kBFloat16 : at::kFloat};
-    if (rounded) {
-      *nats = in_blocks(in, Bfloat16Products(weight), hidden_gradient);
-    } else if (hidden.is_cpu() && weight.is_contiguous() && has_block_kernels(at::kFloat)) {
-      *nats = in_blocks(in, HeadProducts(weight), hidden_gradient);
-    } else {
-      *nats = in_blocks(in, PlainProducts(weight), hidden_gradient);
-    }
-    ctx->saved_data["gradient"] = hidden_gradient;
-    return at::scalar_tensor(*nats * scale, hidden.options());
+struct GradientAtHand : Function<GradientAtHand> {
+  using Maybe = std::optional<at::Tensor>;  // autograd does not take undefined ones
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const Maybe& gradient, double value,
+                            const at::Tensor& /*weight*/, const at::Tensor& /*bias*/, const Maybe& /*more_weight*/,
+                            const Maybe& /*more_bias*/) {
+    ctx->saved_data["gradient"] = gradient.value_or(at::Tensor());
+    return at::scalar_tensor(value, hidden.options());
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list&) {
-    return {ctx->saved_data["gradient"].toTensor(), {}, {}, {}, {}, {}, {}, {}};
+    return {ctx->saved_data["gradient"].toTensor(), {}, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
+double sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets, double scale,
+                              Precision precision, const at::Tensor& hidden_gradient) {
+  const at::NoGradGuard no_grad;
+  const bool rounded = precision == Precision::kBfloat16;
+  const HeadInputs in{hidden, layer, targets, scale, hidden_gradient, rounded ? at::kBFloat16 : at::kFloat};
+  if (rounded) return in_blocks(in, Bfloat16Products(layer));
+  if (hidden.is_cpu() && layer.weight.is_contiguous() && has_block_kernels(at::kFloat)) {
+    return in_blocks(in, HeadProducts(layer.weight));
+  }
+  return in_blocks(in, PlainProducts(layer));
+}
+
+bool wants_gradients(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
+  const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
+  TORCH_CHECK(
+      !gradient || !weight.requires_grad() || (weight.grad().defined() && (!bias.requires_grad() || bias.grad().defined())),
+      "linear_cross_entropy: the gradient buffers of weight and bias must exist before the forward pass");
+  return gradient;
+}
+
+at::Tensor loss_with_gradient(double value, const at::Tensor& hidden, const at::Tensor& gradient,
+                              const LossParameters& parameters) {
+  const auto maybe = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
+  return GradientAtHand::apply(hidden, maybe(gradient), value, parameters.weight, parameters.bias,
+                               maybe(parameters.more_weight), maybe(parameters.more_bias));
+}
+
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale, Precision precision) {
   const Activity activity("head and loss");
+  const at::Tensor rows = hidden.contiguous();
+  LinearLayer layer{weight.detach(), bias.detach()};
+  at::Tensor gradient;
+  if (wants_gradients(hidden, weight, bias)) {
+    gradient = at::empty_like(rows, rows.options().requires_grad(false));
+    if (weight.requires_grad()) {
+      layer.weight_gradient = weight.grad();
+      if (bias.requires_grad()) layer.bias_gradient = bias.grad();
+    }
+  }
   CrossEntropy result;
-  const bool gradient = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
-  result.loss = LinearCrossEntropy::apply(hidden.contiguous(), weight, bias, targets.contiguous(), scale, precision,
-                                          gradient, &result.nats);
+  result.nats = sum_of_cross_entropies(rows.detach(), layer, targets.contiguous(), scale, precision, gradient);
+  result.loss = loss_with_gradient(result.nats * scale, hidden, gradient, {weight, bias});
   return result;
 }
 

@@ -23,4 +23,40 @@ struct CrossEntropy {
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale, Precision precision = Precision::kFloat32);
 
+// What follows is for losses that are made of such layers.
+
+// A linear layer to V columns, contiguous, with the float32 tensors that its gradients are added to (undefined: none are
+// made).
+struct LinearLayer {
+  at::Tensor weight;  // [V, E]
+  at::Tensor bias;    // [V]
+  at::Tensor weight_gradient = {};
+  at::Tensor bias_gradient = {};
+  // [N] float32: the last column's logits before its bias, instead of those that the layer computes, and their gradient
+  // (written). The last row of the weight must be zeros: its gradient means nothing then.
+  at::Tensor last_logits = {};
+  at::Tensor last_gradient = {};
+};
+
+// The unscaled sum of the rows' losses as linear_cross_entropy makes it, outside of autograd. hidden [N, E] and targets [N]
+// contiguous. `hidden_gradient` [N, E] is written, the layer's gradients are added to, all scaled by `scale`; undefined: no
+// gradient is made.
+double sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets, double scale,
+                              Precision precision, const at::Tensor& hidden_gradient);
+
+// Parameters of a loss; those that it does not have are undefined. They are told to autograd, which has nothing to add to
+// their gradients, so that who waits for these (comm::GradReducer) sees them complete.
+struct LossParameters {
+  at::Tensor weight, bias;
+  at::Tensor more_weight = {}, more_bias = {};
+};
+
+// True if a loss of hidden states `hidden` by `weight` has to make gradients; TORCH_CHECK fails if those of `weight` and
+// `bias` are wanted and have no buffers.
+bool wants_gradients(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias);
+
+// The scalar `value` as a loss of `hidden` whose gradient, with 1 as that of the loss, is `gradient` (undefined: none).
+at::Tensor loss_with_gradient(double value, const at::Tensor& hidden, const at::Tensor& gradient,
+                              const LossParameters& parameters);
+
 }  // namespace ulmfit::model

@@ -9,12 +9,14 @@
 #include "perf/measurements.h"
 #include "perf/training_run.h"
 #include "stages/options.h"
+#include "stages/softmax_options.h"
 
 namespace ulmfit::perf {
 
 struct BenchLmOptions {
   stages::RunOptions run;
   model::Shape shape;
+  stages::SoftmaxOptions softmax;
   stages::DropoutOptions dropout;
   train::LmTaskOptions task;  // its dropout and seed come from the others
   BlockOptions blocks;

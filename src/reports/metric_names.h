@@ -24,6 +24,13 @@ inline constexpr MetricNames kLanguageModelMetrics{
     .headline_note = "Among how many equally likely words the model hesitates: lower is better.",
     .has_perplexity = true};
 
+// Where steps minimise an estimate of the loss (model/sampled_softmax.h): its exponential is no perplexity.
+inline constexpr MetricNames kEstimatedLanguageModelMetrics = [] {
+  MetricNames names = kLanguageModelMetrics;
+  names.has_perplexity = false;
+  return names;
+}();
+
 inline constexpr MetricNames kClassifierMetrics{.rate = "docs_per_s",
                                                 .target = "text",
                                                 .headline = "error",

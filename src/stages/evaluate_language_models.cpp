@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/softmax_head.h"
 #include "stages/evaluate_kinds.h"
+#include "stages/language_model_info.h"
 #include "train/lm_task.h"
 
 namespace ulmfit::stages {
@@ -37,6 +38,10 @@ Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, cons
                        {"perplexity", std::exp(loss)}});
     log::info("evaluate", str(model.folder.string(), ": perplexity ", std::exp(loss), " (", loss, " nats a token, ",
                               score.targets, " tokens)"));
+    if (const std::string note = note_of_softmax(model.info); !note.empty()) {
+      results.back()["note"] = note;
+      log::warn("evaluate", str(model.folder.string(), " was ", note));
+    }
   }
   return {results, ""};
 }

@@ -119,6 +119,8 @@ std::vector<std::string> generate(const GenerateOptions& options, at::Device dev
     throw CheckpointError(str("--model ", options.model, " is a ", kind.what,
                               "; generate needs a language model: the stage of pretrain or finetune-lm"));
   }
+  if (const std::string note = note_of_softmax(model.info); !note.empty())
+    log::warn("generate", str("the model was ", note));
   model.encoder->set_precision(use_precision(options.compute.precision, device));
   const EncodedText prompt = encode(model, options.prompt);
   if (prompt.unknown_share > 0) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "stages/head_info.h"
+#include "stages/stage_info.h"
 
 namespace ulmfit::stages {
 
@@ -18,6 +20,12 @@ class LanguageModelInfo : public HeadInfo {
   std::unique_ptr<model::Head> make(const model::AwdLstm& encoder) const override;
   void complete(reports::CardInfo& card) const override;
 };
+
+// Of a stage's lineage: which softmax an ancestor was trained with, if not the one over all words.
+inline constexpr const char* kSoftmaxFact = "softmax";
+
+// For a stage just as an adaptive softmax has left it: that it is read with another softmax, and what to do; else "".
+std::string note_of_softmax(const StageInfo& info);
 
 std::shared_ptr<const HeadInfo> read_language_model_info(const StageFields& fields, const model::Shape& shape);
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "data/file_lists.h"
 #include "reports/number_format.h"
+#include "stages/language_model_info.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -63,6 +64,7 @@ reports::CardInfo card_info(const StageInfo& info, const std::string& config_tex
       str("Direction: ", info.backward ? "backward" : "forward", ". Vocabulary: ", reports::grouped(info.shape.vocabulary),
           " words. Embedding ", info.shape.embedding, ", hidden ", info.shape.hidden, ", ", info.shape.layers, " layers; ",
           reports::grouped(info.shape.encoder_parameters()), " parameters in the encoder.");
+  if (const std::string note = note_of_softmax(info); !note.empty()) card.model += str("\n\nThis model was ", note, ".");
   card.metrics = info.metrics;
   for (const Ancestor& a : info.lineage) card.lineage.push_back({a.command, a.fingerprint, a.facts});
   card.config_text = config_text;

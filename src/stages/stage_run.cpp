@@ -293,7 +293,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   train::require_finite(stage.task().model_tensors(), trainer.step());
   StageResult result;
   result.run_folder = folder.path();
-  result.evaluation = stage.task().validate();
+  result.evaluation = stage.task().validate_finished();
   train::require_finite(result.evaluation, trainer.step());
   result.seconds = trainer.elapsed_seconds();
   result.items = trainer.items();

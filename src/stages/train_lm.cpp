@@ -2,13 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
 #include "data/corpus_folder.h"
-#include "model/softmax_head.h"
 #include "model/vocabulary_transfer.h"
 #include "stages/compute.h"
 #include "stages/language_model_info.h"
@@ -56,6 +56,7 @@ class LmStage : public TrainingStage {
   void open_corpus();
   void read_parent(at::Device device);
   void describe();
+  nlohmann::json facts(const StageResult& result, const std::map<std::string, double>& figures) const;
 
   const TrainLmOptions& options_;
   std::optional<TrainingText> text_;
@@ -80,9 +81,10 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
   open_corpus();
   if (options.from != "none") read_parent(comm.device());
   shape_.vocabulary = text_->vocabulary.size();
+  options.softmax.check(shape_.vocabulary);  // before memory is taken
   const auto seed = static_cast<std::uint64_t>(options.run.seed);
   encoder_.emplace(shape_, seed, comm.device());
-  head_ = std::make_unique<model::SoftmaxHead>(*encoder_);
+  head_ = options.softmax.make(*encoder_, seed);
   encoder_->set_precision(use_precision(options.run.compute.precision, comm.device()));
   if (parent_) {
     known_to_parent_ = transfer(*parent_, text_->vocabulary, *encoder_, *head_);
@@ -116,6 +118,9 @@ void LmStage::open_corpus() {
 
 void LmStage::read_parent(at::Device device) {
   parent_ = read_language_model(title, options_.from, device);
+  if (const std::string note = note_of_softmax(parent_->info); !note.empty()) {
+    log::info(title, str(options_.from, " was ", note));
+  }
   check_same_text(*parent_, text_->corpus, options_.corpus);
   shape_ = parent_->info.shape;
   backward_ = parent_->info.backward;
@@ -133,6 +138,36 @@ void LmStage::describe() {
               str("AWD-LSTM ", shape_.embedding, "/", shape_.hidden, " x ", shape_.layers, backward_ ? ", backward" : "")},
              {"streams", str(streams.streams, " of ", (text_->train.token_count() - 1) / streams.streams,
                              " tokens, windows of ", streams.variable_bptt ? "about " : "", streams.bptt)}};
+  if (options_.softmax.kind == SoftmaxKind::kFull) return;
+  SoftmaxOptions::Outlook outlook = options_.softmax.outlook(text_->train, shape_.vocabulary);
+  summary.emplace_back("softmax", std::move(outlook.summary));
+  if (!outlook.doubt.empty()) doubts.push_back(std::move(outlook.doubt));
+}
+
+// The stage is read with the softmax over all words, and tells what it reaches with that one.
+std::map<std::string, double> figures_of_stage(std::map<std::string, double> reached) {
+  if (!reached.contains(train::kFullSoftmaxLoss)) return reached;
+  for (const auto& [name, full] :
+       {std::pair{"loss", train::kFullSoftmaxLoss}, std::pair{"perplexity", train::kFullSoftmaxPerplexity}}) {
+    reached[str("adaptive_", name)] = reached.at(name);
+    reached[name] = reached.at(full);
+    reached.erase(full);
+  }
+  return reached;
+}
+
+nlohmann::json LmStage::facts(const StageResult& result, const std::map<std::string, double>& figures) const {
+  nlohmann::json own = {{"corpus_fingerprint", text_->train.fingerprint()},
+                        {"corpus", data::corpus_provenance(options_.corpus)},
+                        {"tokens", text_->train.token_count()},
+                        {"steps", result.steps},
+                        {"tokens_seen", result.items},
+                        {"seed", static_cast<std::uint64_t>(run.seed)},
+                        {"figures", figures}};
+  if (options_.softmax.kind != SoftmaxKind::kFull) own[kSoftmaxFact] = name_in(kSoftmaxKinds, options_.softmax.kind);
+  if (!run.license.empty()) own["license"] = run.license;
+  if (parent_) own["words_known_to_parent"] = known_to_parent_;
+  return own;
 }
 
 void LmStage::write(const StageResult& result) const {
@@ -140,18 +175,11 @@ void LmStage::write(const StageResult& result) const {
   info.head = std::make_shared<LanguageModelInfo>();
   info.shape = shape_;
   info.backward = backward_;
-  info.metrics = result.evaluation.values;
-  nlohmann::json own = {{"corpus_fingerprint", text_->train.fingerprint()},
-                        {"corpus", data::corpus_provenance(options_.corpus)},
-                        {"tokens", text_->train.token_count()},
-                        {"steps", result.steps},
-                        {"tokens_seen", result.items},
-                        {"seed", static_cast<std::uint64_t>(run.seed)},
-                        {"figures", result.evaluation.values}};
-  if (!run.license.empty()) own["license"] = run.license;
-  if (parent_) own["words_known_to_parent"] = known_to_parent_;
-  info.lineage = lineage_of(parent_, {title, "", own});
-  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.corpus, settings.to_config());
+  info.metrics = figures_of_stage(result.evaluation.values);
+  info.lineage = lineage_of(parent_, {title, "", facts(result, info.metrics)});
+  model::SoftmaxHead full = head_->full();
+  write_stage(result.run_folder / "stage", info, *encoder_, full, options_.corpus, settings.to_config());
+  if (const std::string note = note_of_softmax(info); !note.empty()) log::warn(title, note);
 }
 
 }  // namespace
@@ -194,6 +222,7 @@ void TrainLmOptions::declare_common(config::OptionSet& set) {
 void TrainLmOptions::declare_pretrain(config::OptionSet& set) {
   set.add("direction", backward, kBackward, "read the text forward, or each document from its end");
   declare(set, shape);
+  softmax.declare(set);
   declare_common(set);
 }
 

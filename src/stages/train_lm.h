@@ -7,13 +7,15 @@
 #include "comm/communicator.h"
 #include "config/option_set.h"
 #include "stages/options.h"
+#include "stages/softmax_options.h"
 #include "stages/stage_run.h"
 
 namespace ulmfit::stages {
 
 struct TrainLmOptions {
   RunOptions run;
-  model::Shape shape;  // pretrain, or with --from none
+  model::Shape shape;      // pretrain, or with --from none
+  SoftmaxOptions softmax;  // pretrain
   DropoutOptions dropout;
   train::LmTaskOptions task;  // its dropout, direction and seed come from the others
   OptimOptions optim;

@@ -146,8 +146,9 @@ double LmTask::lr_scale(const Position& position) {
   return static_cast<double>(window.length) / static_cast<double>(options_.streams.bptt);
 }
 
-void LmTask::prepare_step(const data::LmBatch& batch, const Position& /*position*/, comm::GradReducer& reducer,
+void LmTask::prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
                           StepSums& /*sums*/) {
+  head_.begin_step(position.step);
   reducer.expect_lookup(columns_of(batch.x, batch.T, batch.B, 0, batch.B, at::kCPU).reshape({-1}));
   if (batch.epoch_start) {
     for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
@@ -176,7 +177,8 @@ void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& po
   // batch.
   const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
-  const model::CrossEntropy ce = head_.loss(dropped.reshape({batch.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
+  const model::CrossEntropy ce =
+      head_.training_loss(dropped.reshape({batch.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
   if (options_.tar > 0 && batch.T > 1) {
@@ -197,6 +199,15 @@ Evaluation LmTask::validate() {
   const LmScore score = evaluate_lm(encoder_, head_, *valid_, options_.streams, micro_batches_, comm_);
   result.score = score.nats / score.targets;
   result.values = {{"loss", result.score}, {"perplexity", std::exp(result.score)}, {"tokens", score.targets}};
+  return result;
+}
+
+Evaluation LmTask::validate_finished() {
+  Evaluation result = validate();
+  if (valid_ == nullptr || head_.is_full()) return result;
+  const LmScore score = evaluate_lm(encoder_, head_.full(), *valid_, options_.streams, micro_batches_, comm_);
+  const double loss = score.nats / score.targets;
+  result.values.insert({{kFullSoftmaxLoss, loss}, {kFullSoftmaxPerplexity, std::exp(loss)}});
   return result;
 }
 

@@ -28,6 +28,11 @@ struct LmScore {
   double targets = 0;
 };
 
+// What validate_finished() tells besides, of a head whose loss() is not that of the softmax over all words: loss and
+// perplexity of that one, which the finished stage has.
+inline constexpr const char* kFullSoftmaxLoss = "full_softmax_loss";
+inline constexpr const char* kFullSoftmaxPerplexity = "full_softmax_perplexity";
+
 // Reads the whole split in order as `streams` streams (fewer if the text is short), nothing dropped out, every token but
 // the first a target once. Collective.
 LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& head, const data::ShardSet& shards,
@@ -40,11 +45,14 @@ class LmTask : public BatchTask<data::LmBatch> {
          LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
 
   std::vector<comm::ReducedParameter> reduced_parameters() const override;
-  reports::MetricNames metric_names() const override { return reports::kLanguageModelMetrics; }
+  reports::MetricNames metric_names() const override {
+    return head_.estimates() ? reports::kEstimatedLanguageModelMetrics : reports::kLanguageModelMetrics;
+  }
   std::int64_t tokens_in_epoch() const override;
   double lr_scale(const Position& position) override;
   void discard_step() override { states_ = states_before_; }
   Evaluation validate() override;
+  Evaluation validate_finished() override;
   interop::NamedTensors recurrent_state() override;
   void load_recurrent_state(const interop::NamedTensors& tensors) override;
 

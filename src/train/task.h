@@ -74,6 +74,8 @@ class Task {
 
   // Loss and metrics on the validation split; nothing is dropped, no state of training is touched. Collective.
   virtual Evaluation validate() = 0;
+  // The same of the finished model, with what is to be told of it alone. Collective.
+  virtual Evaluation validate_finished() { return validate(); }
 
   // Weights and buffers by their names in model.safetensors.
   virtual interop::NamedTensors model_tensors() const = 0;

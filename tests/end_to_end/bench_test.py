@@ -34,6 +34,13 @@ class Bench(TestCase):
         self.assertNotIn("peak_memory_mb", line, "the plain loop's memory would count")
         self.assertIn("over the plain loop", table)
 
+    def test_lm_with_approximate_softmaxes(self):
+        for kind, more in (("adaptive", ("--softmax.cutoffs=50",)), ("sampled", ("--softmax.samples=60",))):
+            line, table = self.bench(*self.LM, f"--softmax.kind={kind}", *more)
+            self.assertEqual(line["softmax"], kind)
+            self.assertIn(f"({kind} softmax)", table)
+            self.assert_spread(line, "tokens_per_s")
+
     def test_lm_on_two_ranks(self):
         line, _ = self.bench(*self.LM, ranks=2)
         self.assertEqual(line["ranks"], 2)

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, write_csv
+from tests.support.ulmfit import TestCase, labelled_rows, read_safetensors, sentences, write_csv
 
 SMALL = ("--from=none", "--data=data/labelled", "--model.embedding=12", "--model.hidden=16", "--model.layers=2", "--batch-size=16", "--threads=1")
 
@@ -132,6 +132,88 @@ class Recipes(TestCase):
                     "--train.streams=8", "--train.bptt=10", "--train.steps=1")
         said = self.ulmfit("train-classifier", *still, "--from=lm", "--aux-lm-weight=0.5", "--output=bad", "--dry-run").stderr
         self.assertIn("loss: of the classifier, and 0.5 times the language model's", said)
+
+
+class LargeVocabulary(TestCase):
+    """pretrain --softmax.kind: what is left of it in the stage, and what is refused."""
+    LM = ("--model.embedding=16", "--model.hidden=24", "--model.layers=2", "--train.streams=8", "--train.bptt=15", "--epochs=4", "--threads=1", "--drop-mult=0.2",
+          "--lr=0.01")
+    ADAPTIVE = ("--softmax.kind=adaptive", "--softmax.cutoffs", "30", "70")
+
+    def setUp(self):
+        super().setUp()
+        (self.dir / "text").write_text("\n".join(sentences(600)))
+        self.ulmfit("prepare-corpus", "--input=text", "--output=corpus", "--valid-share=0.1")
+
+    def pretrain(self, output, *more, expect=0):
+        return self.ulmfit("pretrain", "--corpus=corpus", f"--output={output}", *self.LM, *more, expect=expect)
+
+    def evaluate(self, model):
+        done = self.ulmfit("evaluate", f"--model={model}", "--data=corpus", "--split=valid", "--batch-size=8", "--threads=1")
+        return json.loads(done.stdout.splitlines()[-1])[0], done.stderr
+
+    def test_an_adaptive_stage_is_a_language_model_that_says_what_it_is(self):
+        done = self.pretrain("general", *self.ADAPTIVE)
+        self.assertRegex(done.stderr, r"softmax: adaptive: the first 30 words, \d+\.\d% of the text, and 2 clusters of the others, from 30 70\n")
+        reached = self.metrics("general", "valid")[-1]["perplexity"]
+        line = json.loads(done.stdout.splitlines()[-1])
+        self.assertAlmostEqual(line["valid_perplexity"], reached, delta=1e-6 * reached)
+        evaluated, said = self.evaluate("general")
+        self.assertAlmostEqual(evaluated["perplexity"], line["valid_full_softmax_perplexity"], delta=0.01 * evaluated["perplexity"])
+        self.assertGreater(evaluated["perplexity"], reached)
+        note = "trained with an adaptive softmax, and read with the softmax over all words, which is another distribution"
+        self.assertIn(note, done.stderr)
+        self.assertIn(note, evaluated["note"])
+        self.assertIn(note, said)
+        self.assertIn(note, (self.dir / "general/stage/CARD.md").read_text())
+        self.assertIn(note, self.ulmfit("generate", "--model=general", "--tokens=5", "--threads=1").stderr)
+        stage = json.loads((self.dir / "general/stage/stage.json").read_text())
+        self.assertEqual(stage["figures"]["perplexity"], line["valid_full_softmax_perplexity"])
+        self.assertEqual(stage["figures"]["adaptive_perplexity"], line["valid_perplexity"])
+        self.assertEqual(stage["lineage"][-1]["facts"]["softmax"], "adaptive")
+        self.ulmfit("finetune-lm", "--from=general", "--corpus=corpus", "--output=tuned", "--train.streams=8", "--train.bptt=15", "--epochs=3", "--threads=1",
+                    "--drop-mult=0.2", "--lr=0.01")
+        tuned, said = self.evaluate("tuned")
+        self.assertLess(tuned["perplexity"], evaluated["perplexity"])
+        self.assertNotIn("note", tuned)
+        self.assertNotIn("adaptive", said)
+
+    def test_a_sampled_stage_is_that_of_the_full_softmax(self):
+        done = self.pretrain("general", "--softmax.kind=sampled", "--softmax.samples=50")
+        self.assertIn("softmax: sampled: 50 of the ", done.stderr)
+        line = json.loads(done.stdout.splitlines()[-1])
+        evaluated, said = self.evaluate("general")
+        self.assertAlmostEqual(evaluated["perplexity"], line["valid_perplexity"], delta=0.01 * evaluated["perplexity"])
+        self.assertNotIn("note", evaluated)
+        self.pretrain("full")
+        full = self.metrics("full", "valid")[-1]["perplexity"]
+        self.assertLess(line["valid_perplexity"], 1.15 * full)
+        self.assertNotIn("softmax", json.loads((self.dir / "full/stage/stage.json").read_text())["lineage"][-1]["facts"])
+
+    def test_words_that_are_not_ordered_by_frequency_are_told(self):
+        words = (self.dir / "corpus/vocab.txt").read_text().splitlines()
+        (self.dir / "turned.txt").write_text("\n".join(words[:9] + words[:8:-1]) + "\n")
+        self.ulmfit("prepare-corpus", "--input=text", "--vocab=turned.txt", "--output=turned", "--valid-share=0.1")
+        for more, message in ((self.ADAPTIVE, "is right all the same, but slower"), (("--softmax.kind=sampled", "--softmax.samples=30"), "draws less well")):
+            said = self.ulmfit("pretrain", "--corpus=turned", "--output=run", *self.LM, *more, "--dry-run").stderr
+            self.assertIn("the vocabulary is not ordered by how often words occur in this text", said)
+            self.assertIn(message, said)
+            self.assertNotIn("is not ordered", self.pretrain("run", *more, "--dry-run").stderr)
+
+    def test_bad_input(self):
+        for arguments, message in ((("--softmax.kind=adaptve",), "did you mean adaptive?"),
+                                   (("--softmax.kind=adaptive",), "--softmax.kind=adaptive needs --softmax.cutoffs"),
+                                   (("--softmax.kind=adaptive", "--softmax.cutoffs", "70", "30"), "--softmax.cutoffs 70 30: expected each above the one before"),
+                                   (("--softmax.kind=adaptive", "--softmax.cutoffs", "30", "30"), "expected each above the one before"),
+                                   (("--softmax.kind=adaptive", "--softmax.cutoffs", "30", "9000"), "9000 leaves no word of the "),
+                                   (("--softmax.kind=adaptive", "--softmax.cutoffs", "0"), "--softmax.cutoffs=0: expected"),
+                                   (("--softmax.kind=sampled",), "--softmax.kind=sampled needs --softmax.samples"),
+                                   (("--softmax.kind=sampled", "--softmax.samples=9000"), "--softmax.samples=9000: the vocabulary has "),
+                                   (("--softmax.cutoffs=30",), "give --softmax.kind=adaptive"),
+                                   (("--softmax.samples=30",), "give --softmax.kind=sampled")):
+            self.assertIn(message, self.pretrain("bad", *arguments, expect=2).stderr)
+            self.assertFalse((self.dir / "bad").exists())
+        self.assertIn("softmax.kind", self.ulmfit("finetune-lm", "--from=none", "--corpus=corpus", "--output=bad", "--softmax.kind=sampled", expect=2).stderr)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include "optim/gradient_norm.h"
 #include "optim/optimizer.h"
 #include "stages/compute.h"
+#include "stages/softmax_options.h"
 #include "tests/gpu/device.h"
 #include "tests/support/corpora.h"
 #include "tests/support/model_checks.h"
@@ -64,14 +65,14 @@ class GpuStep : public test::DeviceTest {
   }
 
   // Two shards, all dropouts on.
-  Gradients language_model(at::Device device) const {
+  Gradients language_model(at::Device device, const stages::SoftmaxOptions& softmax = {}) const {
     comm::SoloCommunicator comm(device);
     model::AwdLstm model({400, 24, 40, 3}, 1, device);
-    model::SoftmaxHead head(model);
+    const auto head = softmax.make(model, 1);
     LmTaskOptions options;
     options.streams.streams = 8;
     options.streams.bptt = 12;
-    LmTask task(model, head, corpus_, nullptr, options, {2, 0, 2}, comm);
+    LmTask task(model, *head, corpus_, nullptr, options, {2, 0, 2}, comm);
     return first_step(task, comm);
   }
   Gradients classifier(at::Device device) const {
@@ -89,6 +90,13 @@ class GpuStep : public test::DeviceTest {
 };
 
 TEST_F(GpuStep, OfALanguageModelIsThatOfTheCpu) { expect_equal(language_model(device_), language_model(at::kCPU)); }
+
+TEST_F(GpuStep, WithApproximateSoftmaxesIsThatOfTheCpu) {
+  const stages::SoftmaxOptions adaptive{.kind = stages::SoftmaxKind::kAdaptive, .cutoffs = {50, 170}, .samples = 0};
+  expect_equal(language_model(device_, adaptive), language_model(at::kCPU, adaptive));
+  const stages::SoftmaxOptions sampled{.kind = stages::SoftmaxKind::kSampled, .cutoffs = {}, .samples = 90};
+  expect_equal(language_model(device_, sampled), language_model(at::kCPU, sampled));
+}
 
 TEST_F(GpuStep, OfAClassifierIsThatOfTheCpu) { expect_equal(classifier(device_), classifier(at::kCPU)); }
 

@@ -112,6 +112,23 @@ TEST_F(StageFolder, LanguageModelComesBackBitForBit) {
   }
 }
 
+TEST_F(StageFolder, WhatAnAdaptiveSoftmaxHasLeftSaysSoUntilItIsTuned) {
+  StageInfo info = lm();
+  info.metrics["adaptive_perplexity"] = 80;
+  info.lineage = {{"pretrain", "", {{kSoftmaxFact, "adaptive"}}}};
+  write(info);
+  EXPECT_EQ(note_of_softmax(read().info), note_of_softmax(info));
+  EXPECT_THAT(note_of_softmax(info), HasSubstr("perplexity of the validation text 80.00 and 90.02; finetune-lm"));
+  EXPECT_THAT(read_file(stage_ / "CARD.md"),
+              HasSubstr("\n\nThis model was trained with an adaptive softmax, and read with "));
+  info.lineage.push_back({"finetune-lm", "", {{"seed", 3}}});
+  EXPECT_EQ(note_of_softmax(info), "");
+  for (const json& other : {json("sampled"), json(3), json(nullptr)}) {
+    info.lineage = {{"pretrain", "", {{kSoftmaxFact, other}}}};
+    EXPECT_EQ(note_of_softmax(info), "") << other;
+  }
+}
+
 TEST_F(StageFolder, ClassifierComesBackWithItsHeadAndStatistics) {
   write(classifier());
   const TrainedModel stage = read();

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "comm/solo_communicator.h"
+#include "model/adaptive_softmax.h"
+#include "model/sampled_softmax.h"
 #include "tests/support/corpora.h"
 #include "tests/support/temp_dir.h"
 #include "train/classifier_task.h"
@@ -65,6 +67,23 @@ TEST(GradientExchange, LanguageModelWithTiedHead) {
   // The head has its bias, and its part of the tied matrix a sum of its own.
   expect_whole_sums(model.parameters().size() + 2, [&](comm::Communicator& comm) {
     return LmTask(model, head, corpus, nullptr, options, {2, 0, 2}, comm);
+  });
+}
+
+TEST(GradientExchange, LanguageModelWithApproximateSoftmaxes) {
+  const test::TempDir folder;
+  const data::ShardSet corpus = test::counting_corpus(folder.path(), {90, 110});
+  model::AwdLstm model({200, 6, 8, 2}, 1, at::kCPU);
+  LmTaskOptions options;
+  options.streams.streams = 4;
+  options.streams.bptt = 10;
+  model::AdaptiveSoftmaxHead adaptive(model, {30, 80});
+  expect_whole_sums(model.parameters().size() + 4, [&](comm::Communicator& comm) {  // with the clusters' parameters
+    return LmTask(model, adaptive, corpus, nullptr, options, {2, 0, 2}, comm);
+  });
+  model::SampledSoftmaxHead sampled(model, 40, 1);
+  expect_whole_sums(model.parameters().size() + 2, [&](comm::Communicator& comm) {
+    return LmTask(model, sampled, corpus, nullptr, options, {2, 0, 2}, comm);
   });
 }
 

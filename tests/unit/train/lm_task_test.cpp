@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "comm/solo_communicator.h"
+#include "model/adaptive_softmax.h"
 #include "model/linear_cross_entropy.h"
+#include "model/sampled_softmax.h"
 #include "tests/support/corpora.h"
 #include "tests/support/plain_linear_cross_entropy.h"
 #include "tests/support/temp_dir.h"
@@ -161,6 +163,45 @@ TEST_F(LmTaskTest, ValidationTouchesNoStateOfTraining) {
   EXPECT_NEAR(result.values.at("perplexity"), std::exp(result.score), 1e-9);
   const auto after = task.recurrent_state();
   for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i].second, after[i].second));
+}
+
+TEST_F(LmTaskTest, PassesAddUpWithApproximateSoftmaxesToo) {
+  LmTaskOptions o = options();
+  o.dropout = {0.1, 0.2, 0.3, 0.1, 0.4};
+  model::AdaptiveSoftmaxHead adaptive(model_, {20, 60});
+  model::SampledSoftmaxHead sampled(model_, 30, 1);
+  for (model::SoftmaxHead* head :
+       {static_cast<model::SoftmaxHead*>(&adaptive), static_cast<model::SoftmaxHead*>(&sampled)}) {
+    std::vector<at::Tensor> whole;
+    for (const std::int64_t passes : {1, 2, 4}) {
+      LmTask task(model_, *head, shards_, nullptr, o, {passes, 0, passes}, comm_);
+      comm::GradReducer r(comm_, task.reduced_parameters());
+      r.zero();
+      task.seek({0, 0, 0});
+      task.accumulate_gradients({0, 0, 0}, r);
+      for (std::size_t i = 0; i < r.parameters().size(); ++i) {
+        const at::Tensor& gradient = r.parameters()[i].tensor.grad();
+        if (passes == 1) whole.push_back(gradient.clone());
+        EXPECT_GT(gradient.abs().max().item<float>(), 0) << r.parameters()[i].name;
+        EXPECT_TRUE(at::allclose(gradient, whole[i], 1e-4, 1e-7))
+            << r.parameters()[i].name << " in " << passes << " passes";
+      }
+    }
+  }
+}
+
+TEST_F(LmTaskTest, AFinishedAdaptiveModelIsValidatedWithTheFullSoftmaxToo) {
+  model::AdaptiveSoftmaxHead adaptive(model_, {20, 60});
+  LmTask task(model_, adaptive, shards_, &shards_, options(), {1, 0, 1}, comm_);
+  EXPECT_FALSE(task.validate().values.contains(kFullSoftmaxLoss));
+  const Evaluation result = task.validate_finished();
+  EXPECT_EQ(result.values.at("loss"), task.validate().score);
+  EXPECT_EQ(result.score, task.validate().score);
+  LmTask full(model_, head_, shards_, &shards_, options(), {1, 0, 1}, comm_);  // the same weights, biases of zeros
+  EXPECT_EQ(result.values.at(kFullSoftmaxLoss), full.validate().score);
+  EXPECT_NEAR(result.values.at(kFullSoftmaxPerplexity), std::exp(full.validate().score), 1e-9);
+  EXPECT_NE(result.score, full.validate().score);
+  EXPECT_EQ(full.validate_finished().values.size(), 3U);
 }
 
 }  // namespace
