@@ -123,6 +123,12 @@ std::optional<std::string> FileLock::holder(const fs::path& file) {
   return for_people(text);
 }
 
+bool FileLock::is_left_over(const fs::path& file) {
+  if (!holder(file)) return false;
+  const std::string text = read_file(file);
+  return text.starts_with(str("host ", host_name(), ", process ")) && !lives_here(text);
+}
+
 void FileLock::close() {
   if (fd_ < 0) return;
   // Without flock what the file says is the lock, and this process may live on.

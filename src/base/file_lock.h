@@ -23,6 +23,13 @@ class FileLock {
 
   // What the file says of the process that holds it; nothing if none does, or there is no such file.
   static std::optional<std::string> holder(const fs::path& file);
+  // Whether who holds it is what a process of this machine that has ended has left running, with the lock.
+  static bool is_left_over(const fs::path& file);
+
+  bool by_flock() const { return locked_; }  // else the file system has none, and another machine is not kept out
+  // Of the locked file. A program that is started with it open (base/program.h) holds the lock too, until it has ended,
+  // whether this process lives or not.
+  int descriptor() const { return fd_; }
 
  private:
   bool try_flock(const fs::path& file);  // false: the file system has none

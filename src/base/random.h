@@ -27,6 +27,7 @@ enum class Purpose : std::uint32_t {
   kGenerate = 13,          // sampling of text; step = text, index = token
   kBench = 14,             // synthetic data
   kBootstrap = 15,         // resampled texts of an evaluation; step = resample, index = text
+  kSubset = 16,            // labelled texts of a study; stream 0: order of texts, 1: of classes
 };
 
 struct RandomKey {

@@ -1,10 +1,15 @@
 #include "comm/launch.h"
 
 #include <c10/util/Exception.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <new>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 namespace ulmfit::comm {
 namespace {
@@ -78,6 +83,82 @@ LaunchFacts read_launch_environment(const std::function<const char*(const char*)
 
 LaunchFacts read_launch_environment() {
   return read_launch_environment([](const char* name) { return std::getenv(name); });
+}
+
+LocalPlace read_local_place(const std::function<const char*(const char*)>& get) {
+  constexpr std::pair<const char*, const char*> kNames[] = {{"OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+                                                            {"MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+                                                            {"SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"}};
+  for (const auto& [rank_name, size_name] : kNames) {
+    const char* rank = get(rank_name);
+    const char* size = get(size_name);
+    if (rank == nullptr || size == nullptr) continue;
+    // Slurm writes "2(x3),1": so many on each node. The first is right but for the last nodes of uneven steps.
+    const LocalPlace place{std::atoi(rank), std::atoi(size)};
+    if (place.rank >= 0 && place.rank < place.size) return place;
+  }
+  return {};
+}
+
+LocalPlace read_local_place() {
+  return read_local_place([](const char* name) { return std::getenv(name); });
+}
+
+std::string launch_name(const std::function<const char*(const char*)>& get) {
+  for (const char* name : {"PMIX_NAMESPACE", "PMI_JOBID", "OMPI_MCA_ess_base_jobid"}) {
+    if (const char* value = get(name)) return value;
+  }
+  const char* job = get("SLURM_JOB_ID");
+  const char* step = get("SLURM_STEP_ID");
+  return job != nullptr && step != nullptr ? str(job, '.', step) : "";
+}
+
+std::string launch_name() {
+  return launch_name([](const char* name) { return std::getenv(name); });
+}
+
+std::vector<std::string> environment_without_launcher(const std::vector<std::string>& environment) {
+  // Open MPI's mpirun speaks to its ranks by some of the names that users set parameters with.
+  constexpr std::string_view kKept[] = {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_MCA_"};
+  constexpr std::string_view kDropped[] = {"OMPI_MCA_ess",
+                                           "OMPI_MCA_orte",
+                                           "OMPI_MCA_pmix",
+                                           "OMPI_MCA_initial_wdir",
+                                           "OMPI_MCA_shmem_RUNTIME",
+                                           "OMPI_MCA_mpi_oversubscribe",
+                                           "PMIX_",
+                                           "PMI_",
+                                           "PRTE_",
+                                           "HYDI_",
+                                           "HYDRA_",
+                                           "MPI_LOCAL",
+                                           "SLURM_STEP",
+                                           "SLURM_NTASKS",
+                                           "SLURM_NPROCS",
+                                           "SLURM_PROCID",
+                                           "SLURM_LOCALID",
+                                           "SLURM_NODEID",
+                                           "SLURM_TASK_PID",
+                                           "SLURM_GTIDS",
+                                           "SLURM_LAUNCH_",
+                                           "SLURM_SRUN_",
+                                           "SLURM_CPU_BIND",
+                                           "SLURM_MPI_TYPE",
+                                           "SLURM_PMIX"};
+  std::vector<std::string> kept;
+  for (const std::string& entry : environment) {
+    const auto begins = [&](std::string_view prefix) { return entry.starts_with(prefix); };
+    if (std::any_of(std::begin(kDropped), std::end(kDropped), begins)) continue;
+    if (entry.starts_with("OMPI_") && std::none_of(std::begin(kKept), std::end(kKept), begins)) continue;
+    kept.push_back(entry);
+  }
+  return kept;
+}
+
+std::vector<std::string> environment_without_launcher() {
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  return environment_without_launcher(environment);
 }
 
 void require_launcher(const LaunchFacts& facts) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 
@@ -21,6 +22,25 @@ struct LaunchFacts {
 // Reads OMPI_COMM_WORLD_SIZE, PMI_SIZE, PMIX_RANK, PMI_RANK and Slurm's task counts by `get` (nullptr: unset).
 LaunchFacts read_launch_environment(const std::function<const char*(const char*)>& get);
 LaunchFacts read_launch_environment();
+
+// Of the processes that the launcher has started on this machine, which is this one? Alone: 0 of 1.
+struct LocalPlace {
+  int rank = 0;
+  int size = 1;
+};
+// Reads OMPI_COMM_WORLD_LOCAL_RANK, MPI_LOCALRANKID, SLURM_LOCALID and the sizes that go with them.
+LocalPlace read_local_place(const std::function<const char*(const char*)>& get);
+LocalPlace read_local_place();
+
+// Names the job of the launcher that has started this process, alike on all its ranks; "" alone.
+std::string launch_name(const std::function<const char*(const char*)>& get);
+std::string launch_name();
+
+// The entries NAME=VALUE of `environment` without those that a launcher or Slurm has made for this rank: a program that is
+// started with them begins as if from the job's shell, alone or under a launcher of its own. What users set for Open MPI,
+// and what Slurm tells of the whole job, stays, but for its number of tasks.
+std::vector<std::string> environment_without_launcher(const std::vector<std::string>& environment);
+std::vector<std::string> environment_without_launcher();  // that of this process
 
 // CommError if Slurm meant several ranks and each of them is alone (srun without --mpi, a batch script without mpirun).
 void require_launcher(const LaunchFacts& facts);

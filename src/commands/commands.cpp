@@ -28,6 +28,7 @@ std::unique_ptr<Command> status();
 std::unique_ptr<Command> compare();
 ExitCode run_pipeline(const Arguments& arguments);
 ExitCode fit(const Arguments& arguments);
+ExitCode study(const Arguments& arguments);
 std::unique_ptr<Command> find_lr();
 std::unique_ptr<Command> verify_parity();
 ExitCode bench(const Arguments& arguments);
@@ -53,6 +54,7 @@ const std::vector<Entry>& all() {
       {"status", "are runs alive, how far, what did they reach", status},
       {"compare", "runs side by side: settings that differ, figures, curves", compare},
       {.name = "run", .summary = "all stages of a pipeline file, each resumed, or skipped if done", .drive = run_pipeline},
+      {.name = "study", .summary = "the paper's comparisons on your texts: a grid of runs, and its tables", .drive = study},
       {"find-lr", "which learning rate suits a stage, by a short training", find_lr},
       {"verify-parity", "do N ranks of this cluster train as one rank does? (under mpirun)", verify_parity},
       {.name = "bench", .summary = "measure speed on this machine", .drive = bench},

@@ -8,19 +8,21 @@
 #include "comm/launch.h"
 #include "commands/call.h"
 #include "commands/commands.h"
+#include "commands/given_options.h"
 #include "commands/labelled_sources.h"
 #include "commands/pipeline_text.h"
 #include "commands/stages_in_order.h"
 #include "data/corpus_folder.h"
 #include "stages/classification_result.h"
-#include "stages/classifier_info.h"
 #include "stages/fit_settings.h"
-#include "stages/stage_folder.h"
+#include "stages/pipeline_text.h"
+#include "stages/starting_models.h"
 
 namespace ulmfit::commands {
 namespace {
 
 using config::IniSection;
+using stages::PipelineText;
 using stages::Setting;
 
 constexpr std::string_view kIntroduction =
@@ -67,19 +69,6 @@ struct FitOptions {
   bool pretrained() const { return from != std::vector<std::string>{"none"}; }
 };
 
-// What was given of those options that Options declares.
-template <class Options>
-std::vector<std::pair<std::string, std::string>> given_of(const config::OptionSet& set) {
-  Options options;
-  config::OptionSet known("fit");
-  options.declare(known);
-  std::vector<std::pair<std::string, std::string>> values;
-  for (auto& value : set.given_values()) {
-    if (known.has(value.first)) values.push_back(std::move(value));
-  }
-  return values;
-}
-
 void append(IniSection& section, const std::vector<std::pair<std::string, std::string>>& values) {
   section.values.insert(section.values.end(), values.begin(), values.end());
 }
@@ -112,27 +101,9 @@ struct Way {
 std::vector<Way> ways_of(const FitOptions& options, model::Shape& shape) {
   if (!options.pretrained()) return {{"none", "", in_output(options, "lm")}};
   std::vector<Way> ways;
-  std::string text_rules;
-  for (const std::string& from : options.from) {
-    if (from == "none") throw ConfigError("--from=none is given beside others; give one or two language models, or none");
-    const stages::TrainedModel model = stages::describe_stage(from);
-    if (model.info.head_info_as<stages::ClassifierInfo>() != nullptr) {
-      throw ConfigError(str("--from=", from, " is a classifier; give the language model that it was made of"));
-    }
-    if (ways.empty()) {
-      shape = model.info.shape;
-      text_rules = model.text->fingerprint();
-    }
-    if (model.text->fingerprint() != text_rules) {
-      throw ConfigError(str("--from: ", from, " and ", options.from.front(),
-                            " were made with other text rules or another tokenizer: they cannot read the same texts"));
-    }
-    const std::string suffix = options.from.size() == 1 ? "" : model.info.backward ? "-backward" : "-forward";
-    ways.push_back({from, suffix, in_output(options, "lm" + suffix)});
-  }
-  if (ways.size() > 2 || (ways.size() == 2 && ways[0].suffix == ways[1].suffix)) {
-    throw ConfigError(str("--from names ", ways.size(), " language models", ways.size() == 2 ? " of one direction" : "",
-                          "; expected one, or one that reads forward and one that reads backward"));
+  for (const stages::StartingModel& start : stages::starting_models(options.from)) {
+    if (ways.empty()) shape = start.model.info.shape;
+    ways.push_back({start.from, start.suffix, in_output(options, "lm" + start.suffix)});
   }
   return ways;
 }
@@ -265,7 +236,7 @@ std::string chosen_pipeline(const FitOptions& options, const config::OptionSet& 
                             const std::vector<Way>& ways, const stages::FitFacts& facts) {
   const StagesOfFit stages(options, set, facts, ways);
   stages.tell_settings();
-  PipelineText pipeline;
+  PipelineText pipeline("fit", "where fit was called");
   if (options.folds > 0) pipeline.say("The figures of the folds are joined by ulmfit fit alone.");
   pipeline.add(prepare);
   stages.add_to(pipeline);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "config/ini.h"
 #include "config/option_set.h"
 #include "stages/options.h"
 
@@ -50,14 +51,6 @@ std::string differences(const std::map<std::string, std::string>& before, const 
 }
 
 }  // namespace
-
-void PipelineText::add(const config::IniSection& section, const std::vector<stages::Setting>& chosen) {
-  text_ += str("\n[", section.name, "]\n");
-  for (const auto& [key, value] : section.values) text_ += str(key, " = ", config::ini_value(value), "\n");
-  for (const stages::Setting& s : chosen) {
-    text_ += str(s.key, " = ", config::ini_value(s.value), s.reason.empty() ? "" : "  # " + s.reason, "\n");
-  }
-}
 
 void keep_pipeline(const std::string& text, const fs::path& file) {
   if (fs::exists(file)) {

@@ -14,8 +14,9 @@ for (const area of document.querySelectorAll(".area")) {
     return x - points[low][0] < points[high][0] - x ? points[low] : points[high];
   };
   area.addEventListener("pointermove", event => {
-    const box = area.getBoundingClientRect(), high = +area.dataset.xHigh;
-    const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)), x = share * high;
+    const box = area.getBoundingClientRect(), high = +area.dataset.xHigh, low = +area.dataset.xLow || 0;
+    const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    const x = low > 0 ? low * (high / low) ** share : share * high;
     const found = lines.map(line => ({...line, point: near(line.points, x)}));
     const best = found.reduce((a, b) => (Math.abs(a.point[0] - x) <= Math.abs(b.point[0] - x) ? a : b)).point[0];
     tip.replaceChildren(area.dataset.xName + " " + Math.round(best).toLocaleString("en"));
@@ -26,7 +27,7 @@ for (const area of document.querySelectorAll(".area")) {
       row.append(dot, name + at + " " + shown(point[1]) + (area.dataset.unit === "%" ? "%" : ""));
       tip.append(row);
     }
-    const left = best / high * 100;
+    const left = (low > 0 ? Math.log(best / low) / Math.log(high / low) : best / high) * 100;
     hair.style.left = left + "%";
     tip.style.left = left > 50 ? "auto" : "calc(" + left + "% + 10px)";
     tip.style.right = left > 50 ? "calc(" + (100 - left) + "% + 10px)" : "auto";

@@ -22,6 +22,7 @@ struct Axes {
   Range x;
   Range y;
   bool log = false;
+  bool log_x = false;
 };
 
 bool is_drawable(const Point& p) { return std::isfinite(p.x) && std::isfinite(p.y); }
@@ -34,7 +35,10 @@ std::vector<Point> drawable(const std::vector<Point>& points) {
 
 // Place on the drawing, 0 to 100 from the left or the bottom.
 double along(double value, Range range) { return 100 * (value - range.low) / (range.high - range.low); }
-double x_place(const Axes& axes, double x) { return along(x, axes.x); }
+double x_place(const Axes& axes, double x) {
+  if (!axes.log_x) return along(x, axes.x);
+  return along(std::log(x), {std::log(axes.x.low), std::log(axes.x.high)});
+}
 double y_place(const Axes& axes, double y) {
   if (!axes.log) return along(y, axes.y);
   return along(std::log(std::max(y, axes.y.low / 10)), {std::log(axes.y.low), std::log(axes.y.high)});
@@ -50,6 +54,7 @@ std::vector<double> relevant_values(const Chart& chart, double last_x) {
       if (!is_long || p.x >= 0.02 * last_x) own.push_back(p.y);
     }
     if (own.empty()) continue;
+    for (const Range& bar : series.spread) own.insert(own.end(), {bar.low, bar.high});
     const Range seen = is_long ? quantile_range(own, 0.005, 0.995) : quantile_range(own, 0, 1);
     values.push_back(seen.low);
     values.push_back(seen.high);
@@ -58,12 +63,21 @@ std::vector<double> relevant_values(const Chart& chart, double last_x) {
 }
 
 Axes axes_of(const Chart& chart) {
-  double last_x = 0;
+  constexpr double kRoom = 1.015;  // for the dot of the last point
+  double first_x = INFINITY, last_x = 0;
   for (const Series& series : chart.series) {
-    for (const Point& p : series.points) last_x = std::max(last_x, p.x);
+    for (const Point& p : series.points) {
+      first_x = std::min(first_x, p.x);
+      last_x = std::max(last_x, p.x);
+    }
   }
   Axes axes;
-  axes.x = {0, last_x > 0 ? 1.015 * last_x : 1};  // room for the dot of the last point
+  axes.x = {0, last_x > 0 ? kRoom * last_x : 1};
+  axes.log_x = chart.log_x && first_x > 0;
+  if (axes.log_x) {
+    const double air = std::pow(std::max(last_x / first_x, 2.0), 0.04);
+    axes.x = {first_x / air, last_x * air};
+  }
   Range seen = quantile_range(relevant_values(chart, last_x), 0, 1);
   axes.log = !chart.from_zero && seen.low > 0 && seen.high / seen.low > kLogRatio;
   if (axes.log) {
@@ -102,6 +116,17 @@ std::string dots(const Axes& axes, const Series& series, const std::vector<Point
   return "<path class=\"dots c" + std::to_string(series.color % kPalette) + "\" d=\"" + drawing + "\"/>";
 }
 
+std::string bars(const Axes& axes, const Series& series) {
+  std::string drawing;
+  for (std::size_t i = 0; i < std::min(series.points.size(), series.spread.size()); ++i) {
+    drawing += "M" + coordinate(x_place(axes, series.points[i].x)) + " " + svg_y(axes, series.spread[i].low) + "V" +
+               svg_y(axes, series.spread[i].high);
+  }
+  return drawing.empty()
+             ? ""
+             : "<path class=\"spread c" + std::to_string(series.color % kPalette) + "\" d=\"" + drawing + "\"/>";
+}
+
 std::string grid(const Axes& axes, const std::vector<double>& x_ticks, const std::vector<double>& y_ticks,
                  const std::vector<Point>& marks) {
   std::string drawing;
@@ -120,7 +145,7 @@ std::string drawing(const Chart& chart, const Axes& axes, const std::vector<doub
   for (const Series& series : chart.series) {
     const std::vector<Point> points = thinned(series.points, kMostPoints);
     if (points.empty()) continue;
-    svg += path(axes, series, points);
+    svg += bars(axes, series) + path(axes, series, points);
     const bool marked = series.style == LineStyle::kMarked && points.size() <= kMostDots;
     if (marked || points.size() == 1) svg += dots(axes, series, points);
   }
@@ -159,17 +184,22 @@ std::string legend(const Chart& chart) {
 
 std::string chart_html(const Chart& chart) {
   Chart finite = chart;
-  for (Series& series : finite.series) series.points = drawable(series.points);
+  for (Series& series : finite.series) {
+    const std::vector<Point> points = drawable(series.points);
+    if (points.size() != series.points.size()) series.spread.clear();  // they belong to points by their number
+    series.points = points;
+  }
   std::erase_if(finite.series, [](const Series& series) { return series.points.empty(); });
   if (finite.series.empty()) return "";
   const Axes axes = axes_of(finite);
-  const std::vector<double> x_ticks = round_ticks(axes.x, 6);
+  const std::vector<double> x_ticks = axes.log_x ? log_ticks(axes.x, 8) : round_ticks(axes.x, 6);
   const std::vector<double> y_ticks = axes.log ? log_ticks(axes.y, 7) : round_ticks(axes.y, 7);
   const std::string unit = chart.unit.empty() ? "" : " <small>" + escape_html(chart.unit) + "</small>";
   return std::string("<figure class=\"card chart") + (chart.wide ? " wide" : "") + "\"><figcaption><h3>" +
          escape_html(chart.title) + unit + "</h3><p>" + escape_html(chart.note) + "</p></figcaption>" + legend(finite) +
          "<div class=\"plot\"><div class=\"area\" data-unit=\"" + escape_html(chart.unit) + "\" data-x-name=\"" +
-         escape_html(chart.x_name) + "\" data-x-high=\"" + significant(axes.x.high, 9) + "\">" +
+         escape_html(chart.x_name) + "\" data-x-high=\"" + significant(axes.x.high, 9) +
+         (axes.log_x ? "\" data-x-low=\"" + significant(axes.x.low, 9) : "") + "\">" +
          drawing(finite, axes, x_ticks, y_ticks) + labels(finite, axes, x_ticks, y_ticks) + "</div><div class=\"x-name\">" +
          escape_html(chart.x_name) + (axes.log ? " · logarithmic height" : "") + "</div></div></figure>\n";
 }

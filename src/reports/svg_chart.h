@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "reports/chart_axis.h"
+
 namespace ulmfit::reports {
 
 struct Point {
@@ -18,7 +20,8 @@ struct Series {
   std::string name;
   std::vector<Point> points;  // by rising x; those that are not finite are left out
   LineStyle style = LineStyle::kLine;
-  int color = 0;  // of the style sheet's palette
+  int color = 0;                   // of the style sheet's palette
+  std::vector<Range> spread = {};  // of y by point, drawn as a vertical bar; empty: none
 };
 
 struct Chart {
@@ -27,7 +30,8 @@ struct Chart {
   std::string x_name;  // of the horizontal axis
   std::string unit;    // behind values and title: "%", "tokens/s"
   bool from_zero = false;
-  bool wide = false;  // as wide as the page
+  bool wide = false;   // as wide as the page
+  bool log_x = false;  // logarithmic in x, from the lowest point on; all are above 0
   std::vector<Series> series;
   std::vector<Point> marks = {};  // vertical lines: x, number
   std::string mark_name = "";     // "phase": its line is labelled "phase 2"

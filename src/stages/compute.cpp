@@ -17,7 +17,7 @@ namespace ulmfit::stages {
 namespace {
 
 at::DeviceType device_of(const std::optional<at::DeviceType>& wanted) {
-  const bool available = at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+  const bool available = gpu_count() > 0;
   if (wanted == at::kCUDA && !available) {
     throw ConfigError(
         "--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
@@ -26,6 +26,8 @@ at::DeviceType device_of(const std::optional<at::DeviceType>& wanted) {
 }
 
 }  // namespace
+
+std::int64_t gpu_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
 model::Precision use_precision(Arithmetic wanted, at::Device device) {
   const bool tf32 = wanted == Arithmetic::kTf32;

@@ -18,6 +18,9 @@ inline constexpr std::int64_t kReproducibleMicroBatches = 8;
 // Runs `body` on every rank with threads and device set as the options say (comm/launch.h: errors end all ranks).
 ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(comm::Communicator&)>& body);
 
+// The GPUs that this process sees; 0 in a build without CUDA.
+std::int64_t gpu_count();
+
 // What --precision means on this device, and whether GPUs may compute float32 products in TF32 from now on (only with
 // tf32). ConfigError where the hardware does not have it: nothing is emulated.
 model::Precision use_precision(Arithmetic wanted, at::Device device);

@@ -26,7 +26,8 @@ class BadInput(TestCase):
 
     def test_every_command_explains_itself(self):
         names = [[name] for name in re.findall(r"^  (\S+) ", self.ulmfit("--help").stdout, re.MULTILINE)]
-        names += [["bench", name] for name in re.findall(r"^  (\S+) ", self.ulmfit("bench", "--help").stdout, re.MULTILINE)]
+        for group in ("bench", "study"):
+            names += [[group, name] for name in re.findall(r"^  (\S+) ", self.ulmfit(group, "--help").stdout, re.MULTILINE)]
         self.assertGreater(len(names), 15)
         for name in names:
             short, text = self.ulmfit(*name, "--help").stdout, self.ulmfit(*name, "--help", "all").stdout

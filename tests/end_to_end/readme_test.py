@@ -45,12 +45,12 @@ class Readme(TestCase):
         for page in PAGES:
             for line in code_lines(page):
                 for part in re.split(r"\s*(?:&&|;|\||>)\s*", line):
-                    words = part.split()
+                    words = re.sub(r'"[^"]*"', "QUOTED", part).split()
                     if "ulmfit" not in words[:-1]:
                         continue
                     words = words[words.index("ulmfit") + 1:]
                     with self.subTest(page=page.name, line=line):
-                        command = words[:2] if words[0] == "bench" else words[:1]
+                        command = words[:2] if words[0] in ("bench", "study") else words[:1]
                         self.assertIn(f"Usage: ulmfit {' '.join(command)}", self.help_of(*command))
                         for option in (w.split("=")[0] for w in words if w.startswith("--")):
                             self.assertIn(option, self.options_of(*command) | {"--help", "--config"})
@@ -61,10 +61,12 @@ class Readme(TestCase):
         names = re.findall(r"^  (\S+)  ", self.ulmfit("--help").stdout, re.M)
         known = set(OF_OTHERS) | OF_SCRIPTS | {"--help", "--version", "--config", "--restart-from"}
         for name in names:
-            if name not in ("bench", "run"):
+            if name not in ("bench", "run", "study"):
                 known |= self.options_of(name)
         for kind in ("lm", "classifier", "predict", "checkpoint", "allreduce"):
             known |= self.options_of("bench", kind)
+        for kind in ("low-shot", "ablation"):
+            known |= self.options_of("study", kind)
         for page in PAGES:
             for option in set(re.findall(r"`[^`\n]*?(--[a-z][a-z0-9.-]*)", page.read_text())):
                 with self.subTest(page=page.name, option=option):

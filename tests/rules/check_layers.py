@@ -25,7 +25,8 @@ MAY_USE = {
     "data_prep": ["data", "text", "config", "base"],
     "stages": ["data_prep", "train", "reports", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
     "perf": ["stages", "train", "reports", "data", "comm", "model", "optim", "text", "config", "base"],
-    "commands": ["perf", "stages", "data_prep", "train", "reports", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
+    "study": ["perf", "stages", "data_prep", "reports", "comm", "model", "text", "config", "base"],
+    "commands": ["study", "perf", "stages", "data_prep", "train", "reports", "data", "comm", "model", "optim", "interop", "text", "config", "base"],
 }
 # Single headers that a room may use of one that it otherwise doesn't see.
 ALSO = {"model": ["optim/param_groups.h"]}
@@ -41,7 +42,7 @@ HOME = {
     r"sentencepiece.*": ["src/text", "tests/support"],
     r"libxml/.*": ["data_prep"],
     r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/model", "src/interop", "src/train", "src/stages", "src/perf",
-                             "src/commands", "src/cmake", "tests"],
+                             "src/study", "src/commands", "src/cmake", "tests"],
 }
 
 TOP_LEVEL = {"CMakeLists.txt", "README.md", "LICENSE", "CHANGELOG.md", "src", "launch", "data_prep", "configs", "cluster", "tests", ".ci", ".clang-format",

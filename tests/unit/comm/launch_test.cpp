@@ -131,5 +131,42 @@ TEST(CurrentFailure, OfMemoryTellsWhatToLower) {
   }
 }
 
+TEST(LocalPlace, IsReadFromTheLauncherThatGaveIt) {
+  const auto place_of = [](const std::map<std::string, std::string>& environment) {
+    const LocalPlace place = read_local_place([&](const char* name) {
+      const auto found = environment.find(name);
+      return found == environment.end() ? nullptr : found->second.c_str();
+    });
+    return std::pair(place.rank, place.size);
+  };
+  EXPECT_EQ(place_of({}), std::pair(0, 1));
+  EXPECT_EQ(place_of({{"OMPI_COMM_WORLD_LOCAL_RANK", "2"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}}), std::pair(2, 4));
+  EXPECT_EQ(place_of({{"SLURM_LOCALID", "1"}, {"SLURM_STEP_TASKS_PER_NODE", "2(x3)"}}), std::pair(1, 2));
+  EXPECT_EQ(place_of({{"SLURM_LOCALID", "0"}}), std::pair(0, 1)) << "a batch script: no step";
+  EXPECT_EQ(place_of({{"OMPI_COMM_WORLD_LOCAL_RANK", "4"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}}), std::pair(0, 1));
+}
+
+TEST(LaunchName, IsThatOfTheJob) {
+  const auto name_of = [](const std::map<std::string, std::string>& environment) {
+    return launch_name([&](const char* name) {
+      const auto found = environment.find(name);
+      return found == environment.end() ? nullptr : found->second.c_str();
+    });
+  };
+  EXPECT_EQ(name_of({}), "");
+  EXPECT_EQ(name_of({{"PMIX_NAMESPACE", "1234"}, {"SLURM_JOB_ID", "7"}, {"SLURM_STEP_ID", "0"}}), "1234");
+  EXPECT_EQ(name_of({{"SLURM_JOB_ID", "7"}, {"SLURM_STEP_ID", "0"}}), "7.0");
+  EXPECT_EQ(name_of({{"SLURM_JOB_ID", "7"}}), "") << "a batch script";
+}
+
+TEST(EnvironmentWithoutLauncher, IsThatOfAShell) {
+  EXPECT_THAT(environment_without_launcher({"PATH=/bin", "OMPI_COMM_WORLD_SIZE=4", "OMPI_MCA_ess_base_vpid=1",
+                                            "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
+                                            "PMIX_RANK=1", "PMI_SIZE=4", "SLURM_NTASKS=4", "SLURM_JOB_ID=7",
+                                            "SLURM_STEP_ID=0", "ULMFIT_STOP_FILE=x"}),
+              testing::ElementsAre("PATH=/bin", "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
+                                   "SLURM_JOB_ID=7", "ULMFIT_STOP_FILE=x"));
+}
+
 }  // namespace
 }  // namespace ulmfit::comm

@@ -129,5 +129,27 @@ TEST(ChartHtml, ALegendForSeveralSeriesOnly) {
   EXPECT_THAT(chart_html(chart_of({{"a", line(3)}, {"b", line(4)}})), HasSubstr("<li class=\"c0\">b</li></ul>"));
 }
 
+TEST(ChartHtml, LogarithmicInXFromTheFirstPointOn) {
+  Chart chart = chart_of({{"error", {{100, 3}, {1000, 2}, {10000, 1}}, LineStyle::kMarked}});
+  chart.log_x = true;
+  const std::string html = chart_html(chart);
+  EXPECT_THAT(html, HasSubstr("L50.00 ")) << "1,000 lies in the middle of 100 and 10,000";
+  EXPECT_THAT(html, HasSubstr("data-x-low=\""));
+  EXPECT_THAT(html, HasSubstr(">1,000</span>"));
+  chart.series[0].points[0].x = 0;
+  EXPECT_THAT(chart_html(chart), Not(HasSubstr("data-x-low"))) << "0 has no place on it";
+}
+
+TEST(ChartHtml, SpreadIsABarThatTheAxisHasRoomFor) {
+  Chart chart = chart_of({{"error", {{1, 10}, {2, 10}}, LineStyle::kMarked}});
+  chart.series[0].spread = {{5, 20}, {0, 40}};
+  chart.from_zero = true;
+  const std::string html = chart_html(chart);
+  EXPECT_THAT(html, HasSubstr("class=\"spread c0\""));
+  EXPECT_THAT(html, HasSubstr(" 100.00V7.41\"")) << "from 0 to 40 of 43.2";
+  chart.series[0].points[0].y = std::nan("");
+  EXPECT_THAT(chart_html(chart), Not(HasSubstr("spread"))) << "whose is which is no longer known";
+}
+
 }  // namespace
 }  // namespace ulmfit::reports

@@ -1,0 +1,194 @@
+#include "study/study_folder.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/manifest.h"
+#include "data_prep/input_files.h"
+
+namespace ulmfit::study {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFile = "study.json";
+constexpr const char* kFormat = "ulmfit-study";
+constexpr int kVersion = 1;
+constexpr std::string_view kParts[] = {".lock", ".worker", "study.json", "texts", "cells", "results.csv", "study.html"};
+
+json to_json(const Cell& cell) {
+  return {{"name", cell.name}, {"needs", cell.needs},     {"setting", cell.setting}, {"labels", cell.labels},
+          {"seed", cell.seed}, {"seconds", cell.seconds}, {"bytes", cell.bytes}};
+}
+
+Cell cell_from(const json& entry) {
+  return {.name = entry.at("name"),
+          .needs = entry.at("needs"),
+          .setting = entry.at("setting"),
+          .labels = entry.at("labels"),
+          .seed = entry.at("seed"),
+          .seconds = entry.at("seconds"),
+          .bytes = entry.at("bytes")};
+}
+
+json to_json(const Table& table) {
+  json rows = json::array();
+  for (const Row& row : table.rows) rows.push_back({{"label", row.label}, {"setting", row.setting}});
+  return {{"title", table.title}, {"note", table.note}, {"rows", rows}};
+}
+
+Table table_from(const json& entry) {
+  Table table{entry.at("title"), entry.at("note"), {}};
+  for (const json& row : entry.at("rows")) table.rows.push_back({row.at("label"), row.at("setting")});
+  return table;
+}
+
+json describe_stage_at(const std::string& path) {
+  return {{"manifest", file_fingerprint(stages::finished_stage_in(path) / kManifestName)}};
+}
+
+json describe_files_of(const fs::path& path) { return data_prep::describe_files(data_prep::list_files({path})); }
+
+// "key: before there, now": of options that a run folder may change, and a study may not: its pipelines are written.
+std::string differences_of_compute(const config::OptionSet& settings, const std::string& before) {
+  const std::vector<std::string> may_change = settings.keys(config::OnResume::kMayChange);
+  const auto values_of = [](const std::string& text) {
+    const auto pairs = config::flat(config::read_ini(text, kFile));
+    return std::map<std::string, std::string>(pairs.begin(), pairs.end());
+  };
+  const auto old = values_of(before), current = values_of(settings.to_config());
+  std::string text;
+  for (const std::string& key : may_change) {
+    if (key == "output" || key == "launcher" || !old.contains(key) || old.at(key) == current.at(key)) continue;
+    text += str("\n  --", key, ": ", old.at(key), " there, ", current.at(key), " now");
+  }
+  return text;
+}
+
+}  // namespace
+
+void check_parts(const fs::path& folder) {
+  if (!fs::exists(folder)) return;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (std::find(std::begin(kParts), std::end(kParts), name) != std::end(kParts)) continue;
+    throw DataError(str("cannot make a study in ", folder.string(), ": it holds ", name,
+                        ", which is no part of one; give another --output"));
+  }
+}
+
+bool StudyFolder::exists() const { return fs::exists(folder_ / kFile); }
+
+Study StudyFolder::read() const {
+  const fs::path file = folder_ / kFile;
+  try {
+    const json all = parse_json(read_file(file));
+    if (all.at("format") != kFormat || all.at("version") != kVersion) {
+      throw DataError(str("cannot read ", file.string(), ": expected a study of version ", kVersion, ", found ",
+                          all.at("format").dump(), " of version ", all.at("version").dump()));
+    }
+    Study study{.kind = all.at("kind"),
+                .config = all.at("config"),
+                .sources = all.at("sources"),
+                .cells = {},
+                .notes = all.at("notes"),
+                .tables = {}};
+    for (const json& entry : all.at("cells")) study.cells.push_back(cell_from(entry));
+    for (const json& entry : all.at("tables")) study.tables.push_back(table_from(entry));
+    return study;
+  } catch (const json::exception& e) {
+    throw DataError(str("cannot read ", file.string(), ": ", e.what(), "; give another --output"));
+  }
+}
+
+void StudyFolder::write(const Study& study, const Plan& plan) const {
+  check_parts(folder_);
+  for (const auto& [name, content] : plan.files) {
+    make_directories((folder_ / name).parent_path());
+    write_file_atomic(folder_ / name, content);
+  }
+  for (const auto& [name, text] : plan.pipelines) {
+    make_directories(cell(name));
+    write_file_atomic(cell(name) / "pipeline.cfg", text);
+  }
+  json all = {{"format", kFormat},        {"version", kVersion},  {"kind", study.kind},     {"config", study.config},
+              {"sources", study.sources}, {"notes", study.notes}, {"cells", json::array()}, {"tables", json::array()}};
+  for (const Cell& c : study.cells) all["cells"].push_back(to_json(c));
+  for (const Table& table : study.tables) all["tables"].push_back(to_json(table));
+  write_file_atomic(folder_ / kFile, all.dump(1) + "\n");
+}
+
+Record StudyFolder::record(const std::string& name) const {
+  const fs::path file = cell(name) / "state.json";
+  if (!fs::exists(file)) return {};
+  try {
+    const json entry = parse_json(read_file(file));
+    Record record{.seconds = entry.at("seconds"),
+                  .exit_code = entry.at("exit_code"),
+                  .message = entry.at("message"),
+                  .ended = entry.at("ended")};
+    for (const State state : {State::kStopped, State::kDone, State::kBroken}) {
+      if (entry.at("state") == name_of(state)) record.state = state;
+    }
+    return record;
+  } catch (const json::exception& e) {
+    log::warn("study", str(file.string(), " cannot be read (", e.what(), "): the cell is run again, from where it was"));
+    return {};
+  }
+}
+
+std::map<std::string, Record> StudyFolder::records(const std::vector<Cell>& cells) const {
+  std::map<std::string, Record> all;
+  for (const Cell& c : cells) all[c.name] = record(c.name);
+  return all;
+}
+
+void StudyFolder::keep(const std::string& name, const Record& record) const {
+  const json entry = {{"state", name_of(record.state)},
+                      {"seconds", record.seconds},
+                      {"exit_code", record.exit_code},
+                      {"message", record.message},
+                      {"ended", record.ended}};
+  write_file_atomic(cell(name) / "state.json", entry.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+json sources_of(const Request& request) {
+  const data_prep::PrepareLabelledOptions& options = request.sources;
+  json sources = {{"train", describe_files_of(options.train)}, {"test", describe_files_of(options.test)}};
+  if (!options.valid.empty()) sources["valid"] = describe_files_of(options.valid);
+  for (const fs::path& path : options.unlabelled) sources["unlabelled"].push_back(describe_files_of(path));
+  for (const std::string& path : request.from) sources["from"].push_back(describe_stage_at(path));
+  if (!request.vanilla.empty()) sources["vanilla"] = describe_stage_at(request.vanilla);
+  if (!request.general.empty()) sources["general"] = describe_files_of(request.general);
+  return sources;
+}
+
+void require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
+                        const config::OptionSet& settings) {
+  const std::string held = str(folder.path().string(), " holds another study");
+  if (study.kind != request.kind) {
+    throw ConfigError(str(held, ": ", study.kind, ", not ", request.kind, "; give another --output"));
+  }
+  std::string differing = differences_of_compute(settings, study.config);
+  for (const auto& d : settings.differences(study.config)) {
+    differing += str("\n  --", d.key, ": ", d.before, " there, ", d.now, " now");
+  }
+  if (differing.empty()) {
+    const json now = sources_of(request);
+    for (const auto& [name, files] : now.items()) {
+      if (!study.sources.contains(name) || study.sources.at(name) != files) {
+        differing += str("\n  --", name, ": its content has changed since the study began");
+      }
+    }
+  }
+  if (differing.empty()) return;
+  throw ConfigError(str(held, ":", differing, "\nput back what was there, or give another --output"));
+}
+
+}  // namespace ulmfit::study

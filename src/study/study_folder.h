@@ -1,0 +1,66 @@
+// The folder of a study, which any number of workers share:
+//
+// Pipelines name what is in it relative to it, so that it may move.
+//
+//   study.json     what was asked, of which sources, and the cells; written last: without it there is no study
+//   texts/         subsets, validation and test texts of a low-shot study, JSON lines
+//   cells/NAME/    pipeline.cfg, log.txt (all that the cell's runs said), output.jsonl (what its last run printed),
+//                  state.json (how it ended), .lock (held while it runs), launch (the launcher's job that it runs in),
+//                  and what its pipeline makes
+//   .worker        held by the only worker where the file system has no locks
+//   results.csv, study.html
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "config/option_set.h"
+#include "study/plan.h"
+
+namespace ulmfit::study {
+
+// What study.json keeps.
+struct Study {
+  std::string kind;
+  std::string config;  // OptionSet::to_config()
+  nlohmann::json sources;
+  std::vector<Cell> cells;
+  std::vector<std::string> notes;
+  std::vector<Table> tables;
+};
+
+class StudyFolder {
+ public:
+  explicit StudyFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const std::filesystem::path& path() const { return folder_; }
+  std::filesystem::path cell(const std::string& name) const { return folder_ / "cells" / name; }
+
+  bool exists() const;  // holds a study.json
+  // Throws DataError for a study.json that no program wrote, or a newer one.
+  Study read() const;
+  // Writes pipelines and files, then study.json. As check_parts.
+  void write(const Study& study, const Plan& plan) const;
+
+  Record record(const std::string& cell) const;  // an open one where there is none, or it cannot be read
+  std::map<std::string, Record> records(const std::vector<Cell>& cells) const;
+  void keep(const std::string& cell, const Record& record) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+// Throws DataError, naming it, for anything in the folder that is no part of a study.
+void check_parts(const std::filesystem::path& folder);
+
+// Files by name, size and checksum, stages by that of their manifest. Throws DataError, CheckpointError for what is gone.
+nlohmann::json sources_of(const Request& request);
+
+// Throws ConfigError unless the folder's study is of that kind, those settings and these sources: names each that differs.
+void require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
+                        const config::OptionSet& settings);
+
+}  // namespace ulmfit::study
