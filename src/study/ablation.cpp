@@ -195,10 +195,7 @@ class Ablation {
     for (const Setting& s : tuned(kAlike, "one-cycle")) {
       if (s.key == "lr" || s.key == "drop-mult") change(settings, s.key, s.value, s.reason);
     }
-    const model::Shape& shape = material_.basis.shape;
-    change(settings, "model.embedding", str(shape.embedding), "as the model that the others start from");
-    change(settings, "model.hidden", str(shape.hidden), "");
-    change(settings, "model.layers", str(shape.layers), "");
+    set_shape(settings, material_.basis.shape);
     return settings;
   }
 

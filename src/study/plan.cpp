@@ -53,12 +53,15 @@ stages::FitFacts Material::facts(double lm_tokens, std::int64_t texts, std::int6
   return facts;
 }
 
-std::vector<stages::Setting> from_scratch(const Material& material, const stages::FitFacts& facts) {
-  std::vector<stages::Setting> settings = stages::classifier_settings(facts);
-  const model::Shape& shape = material.basis.shape;
+void set_shape(std::vector<stages::Setting>& settings, const model::Shape& shape) {
   change(settings, "model.embedding", str(shape.embedding), "as the model that the others start from");
   change(settings, "model.hidden", str(shape.hidden), "");
   change(settings, "model.layers", str(shape.layers), "");
+}
+
+std::vector<stages::Setting> from_scratch(const Material& material, const stages::FitFacts& facts) {
+  std::vector<stages::Setting> settings = stages::classifier_settings(facts);
+  set_shape(settings, material.basis.shape);
   for (const stages::Setting& s : settings) {
     if (s.key != "epochs") continue;
     change(settings, "epochs", str(kEpochsFromScratch * std::stoll(s.value)),

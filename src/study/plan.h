@@ -47,6 +47,9 @@ struct Material {
   stages::FitFacts facts(double lm_tokens, std::int64_t texts, std::int64_t valid_texts) const;
 };
 
+// That of the given model, for one that begins from nothing.
+void set_shape(std::vector<stages::Setting>& settings, const model::Shape& shape);
+
 // The settings of a classifier that starts from nothing, of the shape of the first model.
 std::vector<stages::Setting> from_scratch(const Material& material, const stages::FitFacts& facts);
 
