@@ -95,11 +95,18 @@ bool cpu_has(std::string_view flag) {
   return false;
 }
 
-int available_cores() {
+std::vector<int> cores_allowed(int process) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  std::vector<int> cores;
+  if (::sched_getaffinity(process, sizeof set, &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(static_cast<std::size_t>(core), &set)) cores.push_back(core);
+  }
+  return cores;
 }
+
+int available_cores() { return std::max(static_cast<int>(cores_allowed(0).size()), 1); }
 
 std::map<std::string, CoreTime> core_times(const fs::path& tasks) {
   std::map<std::string, CoreTime> times;

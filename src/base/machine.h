@@ -6,13 +6,16 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ulmfit {
 
 std::string host_name();
 std::string cpu_model();              // as /proc/cpuinfo names it, "unknown CPU" if it does not
 bool cpu_has(std::string_view flag);  // an instruction set by the name that /proc/cpuinfo has for it, such as avx512_bf16
-int available_cores();                // that this process may run on (its affinity mask)
+// The cores that a process may run on (its affinity mask), none if that cannot be read; 0: this one.
+std::vector<int> cores_allowed(int process);
+int available_cores();  // their number for this process, 1 or more
 
 // What a thread had of the cores so far, in nanoseconds: the time on one, and the time in which it could have run but
 // others had it.

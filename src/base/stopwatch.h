@@ -1,4 +1,4 @@
-// Time on the monotonic clock.
+// Time on the monotonic clock, and on that of the wall.
 #pragma once
 
 #include <chrono>
@@ -34,5 +34,10 @@ class ScopedTimer {
   double& total_;
   Stopwatch watch_;
 };
+
+// Seconds since 1970.
+inline double wall_clock() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace ulmfit

@@ -7,6 +7,7 @@
 #include "commands/call.h"
 #include "data/corpus_folder.h"
 #include "reports/number_format.h"
+#include "stages/language_model_info.h"
 #include "stages/stage_folder.h"
 #include "text/vocabulary.h"
 
@@ -64,6 +65,7 @@ json describe(const std::string& path, bool verify) {
     out = stages::to_json(stage.info);
     out["what"] = "stage";
     out["weights"] = stage.model_fingerprint;
+    if (const std::string note = stages::note_of_softmax(stage.info); !note.empty()) out["note"] = note;
   } else if (fs::exists(folder / "state.json")) {
     check_manifest<CheckpointError>(folder, /*checksums=*/true);
     out = {{"what", "checkpoint"}, {"state", parse_json(read_file(folder / "state.json"))}};
@@ -125,6 +127,7 @@ std::string stage_text(const json& stage) {
     }
   }
   if (!stage.at("figures").empty()) text += str("on its validation texts: ", figures_text(stage.at("figures")), '\n');
+  if (stage.contains("note")) text += str("note: ", stage.at("note").get<std::string>(), '\n');
   text += "how it came to be:\n";
   for (const json& ancestor : stage.at("lineage")) {
     const json& facts = ancestor.at("facts");

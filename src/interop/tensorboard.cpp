@@ -1,11 +1,11 @@
 #include "interop/tensorboard.h"
 
 #include <bit>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "base/stopwatch.h"
 #include "interop/crc32c.h"
 
 namespace ulmfit::interop {
@@ -50,8 +50,6 @@ std::string event(double wall_time, std::int64_t step, const std::string& what) 
   return key(1, kFixed64) + raw(wall_time) + key(2, kVarint) + varint(static_cast<std::uint64_t>(step)) + what;
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
 // Bytes of the whole, undamaged records at the start of `file`.
 std::size_t whole_records(std::string_view file) {
   std::size_t at = 0;
@@ -75,7 +73,7 @@ EventWriter::EventWriter(std::filesystem::path path, std::uint64_t append_at_byt
   }
   truncate_file(path_, bytes_);
   file_ = std::make_unique<OutputFile>(path_, OutputFile::Mode::kAppend);
-  if (bytes_ == 0) append_record(event(now(), 0, bytes_field(3, "brain.Event:2")));
+  if (bytes_ == 0) append_record(event(wall_clock(), 0, bytes_field(3, "brain.Event:2")));
 }
 
 EventWriter::~EventWriter() {
@@ -88,7 +86,7 @@ EventWriter::~EventWriter() {
 void EventWriter::add_scalar(std::string_view tag, double value, std::int64_t step, std::optional<double> wall_time) {
   // Summary.value = 1; Value.tag = 1, simple_value = 2.
   const std::string scalar = bytes_field(1, tag) + key(2, kFixed32) + raw(static_cast<float>(value));
-  append_record(event(wall_time.value_or(now()), step, bytes_field(5, bytes_field(1, scalar))));
+  append_record(event(wall_time.value_or(wall_clock()), step, bytes_field(5, bytes_field(1, scalar))));
   if (buffer_.size() >= kBufferBytes) flush();
 }
 

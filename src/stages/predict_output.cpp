@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data_prep/csv_writer.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -82,7 +83,7 @@ class TableAnswers : public AnswerFormat {
     std::vector<std::string> names = columns_;
     for (const std::string& name : names_of_ours()) names.push_back(name);
     names.emplace_back("error");
-    return record(names);
+    return data_prep::csv_record(names, delimiter_);
   }
 
   std::string line(const Request& request, const Answer& answer) const override {
@@ -98,7 +99,7 @@ class TableAnswers : public AnswerFormat {
       fields.resize(fields.size() + names_of_ours().size());
     }
     fields.push_back(request.error);
-    return record(fields);
+    return data_prep::csv_record(fields, delimiter_);
   }
 
  private:
@@ -128,23 +129,6 @@ class TableAnswers : public AnswerFormat {
       }
     }
     return text;
-  }
-
-  std::string record(const std::vector<std::string>& fields) const {
-    std::string line;
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      if (i > 0) line += delimiter_;
-      line += quoted(fields[i]);
-    }
-    return line + '\n';
-  }
-
-  // In quotes where it must be (RFC 4180), which TSV as we read it understands too.
-  std::string quoted(const std::string& field) const {
-    if (field.find_first_of("\"\r\n") == field.npos && field.find(delimiter_) == field.npos) return field;
-    std::string text = "\"";
-    for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
-    return text + '"';
   }
 
   char delimiter_;

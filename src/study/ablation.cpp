@@ -192,7 +192,7 @@ class Ablation {
     stages::FitFacts facts = facts_;
     facts.pretrained = false;
     std::vector<Setting> settings = stages::language_model_settings(facts);
-    for (const Setting& s : tuned(kAlike, "one-cycle")) {
+    for (const Setting& s : stages::language_model_settings(facts_)) {
       if (s.key == "lr" || s.key == "drop-mult") change(settings, s.key, s.value, s.reason);
     }
     set_shape(settings, material_.basis.shape);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data_prep/csv_writer.h"
 #include "reports/metrics.h"
 #include "stages/classification_result.h"
 
@@ -56,13 +57,6 @@ std::string number(const std::optional<double>& value) {
   return out.str();
 }
 
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string escaped = "\"";
-  for (const char c : text) escaped += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return escaped + '"';
-}
-
 }  // namespace
 
 Result read_result(const StudyFolder& folder, const Cell& cell, State state) {
@@ -91,9 +85,8 @@ std::string to_csv(const std::vector<Result>& results) {
   for (const Result& r : results) {
     const auto low = r.error ? std::optional<double>(r.error_interval.low) : std::nullopt;
     const auto high = r.error ? std::optional<double>(r.error_interval.high) : std::nullopt;
-    std::vector<std::string> fields{quoted(r.cell.name), quoted(r.cell.setting),
-                                    r.cell.labels > 0 ? str(r.cell.labels) : "", r.cell.seed > 0 ? str(r.cell.seed) : "",
-                                    name_of(r.state)};
+    std::vector<std::string> fields{r.cell.name, r.cell.setting, r.cell.labels > 0 ? str(r.cell.labels) : "",
+                                    r.cell.seed > 0 ? str(r.cell.seed) : "", name_of(r.state)};
     for (const auto& value :
          {r.error, low, high, r.error_forward, r.error_backward, r.macro_f1, r.naive_bayes, r.general_perplexity}) {
       fields.push_back(number(value));
@@ -101,9 +94,8 @@ std::string to_csv(const std::vector<Result>& results) {
     fields.push_back(r.test_texts > 0 ? str(r.test_texts) : "");
     fields.push_back(number(r.record.seconds));
     fields.push_back(str(r.record.exit_code));
-    fields.push_back(quoted(r.record.message));
-    for (std::size_t i = 0; i < fields.size(); ++i) csv += (i > 0 ? "," : "") + fields[i];
-    csv += '\n';
+    fields.push_back(r.record.message);
+    csv += data_prep::csv_record(fields);
   }
   return csv;
 }

@@ -1,6 +1,5 @@
 #include "study/worker.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,19 +27,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};     // at the running cell
 constexpr std::chrono::milliseconds kPause{1000};  // until others may have freed a cell
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-// 0: this process.
-std::vector<int> cores_of_process(pid_t process) {
-  cpu_set_t set;
-  std::vector<int> cores;
-  if (sched_getaffinity(process, sizeof set, &set) != 0) return cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(static_cast<std::size_t>(core), &set)) cores.push_back(core);
-  }
-  return cores;
-}
 
 // "12:34:56 " in front of a line.
 bool has_time(const std::string& line) {
@@ -77,9 +63,9 @@ class Worker {
       : folder_(folder),
         cells_(cells),
         options_(options),
-        again_before_(others_work() ? 0 : now()),
+        again_before_(others_work() ? 0 : wall_clock()),
         environment_(comm::environment_without_launcher()) {
-    cores_ = cores_of(options.place, cores_of_process(0), cores_of_process(::getppid()).size());
+    cores_ = cores_of(options.place, cores_allowed(0), cores_allowed(::getppid()).size());
     if (!options.launcher.empty()) return;  // its ranks choose among all GPUs
     if (const auto gpu = gpu_of(options.place, std::getenv("CUDA_VISIBLE_DEVICES"), stages::gpu_count())) {
       std::erase_if(environment_, [](const std::string& entry) { return entry.starts_with("CUDA_VISIBLE_DEVICES="); });
@@ -202,7 +188,7 @@ class Worker {
     record.seconds += watch.seconds();
     record.exit_code = *program.status();
     record.message.clear();
-    record.ended = now();
+    record.ended = wall_clock();
     return keep(cell, record, asked, read_file(log_file).substr(said_before));
   }
 

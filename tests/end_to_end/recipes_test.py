@@ -166,6 +166,7 @@ class LargeVocabulary(TestCase):
         self.assertIn(note, evaluated["note"])
         self.assertIn(note, said)
         self.assertIn(note, (self.dir / "general/stage/CARD.md").read_text())
+        self.assertIn("note: " + note, self.ulmfit("inspect", "general").stdout)
         self.assertIn(note, self.ulmfit("generate", "--model=general", "--tokens=5", "--threads=1").stderr)
         stage = json.loads((self.dir / "general/stage/stage.json").read_text())
         self.assertEqual(stage["figures"]["perplexity"], line["valid_full_softmax_perplexity"])

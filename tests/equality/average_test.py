@@ -55,9 +55,15 @@ class Average(TestCase):
         self.assertEqual([m["loss"] for m in self.metrics("part", "valid")], [m["loss"] for m in self.metrics("whole", "valid")])
 
     def test_ranks_change_nothing(self):
-        for ranks in (1, 2):
-            self.ulmfit(*AVERAGED, "--reproducible", f"--output=on-{ranks}", ranks=ranks)
-        self.assert_same_weights("on-1/stage/model.safetensors", "on-2/stage/model.safetensors")
+        adaptive = ("--softmax.kind=adaptive", "--softmax.cutoffs", "30", "70")
+        for name, more in (("full", ()), ("adaptive", adaptive)):
+            for ranks in (1, 2):
+                said = self.ulmfit(*AVERAGED, *more, "--reproducible", f"--output={name}-on-{ranks}", ranks=ranks).stderr
+                self.assertIn("the mean of the weights is evaluated and kept (NT-ASGD)", said)
+            self.assert_same_weights(f"{name}-on-1/stage/model.safetensors", f"{name}-on-2/stage/model.safetensors")
+            last = max((self.dir / f"{name}-on-1/checkpoints").glob("step-*")).name  # the mean of the clusters is there, not in the stage
+            for file in ("model.safetensors", "training.safetensors"):
+                self.assert_same_weights(f"{name}-on-1/checkpoints/{last}/{file}", f"{name}-on-2/checkpoints/{last}/{file}")
 
     def test_another_setting_is_refused(self):
         self.ulmfit(*AVERAGED, "--output=run")

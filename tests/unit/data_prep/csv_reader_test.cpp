@@ -1,5 +1,6 @@
 #include "data_prep/csv_reader.h"
 
+#include "data_prep/csv_writer.h"
 #include "data_prep/table_reader.h"
 #include "tests/unit/data_prep/test_files.h"
 
@@ -27,6 +28,17 @@ Rows table(std::string_view content, TableFormat format, const std::vector<std::
   Rows rows;
   for (std::vector<std::string> values; reader->next(values);) rows.push_back(values);
   return rows;
+}
+
+TEST(CsvWriter, IsReadBack) {
+  const Rows rows{{"plain", "with,comma", "with;semicolon"}, {"a \"quote\"", "two\nlines", ""}, {"\"", "tab\there", " "}};
+  for (const char delimiter : {',', ';'}) {
+    std::string text;
+    for (const auto& row : rows) text += csv_record(row, delimiter);
+    EXPECT_EQ(records(text, delimiter), rows) << text;
+  }
+  EXPECT_EQ(csv_record({"plain", "with,comma", "a \"quote\""}), "plain,\"with,comma\",\"a \"\"quote\"\"\"\n");
+  EXPECT_EQ(records(csv_record({"5\" disc", "tab\there", "x"}, '\t'), '\t'), (Rows{{"5\" disc", "tab\there", "x"}}));
 }
 
 TEST(CsvReader, ReadsQuotedFields) {
