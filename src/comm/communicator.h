@@ -45,6 +45,10 @@ class Communicator {
   // Returns when all ranks have called it and, on CUDA, what this rank started here has run.
   virtual void barrier() = 0;
 
+  // On CUDA: returns when all that this rank has queued on the current stream has run; CommError if that fails, or not by
+  // the deadline. Whoever reads on the host what a sum has gone into calls it first: CUDA itself would wait for ever.
+  virtual void wait() {}
+
   // A sum that may run beside the computation that follows: `tensor` is neither read nor written until finish_sums(), after
   // which it holds the sum (on CUDA: for work queued on the stream current at that call). Here: done at once.
   virtual bool overlaps() const { return false; }

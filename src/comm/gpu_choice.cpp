@@ -1,11 +1,58 @@
 #include "comm/gpu_choice.h"
 
 #include <algorithm>
+#include <fstream>
 #include <map>
+#include <sstream>
+#include <string_view>
 
 #include "base/error.h"
 
 namespace ulmfit::comm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kDigits = "0123456789";
+
+// "/dev/nvidia0", if it is there; else the first with another number; empty: none.
+std::string device_node(const fs::path& root) {
+  constexpr std::string_view kStart = "nvidia";
+  std::string first;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root / "dev", error)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kStart) || name.size() == kStart.size()) continue;
+    if (name.find_first_not_of(kDigits, kStart.size()) != std::string::npos) continue;
+    if (first.empty() || name < first) first = name;
+  }
+  return first.empty() ? "" : "/dev/" + first;
+}
+
+// "580.65.06", from "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun ..."; empty: it is not told.
+std::string driver_version(const fs::path& root) {
+  std::ifstream in(root / "proc/driver/nvidia/version");
+  std::string line;
+  std::getline(in, line);
+  std::istringstream words(line);
+  for (std::string word; words >> word;) {
+    const std::size_t dot = word.find_first_not_of(kDigits);
+    if (dot == 0 || dot == std::string::npos || word[dot] != '.') continue;
+    if (word.find_first_not_of("0123456789.") == std::string::npos) return word;
+  }
+  return "";
+}
+
+// The oldest driver that serves the runtime (release notes of the CUDA toolkit).
+int oldest_driver(long runtime) { return runtime >= 13000 ? 580 : 525; }
+
+bool hides_all(const char* visible) {
+  if (visible == nullptr) return false;
+  const std::string_view list(visible);
+  return list.empty() || list.starts_with("-1") || list == "NoDevFiles";
+}
+
+}  // namespace
 
 std::vector<std::size_t> choose_gpus(const std::vector<std::vector<std::string>>& visible, bool may_share) {
   std::map<std::string, std::vector<std::size_t>> owners;  // ranks by GPU
@@ -30,6 +77,23 @@ std::vector<std::size_t> choose_gpus(const std::vector<std::vector<std::string>>
     owners[*best].push_back(rank);
   }
   return chosen;
+}
+
+std::string gpu_out_of_reach(const fs::path& root, const char* visible, long runtime) {
+  const std::string node = device_node(root);
+  if (node.empty() || hides_all(visible)) return "";
+  const std::string driver = driver_version(root), cuda = str(runtime / 1000, ".", runtime % 1000 / 10);
+  std::string text = str("this machine has an NVIDIA GPU (", node, ") that CUDA ", cuda, " cannot use: ");
+  const int needed = oldest_driver(runtime);
+  if (driver.empty()) {
+    text += "its driver is not loaded; load it";
+  } else if (std::stoi(driver) < needed) {
+    text += str("its driver is ", driver, ", and ", needed, " or newer is needed; update it");
+  } else {
+    text += str("its driver, ", driver, ", is new enough; ask nvidia-smi what is wrong, look whether CUDA_VISIBLE_DEVICES",
+                visible == nullptr ? " is meant to be unset" : str("=", visible, " names what there is"));
+  }
+  return text + ", or give --device cpu";
 }
 
 }  // namespace ulmfit::comm

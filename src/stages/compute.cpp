@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/machine.h"
+#include "comm/gpu_choice.h"
 #include "comm/launch.h"
 #include "comm/tree_sum.h"
 #include "stages/shared_cores.h"
@@ -16,8 +17,21 @@
 namespace ulmfit::stages {
 namespace {
 
+// Of a GPU that is there, but not for this program: computing on the CPU without a word would take weeks.
+std::string gpu_out_of_reach() {
+#if ULMFIT_WITH_CUDA
+  return comm::gpu_out_of_reach("/", std::getenv("CUDA_VISIBLE_DEVICES"), at::detail::getCUDAHooks().versionCUDART());
+#else
+  return "";
+#endif
+}
+
 at::DeviceType device_of(const std::optional<at::DeviceType>& wanted) {
   const bool available = gpu_count() > 0;
+  if (wanted != at::kCPU && !available) {
+    const std::string why = gpu_out_of_reach();
+    if (!why.empty()) throw ConfigError(str(wanted ? "--device=cuda: " : "--device=auto: ", why));
+  }
   if (wanted == at::kCUDA && !available) {
     throw ConfigError(
         "--device=cuda: this build or machine has no CUDA device; build with launch/setup --gpu, or use --device=cpu");
@@ -56,6 +70,7 @@ void reproducible_kernels(bool wanted, at::DeviceType device) {
                           workspace, "'; unset it"));
   }
   at::globalContext().setDeterministicAlgorithms(wanted, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);  // it takes time, and we read none
 }
 
 ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(comm::Communicator&)>& body) {

@@ -151,13 +151,17 @@ comm::Facts known_run_inputs(const fs::path& corpus, const std::string& from) {
 }
 
 comm::Facts run_machine(const comm::Communicator& comm) {
+  comm::Facts facts{{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
+                    {kBuild, file_fingerprint("/proc/self/exe")}};
+  if (!comm.device().is_cpu()) {  // what the CPU does beside it, masks and text, has the same bits on all
+    facts.emplace_back("processor", comm.processor());
+    return facts;
+  }
   constexpr const char* kLevels[] = {"default", "avx2", "avx512"};
-  const std::string processor =
-      comm.device().is_cpu() ? str(cpu_model(), ", ", at::get_cpu_capability()) : comm.processor();
-  return {{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
-          {kBuild, file_fingerprint("/proc/self/exe")},
-          {"threads", std::to_string(at::get_num_threads())},
-          {"processor", str(processor, ", own loops ", kLevels[static_cast<std::size_t>(cpu_level())])}};
+  facts.emplace_back("threads", std::to_string(at::get_num_threads()));
+  facts.emplace_back("processor", str(cpu_model(), ", ", at::get_cpu_capability(), ", own loops ",
+                                      kLevels[static_cast<std::size_t>(cpu_level())]));
+  return facts;
 }
 
 RunIdentity::RunIdentity(const fs::path& run_folder) : folder_(run_folder) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
@@ -78,9 +79,10 @@ void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
 }
 
 // Settings that train, but little. The figures are rules of thumb: the first steps of a phase only warm its rate up, and a
-// GPU computes 32 streams in the time of one.
+// GPU computes 32 streams in the time of one, and waits for what fewer than four cores prepare.
 void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& plan, const comm::Communicator& comm) {
   constexpr std::int64_t kFewestSteps = 20, kFewestStreams = 32;
+  constexpr int kFewestCores = 4;
   const bool as_asked = stage.settings.given("train.steps");  // who names the number of steps knows it
   std::size_t shortest = 0;
   const auto steps = [&](std::size_t phase) { return plan.first_step(phase + 1) - plan.first_step(phase); };
@@ -98,6 +100,11 @@ void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& pla
     log::warn(stage.title, str("each GPU computes ", of_a_rank, " of the ", stage.batch_size, " of ", stage.batch_option,
                                ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(),
                                " or more, or take fewer ranks"));
+  }
+  const int cores = available_cores() / comm.local_size();
+  if (!comm.device().is_cpu() && cores < kFewestCores) {
+    log::warn(stage.title, str("each GPU's rank has ", cores, " CPU cores, which read the text and draw the dropout: give ",
+                               kFewestCores, " or more (Slurm: --cpus-per-task; mpirun: --bind-to none)"));
   }
   for (const std::string& doubt : stage.doubts) log::warn(stage.title, doubt);
 }
@@ -231,12 +238,16 @@ void check_world(const TrainingStage& stage, comm::Communicator& comm) {
   if (comm.size() == 1) return;
   comm::Facts facts = stage.inputs;
   facts.emplace_back("program", file_fingerprint("/proc/self/exe"));
-  facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
   facts.emplace_back("configuration", stage.settings.to_config());
   facts.emplace_back("parameter shapes", shapes(stage.task()));
-  facts.emplace_back("threads", std::to_string(at::get_num_threads()));
-  facts.emplace_back("CPU", cpu_model());
-  if (!comm.device().is_cpu()) facts.emplace_back("GPU", comm.processor());
+  if (comm.device().is_cpu()) {
+    facts.emplace_back("libtorch", at::show_config());  // with its kernels' libraries and the CPU's vector instructions
+    facts.emplace_back("threads", std::to_string(at::get_num_threads()));
+    facts.emplace_back("CPU", cpu_model());
+  } else {  // what their CPUs are is all the same
+    facts.emplace_back("libtorch", TORCH_VERSION);
+    facts.emplace_back("GPU", comm.processor());
+  }
   comm::world_check(comm, facts);
 }
 

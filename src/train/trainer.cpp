@@ -131,7 +131,10 @@ StepSums Trainer::forward_backward() {
   zero_gradients();
   const StepSums mine = task_.accumulate_gradients(plan_.position(step), reducer_);
   reducer_.reduce();
-  return agree(mine);
+  const StepSums sums = agree(mine);
+  const Activity activity("all-reduce");
+  comm_.wait();  // what follows reads the sums
+  return sums;
 }
 
 StepSums Trainer::compute_gradients() {
@@ -198,6 +201,7 @@ void Trainer::compare_ranks() {
   if (comm_.size() == 1) return;
   const Activity activity("comparison of the ranks");
   const ScopedTimer timer(comm_seconds_);
+  comm_.wait();
   interop::NamedTensors state = task_.model_tensors();
   const optim::OptimizerState optimizer = optimizer_.state();
   state.insert(state.end(), optimizer.moments.begin(), optimizer.moments.end());

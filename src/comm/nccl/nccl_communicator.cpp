@@ -187,6 +187,7 @@ struct NcclCommunicator::Impl {
   ncclComm_t nccl = nullptr;
   Event ready{cudaEventDisableTiming};
   Event done{cudaEventDisableTiming};
+  Event computed{cudaEventDisableTiming};
   Event wait_begin{cudaEventDefault};
   Event wait_end{cudaEventDefault};
   bool wait_recorded = false;
@@ -292,6 +293,11 @@ void NcclCommunicator::barrier() {
   impl_->done.record(impl_->stream.stream());
   impl_->poll([&] { return impl_->done.passed(); }, describe(*this, "barrier"));
   cpu_->barrier();
+}
+
+void NcclCommunicator::wait() {
+  impl_->computed.record(impl_->current());
+  impl_->poll([&] { return impl_->computed.passed(); }, describe(*this, "computation"));
 }
 
 void NcclCommunicator::start_sum(at::Tensor& tensor) {

@@ -34,6 +34,7 @@ class NcclCommunicator : public Communicator {
   at::Tensor all_gather(const at::Tensor& mine) override;
   void exchange(const at::Tensor& mine, at::Tensor& theirs, int peer) override;
   void barrier() override;
+  void wait() override;
 
   bool overlaps() const override { return true; }
   // May be called from autograd's thread, while the main thread waits for it.

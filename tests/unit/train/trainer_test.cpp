@@ -56,6 +56,33 @@ TEST(Trainer, ValidationIsNoTimeOfTraining) {
   }
 }
 
+// On CUDA: a sum of the third step that never ends.
+class StuckCommunicator : public comm::SoloCommunicator {
+ public:
+  void wait() override {
+    if (++waits_ == 3) throw CommError("has waited 600 s");
+  }
+
+ private:
+  int waits_ = 0;
+};
+
+TEST(Trainer, WaitsForTheSumsBeforeItReadsThem) {
+  test::StepTask task;
+  StuckCommunicator comm;
+  optim::Optimizer optimizer(task.groups(), {.kind = optim::OptimizerKind::kSgd});
+  const TrainingPlan plan(test::step_task_plan(), task);
+  comm::GradReducer reducer(comm, task.reduced_parameters());
+  Trainer trainer(task, plan, optimizer, reducer, comm, nullptr, nullptr, {});
+  at::Tensor after_two;
+  task.before_step = [&](std::int64_t step) {
+    if (step == 2) after_two = task.tensor(0).detach().clone();
+  };
+  EXPECT_THROW(trainer.run(), CommError);
+  EXPECT_EQ(trainer.step(), 2);
+  EXPECT_TRUE(at::equal(task.tensor(0).detach(), after_two));
+}
+
 // A run of StepTask that saves to a folder.
 struct SavedRun {
   test::TempDir dir;
