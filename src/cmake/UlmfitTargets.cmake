@@ -55,7 +55,8 @@ endfunction()
 include(FindCudart)
 
 # NCCL: src/comm/nccl/*.cpp is compiled wherever the headers are (a CPU build compiles it too, so that it stays correct), and
-# linked into the comm library only where CUDA is. Headers come from the nvidia-nccl wheel beside torch, or from the system.
+# cuda_calls.cpp, the only file that needs the libraries, linked into the comm library where CUDA is. Headers come from the
+# nvidia-nccl wheel beside torch, or from the system. Sets ULMFIT_NCCL_HEADERS for who calls it.
 function(ulmfit_nccl comm)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/comm/nccl/*.cpp)
   find_path(ULMFIT_NCCL_INCLUDE nccl.h HINTS ${ULMFIT_WHEELS}/nvidia/nccl/include)
@@ -66,13 +67,20 @@ function(ulmfit_nccl comm)
     message(STATUS "NCCL: not built (nccl.h: ${ULMFIT_NCCL_INCLUDE}, cuda_runtime_api.h: ${ULMFIT_CUDA_INCLUDE})")
     return()
   endif()
+  set(calls ${CMAKE_SOURCE_DIR}/src/comm/nccl/cuda_calls.cpp)
+  list(REMOVE_ITEM sources ${calls})
   add_library(ulmfit_nccl OBJECT ${sources})
-  target_include_directories(ulmfit_nccl PRIVATE ${CMAKE_SOURCE_DIR}/src)
-  target_include_directories(ulmfit_nccl SYSTEM PRIVATE ${ULMFIT_NCCL_INCLUDE} ${ULMFIT_CUDA_INCLUDE})
-  target_link_libraries(ulmfit_nccl PRIVATE ulmfit_base ulmfit::torch ulmfit_warnings)  # not the comm library: it holds these objects
+  add_library(ulmfit_cuda_calls OBJECT ${calls})
+  foreach(objects ulmfit_nccl ulmfit_cuda_calls)
+    target_include_directories(${objects} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+    target_include_directories(${objects} SYSTEM PUBLIC ${ULMFIT_NCCL_INCLUDE} ${ULMFIT_CUDA_INCLUDE})
+    target_link_libraries(${objects} PRIVATE ulmfit_base ulmfit::torch ulmfit_warnings)  # not the comm library: it holds these
+  endforeach()
+  target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_nccl>)
+  set(ULMFIT_NCCL_HEADERS ${ULMFIT_NCCL_INCLUDE} ${ULMFIT_CUDA_INCLUDE} PARENT_SCOPE)
   if(ULMFIT_WITH_CUDA AND ULMFIT_NCCL_LIBRARY)
     message(STATUS "NCCL: ${ULMFIT_NCCL_LIBRARY}")
-    target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_nccl>)
+    target_sources(ulmfit_${comm} PRIVATE $<TARGET_OBJECTS:ulmfit_cuda_calls>)
     target_compile_definitions(ulmfit_${comm} PRIVATE ULMFIT_WITH_NCCL=1)
     ulmfit_find_cudart(cudart ${ULMFIT_TORCH_ROOT})
     if(NOT cudart)

@@ -6,6 +6,7 @@
 #include "comm/mpi_communicator.h"
 #include "comm/solo_communicator.h"
 #if ULMFIT_WITH_NCCL
+#include "comm/nccl/cuda_calls.h"
 #include "comm/nccl/nccl_communicator.h"
 #endif
 
@@ -15,7 +16,7 @@ namespace {
 std::unique_ptr<Communicator> on_device(std::unique_ptr<MpiCommunicator> mpi, const LaunchOptions& options) {
   if (options.device == at::kCPU) return mpi;
 #if ULMFIT_WITH_NCCL
-  return std::make_unique<NcclCommunicator>(std::move(mpi), options.deadline);
+  return std::make_unique<NcclCommunicator>(std::move(mpi), make_cuda_calls(), options.deadline);
 #else
   throw ConfigError("starting ranks on GPUs: this build has no NCCL; build it by launch/setup --gpu, or give --device cpu");
 #endif
@@ -25,7 +26,7 @@ std::unique_ptr<Communicator> alone(at::DeviceType device) {
   if (device == at::kCPU) return std::make_unique<SoloCommunicator>();
   const at::Device first(at::kCUDA, 0);
 #if ULMFIT_WITH_NCCL
-  return std::make_unique<SoloCommunicator>(first, gpu_model(first));
+  return std::make_unique<SoloCommunicator>(first, gpu_model(first.index()));
 #else
   return std::make_unique<SoloCommunicator>(first, "unknown GPU");
 #endif

@@ -1,50 +1,46 @@
 #include "comm/nccl/nccl_communicator.h"
 
 #include <ATen/ATen.h>
-#include <c10/cuda/CUDAFunctions.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <cuda_runtime_api.h>
-#include <nccl.h>
 
 #include <cstdlib>
-#include <iomanip>
 #include <sstream>
 #include <string>
 #include <thread>
 
 #include "base/stopwatch.h"
 #include "comm/gpu_choice.h"
+#include "comm/nccl/gpu_calls.h"
 
 namespace ulmfit::comm {
 namespace {
 
-void check_cuda(cudaError_t code, const char* call) {
-  if (code != cudaSuccess) throw CommError(str(call, " failed: ", cudaGetErrorString(code)));
-}
-
 class Event {
  public:
-  explicit Event(unsigned flags) { check_cuda(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreate"); }
-  ~Event() { cudaEventDestroy(event_); }
+  Event(GpuCalls& calls, unsigned flags) : calls_(calls) { check(calls_.create(event_, flags), "cudaEventCreate"); }
+  ~Event() { calls_.destroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  void record(cudaStream_t stream) { check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord"); }
-  void make_wait(cudaStream_t stream) const { check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+  void record(cudaStream_t stream) { check(calls_.record(event_, stream), "cudaEventRecord"); }
+  void make_wait(cudaStream_t stream) const { check(calls_.make_wait(stream, event_), "cudaStreamWaitEvent"); }
   bool passed() const {
-    const cudaError_t code = cudaEventQuery(event_);
+    const cudaError_t code = calls_.query(event_);
     if (code == cudaErrorNotReady) return false;
-    check_cuda(code, "cudaEventQuery");
+    check(code, "cudaEventQuery");
     return true;
   }
   double seconds_since(const Event& earlier) const {
     float milliseconds = 0;
-    check_cuda(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
+    check(calls_.elapsed(milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
     return milliseconds / 1000.0;
   }
 
  private:
+  void check(cudaError_t code, const char* call) const {
+    if (code != cudaSuccess) throw CommError(str(call, " failed: ", calls_.describe(code)));
+  }
+
+  GpuCalls& calls_;
   cudaEvent_t event_ = nullptr;
 };
 
@@ -80,23 +76,6 @@ ncclDataType_t nccl_type(at::ScalarType type, const std::string& what) {
 
 std::size_t count_of(const at::Tensor& tensor) { return static_cast<std::size_t>(tensor.numel()); }
 
-cudaDeviceProp properties_of(int device) {
-  cudaDeviceProp properties{};
-  check_cuda(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  return properties;
-}
-
-// "GPU-" and the UUID, as nvidia-smi names it: the same for all processes, whatever number the GPU has in each.
-std::string identity(const cudaDeviceProp& properties) {
-  std::ostringstream name;
-  name << "GPU-" << std::hex << std::setfill('0');
-  for (int i = 0; i < 16; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) name << '-';
-    name << std::setw(2) << static_cast<unsigned>(static_cast<unsigned char>(properties.uuid.bytes[i]));
-  }
-  return name.str();
-}
-
 std::vector<std::string> split_lines(const std::string& lines) {
   std::vector<std::string> parts;
   std::istringstream in(lines);
@@ -105,39 +84,28 @@ std::vector<std::string> split_lines(const std::string& lines) {
 }
 
 // Collective.
-at::Device choose_device(Communicator& cpu) {
-  int gpus = 0;
-  const cudaError_t counted = cudaGetDeviceCount(&gpus);
-  if (counted != cudaErrorNoDevice) check_cuda(counted, "cudaGetDeviceCount");
+int choose_gpu(Communicator& cpu, GpuCalls& calls) {
   std::string mine;
-  for (int device = 0; device < gpus; ++device) mine += identity(properties_of(device)) + "\n";
+  for (const std::string& identity : calls.identities()) mine += identity + "\n";
   std::vector<std::vector<std::string>> visible;
   for (const std::string& lines : cpu.all_gather_bytes(mine)) visible.push_back(split_lines(lines));
   const char* shared = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
   const bool may_share = shared != nullptr && std::string_view(shared) == "1";
-  const std::size_t chosen = choose_gpus(visible, may_share)[static_cast<std::size_t>(cpu.rank())];
-  return {at::kCUDA, static_cast<c10::DeviceIndex>(chosen)};
+  return static_cast<int>(choose_gpus(visible, may_share)[static_cast<std::size_t>(cpu.rank())]);
 }
 
 }  // namespace
 
-std::string gpu_model(at::Device device) {
-  const cudaDeviceProp properties = properties_of(device.index());
-  return str(properties.name, ", ", properties.multiProcessorCount, " multiprocessors, compute capability ",
-             properties.major, ".", properties.minor);
-}
-
 struct NcclCommunicator::Impl {
-  Impl(at::Device chosen, std::chrono::duration<double> limit)
-      : device(chosen), deadline(limit), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, chosen.index())) {}
+  Impl(std::unique_ptr<GpuCalls> given, int gpu, std::chrono::duration<double> limit)
+      : calls(std::move(given)), device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)), deadline(limit) {}
 
   // Polls until `reached()`; throws on an asynchronous NCCL error, or at the deadline. `what` starts the message.
   template <class Reached>
   void poll(Reached&& reached, const std::string& what) const {
     const Stopwatch watch;
     while (!reached()) {
-      ncclResult_t state = ncclSuccess;
-      ncclCommGetAsyncError(nccl, &state);
+      const ncclResult_t state = calls->state();
       if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
       if (watch.seconds() > deadline.count()) {
         throw CommError(str(what, " has waited ", deadline.count(),
@@ -148,77 +116,67 @@ struct NcclCommunicator::Impl {
   }
 
   CommError failed(ncclResult_t result, const std::string& what) const {
-    const char* detail = ncclGetLastError(nccl);
-    return CommError(str(what, " failed: ", ncclGetErrorString(result),
-                         "; NCCL says: ", detail == nullptr ? "nothing" : detail, "; NCCL_DEBUG=INFO shows more"));
+    const std::string detail = calls->last_error();
+    return CommError(str(what, " failed: ", calls->describe(result), "; NCCL says: ", detail.empty() ? "nothing" : detail,
+                         "; NCCL_DEBUG=INFO shows more"));
   }
 
   // A call on a communicator that does not block may go on in the background.
   void complete(ncclResult_t result, const std::string& what) const {
     if (result != ncclSuccess && result != ncclInProgress) throw failed(result, what);
-    poll(
-        [&] {
-          ncclResult_t state = ncclSuccess;
-          return ncclCommGetAsyncError(nccl, &state) == ncclSuccess && state == ncclSuccess;
-        },
-        what);
+    poll([&] { return calls->state() == ncclSuccess; }, what);
   }
 
-  cudaStream_t current() const { return c10::cuda::getCurrentCUDAStream(device.index()).stream(); }
-
-  // Queues call(stream), one NCCL call, behind all work queued so far on the current stream.
+  // Queues call(), one NCCL call, behind all work queued so far on the current stream.
   template <class Call>
   void queue(Call&& call, const std::string& what) {
-    const c10::cuda::CUDAGuard guard(device.index());
-    ready.record(current());
-    ready.make_wait(stream.stream());
-    complete(call(stream.stream()), what);
+    ready.record(calls->current_stream());
+    ready.make_wait(calls->sum_stream());
+    complete(call(), what);
   }
 
   // Work queued later on the current stream comes after all that was queued here.
   void join() {
-    done.record(stream.stream());
-    done.make_wait(current());
+    done.record(calls->sum_stream());
+    done.make_wait(calls->current_stream());
   }
 
+  std::unique_ptr<GpuCalls> calls;
   at::Device device;
   std::chrono::duration<double> deadline;
-  c10::cuda::CUDAStream stream;
-  ncclComm_t nccl = nullptr;
-  Event ready{cudaEventDisableTiming};
-  Event done{cudaEventDisableTiming};
-  Event computed{cudaEventDisableTiming};
-  Event wait_begin{cudaEventDefault};
-  Event wait_end{cudaEventDefault};
+  Event ready{*calls, cudaEventDisableTiming};
+  Event done{*calls, cudaEventDisableTiming};
+  Event computed{*calls, cudaEventDisableTiming};
+  Event wait_begin{*calls, cudaEventDefault};
+  Event wait_end{*calls, cudaEventDefault};
   bool wait_recorded = false;
   double waited = 0;
 };
 
-NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chrono::duration<double> deadline)
+NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::unique_ptr<GpuCalls> calls,
+                                   std::chrono::duration<double> deadline)
     : cpu_(std::move(cpu)) {
-  const at::Device chosen = choose_device(*cpu_);
-  c10::cuda::set_device(chosen.index());
-  impl_ = std::make_unique<Impl>(chosen, deadline);
-  const std::string what = ulmfit::str("starting NCCL on rank ", rank(), " of ", size(), ", ", chosen);
+  const int gpu = choose_gpu(*cpu_, *calls);
+  calls->take(gpu);
+  impl_ = std::make_unique<Impl>(std::move(calls), gpu, deadline);
+  const std::string what = ulmfit::str("starting NCCL on rank ", rank(), " of ", size(), ", ", impl_->device);
   ncclUniqueId id{};
   if (rank() == 0) {
-    const ncclResult_t result = ncclGetUniqueId(&id);
+    const ncclResult_t result = impl_->calls->make_id(id);
     if (result != ncclSuccess) throw impl_->failed(result, what);
   }
   at::Tensor id_bytes = at::from_blob(id.internal, {NCCL_UNIQUE_ID_BYTES}, at::kByte);
   cpu_->broadcast(id_bytes, 0);
-  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;
-  impl_->complete(ncclCommInitRankConfig(&impl_->nccl, size(), id, rank(), &config), what);
+  impl_->complete(impl_->calls->start(size(), id, rank()), what);
 }
 
 NcclCommunicator::~NcclCommunicator() {
-  if (impl_ && impl_->nccl != nullptr) ncclCommAbort(impl_->nccl);  // local, unlike ncclCommDestroy
+  if (impl_) impl_->calls->abort();
 }
 
 at::Device NcclCommunicator::device() const { return impl_->device; }
 
-std::string NcclCommunicator::processor() const { return gpu_model(impl_->device); }
+std::string NcclCommunicator::processor() const { return impl_->calls->model(); }
 
 void NcclCommunicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   require_contiguous(tensor, "all_reduce");
@@ -226,11 +184,7 @@ void NcclCommunicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   const std::string what = describe(*this, "all_reduce", tensor);
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
-  impl_->queue(
-      [&](cudaStream_t stream) {
-        return ncclAllReduce(data, data, count_of(tensor), type, nccl_op(op), impl_->nccl, stream);
-      },
-      what);
+  impl_->queue([&] { return impl_->calls->all_reduce(data, count_of(tensor), type, nccl_op(op)); }, what);
   impl_->join();
 }
 
@@ -241,9 +195,7 @@ void NcclCommunicator::broadcast(at::Tensor& tensor, int root) {
   const std::string what = describe(*this, str("broadcast from ", root), tensor);
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
-  impl_->queue(
-      [&](cudaStream_t stream) { return ncclBroadcast(data, data, count_of(tensor), type, root, impl_->nccl, stream); },
-      what);
+  impl_->queue([&] { return impl_->calls->broadcast(data, count_of(tensor), type, root); }, what);
   impl_->join();
 }
 
@@ -255,11 +207,7 @@ at::Tensor NcclCommunicator::all_gather(const at::Tensor& mine) {
   std::vector<std::int64_t> shape = mine.sizes().vec();
   shape.insert(shape.begin(), size());
   const at::Tensor all = at::empty(shape, mine.options().requires_grad(false));
-  impl_->queue(
-      [&](cudaStream_t stream) {
-        return ncclAllGather(mine.data_ptr(), all.data_ptr(), count_of(mine), type, impl_->nccl, stream);
-      },
-      what);
+  impl_->queue([&] { return impl_->calls->all_gather(mine.data_ptr(), all.data_ptr(), count_of(mine), type); }, what);
   impl_->join();
   return all;
 }
@@ -276,27 +224,21 @@ void NcclCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int 
   const std::string what = describe(*this, str("exchange with ", peer), mine);
   const ncclDataType_t type = nccl_type(mine.scalar_type(), what);
   impl_->queue(
-      [&](cudaStream_t stream) {
-        ncclGroupStart();
-        ncclResult_t sent = ncclSuccess;
-        ncclResult_t received = ncclSuccess;
-        if (mine.numel() > 0) sent = ncclSend(mine.data_ptr(), count_of(mine), type, peer, impl_->nccl, stream);
-        if (theirs.numel() > 0) received = ncclRecv(theirs.data_ptr(), count_of(theirs), type, peer, impl_->nccl, stream);
-        const ncclResult_t grouped = ncclGroupEnd();
-        return sent != ncclSuccess ? sent : received != ncclSuccess ? received : grouped;
+      [&] {
+        return impl_->calls->exchange(mine.data_ptr(), count_of(mine), theirs.data_ptr(), count_of(theirs), type, peer);
       },
       what);
   impl_->join();
 }
 
 void NcclCommunicator::barrier() {
-  impl_->done.record(impl_->stream.stream());
+  impl_->done.record(impl_->calls->sum_stream());
   impl_->poll([&] { return impl_->done.passed(); }, describe(*this, "barrier"));
   cpu_->barrier();
 }
 
 void NcclCommunicator::wait() {
-  impl_->computed.record(impl_->current());
+  impl_->computed.record(impl_->calls->current_stream());
   impl_->poll([&] { return impl_->computed.passed(); }, describe(*this, "computation"));
 }
 
@@ -306,9 +248,7 @@ void NcclCommunicator::start_sum(at::Tensor& tensor) {
   const std::string what = describe(*this, "start_sum", tensor);
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
-  impl_->queue(
-      [&](cudaStream_t stream) { return ncclAllReduce(data, data, count_of(tensor), type, ncclSum, impl_->nccl, stream); },
-      what);
+  impl_->queue([&] { return impl_->calls->all_reduce(data, count_of(tensor), type, ncclSum); }, what);
 }
 
 void NcclCommunicator::finish_sums() {
@@ -317,7 +257,7 @@ void NcclCommunicator::finish_sums() {
     impl.poll([&] { return impl.wait_end.passed(); }, describe(*this, "sums"));
     impl.waited += impl.wait_end.seconds_since(impl.wait_begin);
   }
-  const cudaStream_t current = impl.current();
+  const cudaStream_t current = impl.calls->current_stream();
   impl.wait_begin.record(current);
   impl.join();
   impl.wait_end.record(current);
@@ -329,9 +269,8 @@ double NcclCommunicator::waited_seconds() const { return impl_->waited + cpu_->w
 void NcclCommunicator::finish() {
   barrier();
   const std::string what = describe(*this, "ending NCCL");
-  impl_->complete(ncclCommFinalize(impl_->nccl), what);
-  ncclCommDestroy(impl_->nccl);
-  impl_->nccl = nullptr;
+  impl_->complete(impl_->calls->finalize(), what);
+  impl_->calls->destroy_communicator();
   cpu_->finish();
 }
 

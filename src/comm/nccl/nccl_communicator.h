@@ -1,5 +1,5 @@
 // Ranks with one GPU each: tensors on the GPU go through NCCL, on a stream of its own; tensors on the CPU, and all that
-// starts NCCL, through the communicator it is built on. The one place that knows NCCL.
+// starts NCCL, through the communicator it is built on.
 //
 // The host never blocks in NCCL or CUDA: it polls, looks at NCCL's asynchronous errors, and throws CommError at the
 // deadline.
@@ -13,14 +13,14 @@
 
 namespace ulmfit::comm {
 
-// Name, multiprocessors and compute capability.
-std::string gpu_model(at::Device device);
+class GpuCalls;
 
 class NcclCommunicator : public Communicator {
  public:
   // Collective. Takes a GPU of its own (gpu_choice.h) and makes it the current one. CommError if there are fewer than ranks
   // (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
-  NcclCommunicator(std::unique_ptr<Communicator> cpu, std::chrono::duration<double> deadline);
+  NcclCommunicator(std::unique_ptr<Communicator> cpu, std::unique_ptr<GpuCalls> calls,
+                   std::chrono::duration<double> deadline);
   ~NcclCommunicator() override;
 
   int rank() const override { return cpu_->rank(); }
