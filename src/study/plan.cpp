@@ -18,21 +18,25 @@
 namespace ulmfit::study {
 namespace {
 
-// What training reaches of the speed of large products, models small and large taken together: an estimate.
-constexpr double kShareOfPeak = 0.25;
+// What training reaches of the speed of large products, models small and large taken together: estimates.
+constexpr double kShareOfPeak = 0.4, kShareOfBf16Peak = 0.25;
 
 // Where nothing is known yet, more has to be learned.
 constexpr std::int64_t kEpochsFromScratch = 3;
 
-// FLOP/s of large products. On GPUs a guess: to measure it would take memory of one for as long as the worker lives.
-double peak_of(const Request& request, bool gpu) {
-  constexpr double kOfGpu = 2e13;
+// FLOP/s of training. On GPUs a guess: to measure it would take memory of one for as long as the worker lives.
+double speed_of(const Request& request, bool gpu) {
+  constexpr double kOfGpu = 5e12;
   if (gpu) return kOfGpu;
+  bool bf16 = false;
   for (const auto& [key, value] : request.compute) {
     const int threads = key == "train.threads" ? std::atoi(value.c_str()) : 0;
     if (threads > 0) at::set_num_threads(threads);
+    bf16 = bf16 || (key == "precision" && value == "bf16");
   }
-  return perf::product_peak(at::kCPU, at::kFloat);
+  if (bf16) stages::use_precision(stages::Arithmetic::kBf16, at::kCPU);  // refused here, not in each cell
+  return bf16 ? kShareOfBf16Peak * perf::product_peak(at::kCPU, at::kBFloat16)
+              : kShareOfPeak * perf::product_peak(at::kCPU, at::kFloat);
 }
 
 bool on_gpu(const Request& request) {
@@ -94,7 +98,7 @@ Plan plan_study(const Request& request) {
   material.basis.shape = model.info.shape;
   material.basis.writer = str("study ", request.kind);
   material.basis.compute = request.compute;
-  material.basis.flop_a_second = kShareOfPeak * peak_of(request, on_gpu(request));
+  material.basis.flop_a_second = speed_of(request, on_gpu(request));
   material.basis.test_tokens = material.tokens(material.sources.test.bytes(material.sources.test.all()));
   return request.kind == kLowShot ? plan_low_shot(material) : plan_ablation(material);
 }
