@@ -100,7 +100,9 @@ PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool val
   for (const LabelledDocument& d : set.documents) {
     PrepareReport::Counts& counts = report.splits[name(d.split)];
     ++counts.documents;
-    for (const std::int32_t c : set.classes_of(d.label)) ++counts.classes[set.labels[static_cast<std::size_t>(c)]];
+    const std::vector<std::int32_t> classes = set.classes_of(d.label);
+    for (const std::int32_t c : classes) ++counts.classes[set.labels[static_cast<std::size_t>(c)]];
+    if (d.label >= 0 && classes.empty()) ++counts.of_no_class;
     if (d.label >= 0 && d.empty && counts.empty++ == 0) counts.first_empty = place(set, d);
   }
   report.about_files = set.doubts;
@@ -123,6 +125,7 @@ nlohmann::json PrepareReport::to_json() const {
                              {"known_only_share", counts.known_only_share()},
                              {"classes", counts.classes}};
     if (!counts.classes.empty()) json["splits"][split]["empty"] = counts.empty;
+    if (counts.of_no_class > 0) json["splits"][split]["of_no_class"] = counts.of_no_class;
   }
   json["doubts"] = doubts();
   json["repeats"] = nlohmann::json::array();
@@ -134,12 +137,20 @@ nlohmann::json PrepareReport::to_json() const {
 }
 
 void PrepareReport::log() const {
+  constexpr std::size_t kLongestLine = 200;  // of classes
   for (const auto& [split, counts] : splits) {
     std::string classes;
+    std::size_t told = 0;
     for (const auto& [label, count] : counts.classes) {
-      if (classes.size() < 200) classes += str(classes.empty() ? "" : ", ", label, " ", count);
+      if (classes.size() >= kLongestLine) break;
+      classes += str(told++ == 0 ? "" : ", ", label, " ", count);
     }
+    if (told < counts.classes.size()) classes += str(" and ", counts.classes.size() - told, " more (report.json has all)");
     if (!classes.empty()) log::info("prepare", str(split, " by class: ", classes));
+    if (counts.of_no_class > 0) {
+      log::info("prepare",
+                str(split, ": ", counts.of_no_class, " of ", counts.documents, " texts have none of the classes"));
+    }
   }
   for (const Repeats& pair : repeats) {
     if (pair.repeats == pair.of && pair.exact + pair.near > 0) log::info("prepare", sentence(pair));

@@ -44,6 +44,7 @@ struct LabelledSet {
 struct PrepareReport {
   struct Counts : SplitSummary {
     std::map<std::string, std::int64_t> classes;  // the texts that have each
+    std::int64_t of_no_class = 0;                 // where texts may have several labels: those that have none
     std::int64_t empty = 0;                       // documents with a label, but without text
     std::string first_empty;                      // its place
   };

@@ -116,8 +116,30 @@ void LabelledSetReader::tell_of_headers() {
   }
 }
 
+// Where labels are made of what other labels are, or are made of, too, texts were probably given several.
+void LabelledSetReader::tell_of_joined_labels() {
+  if (options_.columns.label_delimiter) return;
+  for (const char delimiter : {';', '|', ','}) {
+    std::map<std::string, int> labels_with;
+    for (const std::string& label : set_.labels) {
+      for (const std::string& part : labels_in(label, delimiter)) ++labels_with[part];
+    }
+    std::vector<std::string> joined;
+    for (const std::string& label : set_.labels) {
+      const std::vector<std::string> parts = labels_in(label, delimiter);
+      const auto stands_elsewhere = [&](const std::string& part) { return labels_with[part] > 1; };
+      if (parts.size() > 1 && std::all_of(parts.begin(), parts.end(), stands_elsewhere)) joined.push_back(label);
+    }
+    if (joined.size() < 2) continue;
+    set_.doubts.push_back(str(joined.size(), " labels are made of others, such as '", joined.front(),
+                              "': if these are texts with several labels, give --label-delimiter '", delimiter, "'"));
+    return;
+  }
+}
+
 LabelledSet LabelledSetReader::take() {
   tell_of_headers();
+  tell_of_joined_labels();
   std::vector<std::int32_t> sorted(set_.labels.size());  // by number in reading order: number in byte order
   std::int32_t next = 0;
   for (const auto& [label, number] : labels_) {

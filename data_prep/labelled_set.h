@@ -30,6 +30,7 @@ class LabelledSetReader {
  private:
   void add(LabelledDocument document, std::string text);
   void tell_of_headers();
+  void tell_of_joined_labels();
   std::int32_t label_of(const LabelledRow& row);
 
   const PrepareLabelledOptions& options_;

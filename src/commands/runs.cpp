@@ -41,11 +41,12 @@ std::vector<RunView> views_of(const std::vector<std::string>& paths) {
   return views;
 }
 
-// "error 16.0% (epoch 5.00)".
+// "error 16.0% (epoch 5.00)". The best is the one of the lowest loss, whose error need not be the lowest.
 std::string headline(const RunView& view, const reports::EvaluationReport* report) {
   if (report == nullptr || !report->values.contains(std::string(view.names.headline))) return "none";
+  const bool by_loss = report == view.history.best() && view.names.headline_is_share;
   return str(view.names.headline, " ", reports::headline_text(view.names, report->values), " (epoch ",
-             reports::fixed(report->epoch, 2), ")");
+             reports::fixed(report->epoch, 2), by_loss ? ", lowest loss)" : ")");
 }
 
 std::string status_text(const RunView& view) {

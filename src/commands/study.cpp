@@ -194,8 +194,17 @@ std::map<std::string, study::State> states(const StudyFolder& folder, const stud
   return study::states_of(study.cells, folder.records(study.cells));
 }
 
+// Of a cell that is at work who runs it.
+std::string told_state(const StudyFolder& folder, const study::Cell& cell, study::State state) {
+  const bool may_run = state == study::State::kOpen || state == study::State::kStopped || state == study::State::kBroken;
+  if (!may_run) return study::name_of(state);
+  const std::optional<std::string> holder = FolderLock::holder(folder.cell(cell.name));
+  return holder ? str("running (", *holder, ")") : study::name_of(state);
+}
+
 ExitCode list_cells(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
   const bool there = folder.exists();
+  if (!there) study::check_parts(folder.path());
   const study::Study study = there ? folder.read() : study_of(request, set, study::plan_study(request));
   if (there) require_same_study(folder, study, request, set);
   const auto state = states(folder, study);
@@ -204,9 +213,9 @@ ExitCode list_cells(const StudyFolder& folder, const study::Request& request, co
   for (const study::Cell& cell : study.cells) {
     std::string needs;
     for (const std::string& need : cell.needs) needs += (needs.empty() ? "  after " : ", ") + need;
-    write_output(std::cout,
-                 str(cell.name, std::string(width + 2 - cell.name.size(), ' '), study::name_of(state.at(cell.name)),
-                     "  about ", reports::duration(cell.seconds), needs, "\n"));
+    write_output(std::cout, str(cell.name, std::string(width + 2 - cell.name.size(), ' '),
+                                told_state(folder, cell, state.at(cell.name)), "  about ", reports::duration(cell.seconds),
+                                needs, "\n"));
   }
   for (const std::string& line : study::describe(study.cells, state, study.notes)) log::info("study", line);
   return ExitCode::kDone;
@@ -304,6 +313,10 @@ ExitCode study(const Arguments& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
     (arguments.empty() ? std::cerr : std::cout) << usage();
     return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
+  }
+  if (arguments[0].starts_with('-')) {
+    throw ConfigError(
+        str("ulmfit study ", arguments[0], ": the kind comes first, low-shot or ablation, and then its options"));
   }
   return call(require(kinds(), arguments[0], "kind of study", "ulmfit study --help"),
               {arguments.begin() + 1, arguments.end()});

@@ -151,7 +151,8 @@ std::string progress_tiles(const MetricsHistory& history, const MetricNames& nam
   std::string html;
   if (const EvaluationReport* best = history.best(); best != nullptr) {
     html += tile_html(str("Best validation: ", names.headline), headline_text(names, best->values),
-                      "step " + grouped(best->step) + ", epoch " + fixed(best->epoch, 2));
+                      str(names.headline_is_share ? "where the loss was lowest: " : "", "step ", grouped(best->step),
+                          ", epoch ", fixed(best->epoch, 2)));
   }
   if (history.train.empty()) return html;
   const StepReport& last = history.train.back();

@@ -37,9 +37,8 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
     }
     out << '\n';
   }
-  std::snprintf(row, sizeof row,
-                "\nerror %.2f %% (95 %% interval of accuracy %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
-                100 * metrics.error, 100 * metrics.accuracy_interval.low, 100 * metrics.accuracy_interval.high,
+  std::snprintf(row, sizeof row, "\nerror %.2f %% (95 %% interval %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
+                100 * metrics.error, 100 * (1 - metrics.accuracy_interval.high), 100 * (1 - metrics.accuracy_interval.low),
                 metrics.macro_f1, static_cast<long long>(metrics.texts));
   out << row;
   return out.str();

@@ -76,7 +76,7 @@ std::vector<Setting> language_model_settings(const FitFacts& facts) {
   const std::int64_t wanted = facts.pretrained ? kLmSteps : kLmStepsFromScratch;
   const std::int64_t epochs = epochs_for(wanted, steps, 3, 15);
   const bool few = steps * epochs < 2 * kLmSteps;
-  settings.push_back({"train.streams", str(streams), str(steps, " steps an epoch")});
+  settings.push_back({"train.streams", str(streams), str("about ", steps, " steps an epoch")});
   settings.push_back({"epochs", str(epochs), str(steps * epochs, " steps; ", wanted, " are aimed at, in 3 to 15 epochs")});
   settings.push_back(
       {"lr", small ? "0.005" : "0.004", small ? "the model is small" : "the model is as large as the paper's"});
@@ -95,7 +95,7 @@ std::vector<Setting> language_model_settings(const FitFacts& facts) {
 std::vector<Setting> classifier_settings(const FitFacts& facts) {
   std::vector<Setting> settings;
   const std::int64_t batch = batch_for(facts.texts, kClassifierStepsAnEpoch, 8, 64);
-  const std::int64_t steps = facts.texts / batch;
+  const std::int64_t steps = divided_up(facts.texts, batch);
   const std::int64_t epochs = epochs_for(kClassifierSteps, steps, 4, 20);
   settings.push_back({"train.batch-size", str(batch), str(steps, " steps an epoch")});
   settings.push_back(

@@ -75,6 +75,9 @@ std::string differences_of_compute(const config::OptionSet& settings, const std:
 
 void check_parts(const fs::path& folder) {
   if (!fs::exists(folder)) return;
+  if (!fs::is_directory(folder)) {
+    throw DataError(str("cannot make a study in ", folder.string(), ": it is a file; give a folder as --output"));
+  }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (std::find(std::begin(kParts), std::end(kParts), name) != std::end(kParts)) continue;

@@ -23,7 +23,7 @@ class Fit(TestCase):
         command = (*self.COMMON, "--test=test.csv", "--from=general-forward", "--output=run")
         planned = self.ulmfit(*command, "--dry-run")
         self.assertIn("216 texts of 3 classes to train on, 24 to validate, 60 to test", planned.stderr)
-        self.assertRegex(planned.stderr, r"train\.streams = 8  \(\d+ steps an epoch\)")
+        self.assertRegex(planned.stderr, r"train\.streams = 8  \(about \d+ steps an epoch\)")
         self.assertFalse((self.dir / "run/lm").exists())
         done = self.ulmfit(*command)
         self.assertIn("to use it: ulmfit predict --model run/classifier\n", done.stderr)

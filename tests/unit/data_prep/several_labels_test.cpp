@@ -58,6 +58,7 @@ TEST_F(SeveralLabels, SeveralLabelsATextAreKeptAsSets) {
   EXPECT_THAT(std::vector(train.labels().begin(), train.labels().end()), ElementsAre(3, 2, 1, 1, 0, 2));
   EXPECT_THAT(prepared.report.splits.at("train").classes,
               ElementsAre(Pair("neg", 3), Pair("pos", 4), Pair("rare0", 1)));  // memberships
+  EXPECT_EQ(prepared.report.splits.at("train").of_no_class, 0);
   const nlohmann::json request = data::corpus_provenance(o.output / "labelled").at("request");
   EXPECT_EQ(request.at("label_delimiter"), ";");
   EXPECT_TRUE(prepare_labelled(o).already_prepared);
@@ -110,6 +111,24 @@ TEST_F(SeveralLabels, WrongSetsOfLabelsAreRefusedOrTold) {
   const PrepareReport report = prepare_labelled(o).report;
   EXPECT_EQ(report.disagreements, 1);
   EXPECT_THAT(report.disagreement_examples, ElementsAre("train.csv:2 x + y, train.csv:4 none"));
+  EXPECT_EQ(report.splits.at("train").of_no_class, 1);
+}
+
+TEST_F(SeveralLabels, LabelsMadeOfOthersAreDoubtedWithoutADelimiter) {
+  const auto doubts = [&](const std::string& rows) {
+    PrepareLabelledOptions o = options("text,label\n" + rows);
+    o.valid_share = 0;
+    const auto told = prepare_labelled(o).report.doubts();
+    fs::remove_all(o.output);
+    return std::count_if(told.begin(), told.end(), [](const std::string& d) {
+      return ::testing::Value(
+          d, HasSubstr("2 labels are made of others, such as 'x;y': if these are texts with several labels, give "
+                       "--label-delimiter ';'"));
+    });
+  };
+  EXPECT_EQ(doubts("a,x;y\nb,y;z\nc,z\nd,x\n"), 1);
+  EXPECT_EQ(doubts("a,x;y\nb,y;z\nc,x\n"), 0) << "z stands in one alone";
+  EXPECT_EQ(doubts("a,x\nb,y\n"), 0);
 }
 
 TEST_F(SeveralLabels, ADelimiterThatNeverDividesIsDoubted) {
