@@ -42,7 +42,10 @@ case ${SLURM_NTASKS:-1}:${ULMFIT_LAUNCHER:-mpirun} in
   1:*) launch=() ;;
   *:mpirun) launch=(mpirun --bind-to none -x ULMFIT_STOP_FILE ${NCCL_CONF_FILE:+-x NCCL_CONF_FILE} -n "$SLURM_NTASKS") ;;
   # A rank that ended with 75 must not take the others with it; ulmfit ends the job itself when one is lost.
-  *:srun) launch=(srun --export=ALL --mpi="${ULMFIT_PMI:-pmix}" --kill-on-bad-exit=0) ;;
+  *:srun)
+    [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # srun does not take sbatch's by itself
+    launch=(srun --export=ALL --mpi="${ULMFIT_PMI:-pmix}" --kill-on-bad-exit=0)
+    ;;
   *) say "ULMFIT_LAUNCHER is $ULMFIT_LAUNCHER; expected mpirun or srun"; exit 2 ;;
 esac
 

@@ -46,7 +46,8 @@ class Communicator {
   virtual void barrier() = 0;
 
   // On CUDA: returns when all that this rank has queued on the current stream has run; CommError if that fails, or not by
-  // the deadline. Whoever reads on the host what a sum has gone into calls it first: CUDA itself would wait for ever.
+  // the deadline. Whoever reads on the host what an exchange() or a sum started by start_sum() has gone into calls it
+  // first: CUDA itself would wait for ever. Results of the other calls may be read at once.
   virtual void wait() {}
 
   // A sum that may run beside the computation that follows: `tensor` is neither read nor written until finish_sums(), after

@@ -1,6 +1,10 @@
 #include "comm/gpu_choice.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -15,7 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kDigits = "0123456789";
 
-// "/dev/nvidia0", if it is there; else the first with another number; empty: none.
+// "/dev/nvidia0", if it is there and this process may use it (a job without GPUs may not); else the first with another
+// number; empty: none.
 std::string device_node(const fs::path& root) {
   constexpr std::string_view kStart = "nvidia";
   std::string first;
@@ -24,6 +29,9 @@ std::string device_node(const fs::path& root) {
     const std::string name = entry.path().filename();
     if (!name.starts_with(kStart) || name.size() == kStart.size()) continue;
     if (name.find_first_not_of(kDigits, kStart.size()) != std::string::npos) continue;
+    const int opened = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+    if (opened < 0 && (errno == EPERM || errno == EACCES)) continue;
+    if (opened >= 0) ::close(opened);
     if (first.empty() || name < first) first = name;
   }
   return first.empty() ? "" : "/dev/" + first;
@@ -46,10 +54,12 @@ std::string driver_version(const fs::path& root) {
 // The oldest driver that serves the runtime (release notes of the CUDA toolkit).
 int oldest_driver(long runtime) { return runtime >= 13000 ? 580 : 525; }
 
+// CUDA reads the list up to the first entry that is neither a number nor the name of a GPU or a part of one.
 bool hides_all(const char* visible) {
   if (visible == nullptr) return false;
   const std::string_view list(visible);
-  return list.empty() || list.starts_with("-1") || list == "NoDevFiles";
+  const bool names_one = list.starts_with("GPU-") || list.starts_with("MIG-");
+  return list.empty() || (kDigits.find(list.front()) == std::string_view::npos && !names_one);
 }
 
 }  // namespace

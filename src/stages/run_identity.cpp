@@ -154,7 +154,7 @@ comm::Facts run_machine(const comm::Communicator& comm) {
   comm::Facts facts{{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
                     {kBuild, file_fingerprint("/proc/self/exe")}};
   if (!comm.device().is_cpu()) {  // what the CPU does beside it, masks and text, has the same bits on all
-    facts.emplace_back("processor", comm.processor());
+    facts.emplace_back("GPU", comm.processor());
     return facts;
   }
   constexpr const char* kLevels[] = {"default", "avx2", "avx512"};

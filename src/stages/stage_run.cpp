@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/version.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -101,7 +102,9 @@ void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& pla
                                ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(),
                                " or more, or take fewer ranks"));
   }
-  const int cores = available_cores() / comm.local_size();
+  // A launcher that binds has given each rank cores of its own.
+  const bool bound = available_cores() < ::sysconf(_SC_NPROCESSORS_CONF);
+  const int cores = bound ? available_cores() : available_cores() / comm.local_size();
   if (!comm.device().is_cpu() && cores < kFewestCores) {
     log::warn(stage.title, str("each GPU's rank has ", cores, " CPU cores, which read the text and draw the dropout: give ",
                                kFewestCores, " or more (Slurm: --cpus-per-task; mpirun: --bind-to none)"));

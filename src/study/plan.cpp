@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "perf/measurements.h"
 #include "reports/number_format.h"
 #include "stages/compute.h"
@@ -32,9 +33,8 @@ double speed_of(const Request& request, bool gpu) {
   for (const auto& [key, value] : request.compute) {
     const int threads = key == "train.threads" ? std::atoi(value.c_str()) : 0;
     if (threads > 0) at::set_num_threads(threads);
-    bf16 = bf16 || (key == "precision" && value == "bf16");
+    bf16 = bf16 || (key == "precision" && value == "bf16" && (cpu_has("avx512_bf16") || cpu_has("amx_bf16")));
   }
-  if (bf16) stages::use_precision(stages::Arithmetic::kBf16, at::kCPU);  // refused here, not in each cell
   return bf16 ? kShareOfBf16Peak * perf::product_peak(at::kCPU, at::kBFloat16)
               : kShareOfPeak * perf::product_peak(at::kCPU, at::kFloat);
 }

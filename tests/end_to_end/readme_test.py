@@ -14,7 +14,7 @@ ROOMS = {"src", "launch", "data_prep", "configs", "cluster", "tests"}
 # Options of other programs, and of scripts, that the pages name.
 OF_OTHERS = {"--prefix", "--oversubscribe", "--requeue", "--no-requeue", "--dependency", "--signal", "--batch", "--mpi", "--nodes", "--ntasks-per-node",
              "--gpus-per-node", "--gpus-per-task", "--cpus-per-task", "--bind-to", "--install"}
-OF_SCRIPTS = {"--full", "--quick", "--all", "--gpu", "--dev", "--no-apt", "--on", "--chain", "--bundle", "--output", "--dir"}
+OF_SCRIPTS = {"--full", "--budget", "--quick", "--all", "--gpu", "--dev", "--no-apt", "--on", "--chain", "--bundle", "--output", "--dir"}
 
 
 def code_lines(page):

@@ -36,6 +36,8 @@ std::string identity(const cudaDeviceProp& properties) {
 
 class CudaCalls : public GpuCalls {
  public:
+  ~CudaCalls() override { CudaCalls::abort(); }
+
   std::vector<std::string> identities() override {
     int gpus = 0;
     const cudaError_t counted = cudaGetDeviceCount(&gpus);

@@ -20,7 +20,7 @@ class GpuCalls {
 
   // Identities (gpu_choice.h) of the GPUs that this process sees, in the order of their numbers. CommError.
   virtual std::vector<std::string> identities() = 0;
-  // The GPU that this process computes on from now on; makes the stream of the sums. CommError.
+  // The GPU that this process computes on from now on; makes the stream of the sums.
   virtual void take(int gpu) = 0;
   virtual std::string model() = 0;  // of that GPU
 

@@ -141,6 +141,20 @@ struct NcclCommunicator::Impl {
     done.make_wait(calls->current_stream());
   }
 
+  // Returns when what was queued on the current stream so far has run.
+  void wait(const std::string& what) {
+    computed.record(calls->current_stream());
+    poll([&] { return computed.passed(); }, what);
+  }
+
+  // Queues a call and returns when its result may be read, on the host too.
+  template <class Call>
+  void run(Call&& call, const std::string& what) {
+    queue(std::forward<Call>(call), what);
+    join();
+    wait(what);
+  }
+
   std::unique_ptr<GpuCalls> calls;
   at::Device device;
   std::chrono::duration<double> deadline;
@@ -184,8 +198,7 @@ void NcclCommunicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   const std::string what = describe(*this, "all_reduce", tensor);
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
-  impl_->queue([&] { return impl_->calls->all_reduce(data, count_of(tensor), type, nccl_op(op)); }, what);
-  impl_->join();
+  impl_->run([&] { return impl_->calls->all_reduce(data, count_of(tensor), type, nccl_op(op)); }, what);
 }
 
 void NcclCommunicator::broadcast(at::Tensor& tensor, int root) {
@@ -195,8 +208,7 @@ void NcclCommunicator::broadcast(at::Tensor& tensor, int root) {
   const std::string what = describe(*this, str("broadcast from ", root), tensor);
   const ncclDataType_t type = nccl_type(tensor.scalar_type(), what);
   void* data = tensor.data_ptr();
-  impl_->queue([&] { return impl_->calls->broadcast(data, count_of(tensor), type, root); }, what);
-  impl_->join();
+  impl_->run([&] { return impl_->calls->broadcast(data, count_of(tensor), type, root); }, what);
 }
 
 at::Tensor NcclCommunicator::all_gather(const at::Tensor& mine) {
@@ -207,8 +219,7 @@ at::Tensor NcclCommunicator::all_gather(const at::Tensor& mine) {
   std::vector<std::int64_t> shape = mine.sizes().vec();
   shape.insert(shape.begin(), size());
   const at::Tensor all = at::empty(shape, mine.options().requires_grad(false));
-  impl_->queue([&] { return impl_->calls->all_gather(mine.data_ptr(), all.data_ptr(), count_of(mine), type); }, what);
-  impl_->join();
+  impl_->run([&] { return impl_->calls->all_gather(mine.data_ptr(), all.data_ptr(), count_of(mine), type); }, what);
   return all;
 }
 
@@ -237,10 +248,7 @@ void NcclCommunicator::barrier() {
   cpu_->barrier();
 }
 
-void NcclCommunicator::wait() {
-  impl_->computed.record(impl_->calls->current_stream());
-  impl_->poll([&] { return impl_->computed.passed(); }, describe(*this, "computation"));
-}
+void NcclCommunicator::wait() { impl_->wait(describe(*this, "computation")); }
 
 void NcclCommunicator::start_sum(at::Tensor& tensor) {
   if (tensor.is_cpu()) return cpu_->start_sum(tensor);

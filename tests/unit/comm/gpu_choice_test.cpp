@@ -63,7 +63,7 @@ class Machine {
 TEST(GpuOutOfReach, IsNothingWhereThereIsNoneOrItIsHidden) {
   EXPECT_EQ(Machine({}).why(), "");
   EXPECT_EQ(Machine({"null", "nvidiactl", "nvidia-uvm", "nvidia"}).why(), "") << "nodes of the driver, not of a GPU";
-  for (const char* hidden : {"", "-1", "NoDevFiles"}) EXPECT_EQ(Machine({"nvidia0"}).why(hidden), "") << hidden;
+  for (const char* hidden : {"", "-1", "NoDevFiles", "none"}) EXPECT_EQ(Machine({"nvidia0"}).why(hidden), "") << hidden;
 }
 
 TEST(GpuOutOfReach, TellsOfTheDriver) {

@@ -48,7 +48,8 @@ class PlayedCalls : public GpuCalls {
   cudaStream_t current_stream() override { return reinterpret_cast<cudaStream_t>(&current_); }
   cudaStream_t sum_stream() override { return reinterpret_cast<cudaStream_t>(&sums_); }
 
-  cudaError_t create(cudaEvent_t& event, unsigned /*flags*/) override {
+  cudaError_t create(cudaEvent_t& event, unsigned flags) override {
+    timed_.push_back((flags & cudaEventDisableTiming) == 0);
     events_.push_back(static_cast<char>('1' + events_.size()));
     event = reinterpret_cast<cudaEvent_t>(&events_.back());
     return cudaSuccess;
@@ -63,9 +64,10 @@ class PlayedCalls : public GpuCalls {
     return cudaSuccess;
   }
   cudaError_t query(cudaEvent_t /*event*/) override { return play_.stuck ? cudaErrorNotReady : play_.query; }
-  cudaError_t elapsed(float& milliseconds, cudaEvent_t /*begin*/, cudaEvent_t /*end*/) override {
+  cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) override {
     milliseconds = play_.milliseconds;
-    return cudaSuccess;
+    const auto timed = [&](cudaEvent_t event) { return timed_.at(static_cast<std::size_t>(name(event) - '1')); };
+    return timed(begin) && timed(end) ? cudaSuccess : cudaErrorInvalidResourceHandle;
   }
   std::string describe(cudaError_t code) override { return str("CUDA error ", static_cast<int>(code)); }
 
@@ -113,7 +115,20 @@ class PlayedCalls : public GpuCalls {
   char current_ = 0;
   char sums_ = 0;
   std::deque<char> events_;
+  std::vector<bool> timed_;  // by event
   int left_ = 0;
+};
+
+// Rank 1 of two that see the same and say the same.
+class SecondOfTwo : public SoloCommunicator {
+ public:
+  int rank() const override { return 1; }
+  int size() const override { return 2; }
+  at::Tensor all_gather(const at::Tensor& mine) override { return at::stack({mine, mine}); }
+  void broadcast(at::Tensor& tensor, int /*root*/) override {
+    constexpr std::string_view kSeen = "GPU-a\nGPU-b\n";
+    if (tensor.nbytes() == kSeen.size()) std::copy(kSeen.begin(), kSeen.end(), static_cast<char*>(tensor.data_ptr()));
+  }
 };
 
 class NcclCommunicatorTest : public testing::Test {
@@ -146,15 +161,27 @@ TEST_F(NcclCommunicatorTest, EachCallComesBehindWhatWasQueuedAndBeforeWhatFollow
   EXPECT_THAT(play.asked,
               ElementsAre("event 1 on computation", "sums waits for 1",
                           str("all_reduce 6 of type ", static_cast<int>(ncclFloat32), ", op ", static_cast<int>(ncclMax)),
-                          "event 2 on sums", "computation waits for 2"));
+                          "event 2 on sums", "computation waits for 2", "event 3 on computation"));
   for (const auto& [name, run] :
        std::map<std::string, std::function<void()>>{{"broadcast 6 from 0", [&] { comm->broadcast(tensor, 0); }},
                                                     {"all_gather 6", [&] { comm->all_gather(tensor); }}}) {
     play.asked.clear();
     run();
     EXPECT_THAT(play.asked, ElementsAre("event 1 on computation", "sums waits for 1", name, "event 2 on sums",
-                                        "computation waits for 2"));
+                                        "computation waits for 2", "event 3 on computation"));
   }
+}
+
+TEST_F(NcclCommunicatorTest, TheSecondRankTakesAnotherGpuAndExchanges) {
+  {
+    NcclCommunicator comm(std::make_unique<SecondOfTwo>(), std::make_unique<PlayedCalls>(play), 30s);
+    EXPECT_EQ(comm.device(), at::Device(at::kCUDA, 1));
+    at::Tensor none = tensor.slice(0, 0, 0);
+    comm.exchange(tensor, none, 0);
+    EXPECT_THAT([&] { comm.exchange(tensor, none, 2); }, testing::Throws<CommError>());
+  }
+  EXPECT_THAT(play.asked, ElementsAre("take 1", "start 1 of 2", "event 1 on computation", "sums waits for 1",
+                                      "exchange 6 for 0 with 0", "event 2 on sums", "computation waits for 2", "abort"));
 }
 
 TEST_F(NcclCommunicatorTest, SumsRunBesideTheComputationUntilTheyAreAskedFor) {
