@@ -155,6 +155,13 @@ std::unique_ptr<FolderLock> locked(const StudyFolder& folder) {
   }
 }
 
+std::unique_ptr<FolderLock> wait_for(const StudyFolder& folder) {
+  constexpr std::chrono::milliseconds kPause{100};
+  std::unique_ptr<FolderLock> lock;
+  while ((lock = locked(folder)) == nullptr) std::this_thread::sleep_for(kPause);
+  return lock;
+}
+
 void make(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
   try {
     const study::Plan plan = study::plan_study(request);
@@ -165,6 +172,18 @@ void make(const StudyFolder& folder, const study::Request& request, const config
     fs::remove(folder.path(), ignored);
     throw;
   }
+}
+
+// The study with more labels or seeds; cells that are done, or at work, stay as they are.
+study::Study grow(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
+  const std::unique_ptr<FolderLock> lock = wait_for(folder);
+  const study::Study before = folder.read();  // another worker may have made it grow
+  if (require_same_study(folder, before, request, set)) return before;
+  const study::Plan plan = study::plan_study(request);
+  require_growth(folder, before, plan);
+  folder.write(study_of(request, set, plan), plan);
+  log::info("study", str("grows from ", before.cells.size(), " to ", plan.cells.size(), " cells"));
+  return folder.read();
 }
 
 // The study in the folder, made by the first worker that comes.
@@ -186,8 +205,7 @@ study::Study open_or_make(const StudyFolder& folder, const study::Request& reque
     }
   }
   study::Study study = folder.read();
-  require_same_study(folder, study, request, set);
-  return study;
+  return require_same_study(folder, study, request, set) ? study : grow(folder, request, set);
 }
 
 std::map<std::string, study::State> states(const StudyFolder& folder, const study::Study& study) {
@@ -205,8 +223,13 @@ std::string told_state(const StudyFolder& folder, const study::Cell& cell, study
 ExitCode list_cells(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
   const bool there = folder.exists();
   if (!there) study::check_parts(folder.path());
-  const study::Study study = there ? folder.read() : study_of(request, set, study::plan_study(request));
-  if (there) require_same_study(folder, study, request, set);
+  study::Study study;
+  if (there) study = folder.read();
+  if (!there || !require_same_study(folder, study, request, set)) {
+    const study::Plan plan = study::plan_study(request);
+    require_growth(folder, study, plan);
+    study = study_of(request, set, plan);
+  }
   const auto state = states(folder, study);
   std::size_t width = 0;
   for (const study::Cell& cell : study.cells) width = std::max(width, cell.name.size());
@@ -234,9 +257,7 @@ ExitCode code_of(const std::vector<study::Result>& results) {
 // Every worker that finds all cells ended writes the tables, one after the other: under a launcher the first that ends with
 // an error ends the rest.
 ExitCode finish(const StudyFolder& folder, const study::Study& study) {
-  constexpr std::chrono::milliseconds kPause{100};
-  std::unique_ptr<FolderLock> lock;
-  while ((lock = locked(folder)) == nullptr) std::this_thread::sleep_for(kPause);
+  const std::unique_ptr<FolderLock> lock = wait_for(folder);
   const std::vector<study::Result> results = study::read_results(folder, study.cells);
   study::write_results(folder, study, results);
   const auto count = [&](study::State state) {

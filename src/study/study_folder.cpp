@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <sstream>
 #include <string_view>
 
 #include "base/error.h"
@@ -69,6 +70,16 @@ std::string differences_of_compute(const config::OptionSet& settings, const std:
     text += str("\n  --", key, ": ", old.at(key), " there, ", current.at(key), " now");
   }
   return text;
+}
+
+// The lines of a pipeline but for those of what it reads from outside the study, which may have moved.
+std::vector<std::string> settings_of(const std::string& pipeline) {
+  std::vector<std::string> settings;
+  std::istringstream in(pipeline);
+  for (std::string line; std::getline(in, line);) {
+    if (line.find(" = /") == std::string::npos) settings.push_back(line);
+  }
+  return settings;
 }
 
 }  // namespace
@@ -172,15 +183,16 @@ json sources_of(const Request& request) {
   return sources;
 }
 
-void require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
+bool require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
                         const config::OptionSet& settings) {
   const std::string held = str(folder.path().string(), " holds another study");
   if (study.kind != request.kind) {
     throw ConfigError(str(held, ": ", study.kind, ", not ", request.kind, "; give another --output"));
   }
-  std::string differing = differences_of_compute(settings, study.config);
+  std::string differing = differences_of_compute(settings, study.config), sizes;
   for (const auto& d : settings.differences(study.config)) {
-    differing += str("\n  --", d.key, ": ", d.before, " there, ", d.now, " now");
+    (d.key == "labels" || d.key == "seeds" ? sizes : differing) +=
+        str("\n  --", d.key, ": ", d.before, " there, ", d.now, " now");
   }
   if (differing.empty()) {
     const json now = sources_of(request);
@@ -190,8 +202,21 @@ void require_same_study(const StudyFolder& folder, const Study& study, const Req
       }
     }
   }
-  if (differing.empty()) return;
-  throw ConfigError(str(held, ":", differing, "\nput back what was there, or give another --output"));
+  if (differing.empty()) return sizes.empty();
+  throw ConfigError(str(held, ":", differing, sizes, "\nput back what was there, or give another --output"));
+}
+
+void require_growth(const StudyFolder& folder, const Study& study, const Plan& plan) {
+  for (const Cell& cell : study.cells) {
+    const auto planned = plan.pipelines.find(cell.name);
+    const std::string made = read_file(folder.cell(cell.name) / "pipeline.cfg");
+    const bool same = planned != plan.pipelines.end() && settings_of(planned->second) == settings_of(made);
+    if (same) continue;
+    throw ConfigError(
+        str(folder.path().string(), " holds a study with the cell ", cell.name, ", which ",
+            planned == plan.pipelines.end() ? "is not among those" : "would be another one of those",
+            " of the --labels and --seeds now: a study grows by more of both; give another --output for fewer"));
+  }
 }
 
 }  // namespace ulmfit::study

@@ -60,7 +60,11 @@ void check_parts(const std::filesystem::path& folder);
 nlohmann::json sources_of(const Request& request);
 
 // Throws ConfigError unless the folder's study is of that kind, those settings and these sources: names each that differs.
-void require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
+// Returns whether it is of the same size: false, if --labels or --seeds are others.
+bool require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
                         const config::OptionSet& settings);
+
+// A study may grow by more labels and seeds. Throws ConfigError unless the plan has each cell of the study as it is.
+void require_growth(const StudyFolder& folder, const Study& study, const Plan& plan);
 
 }  // namespace ulmfit::study

@@ -114,6 +114,17 @@ class LowShot(Study):
         self.assertEqual(len({text["label"] for text in valid}), 3)
         self.assertEqual(len(texts("test")), 60)
 
+    def test_it_grows_by_seeds_and_labels_and_keeps_what_is_done(self):
+        shutil.copytree(self.dir / "whole", self.dir / "grown")
+        more = (*self.COMMAND[:-3], "--labels=12,18,24", "--seeds=2", "--train.threads=1", "--output=grown")
+        self.assertIn("27 cells, 17 of them to be run", self.ulmfit(*more, "--dry-run").stderr)
+        self.assertIn("grows from 10 to 27 cells", self.ulmfit(*more).stderr)
+        results = self.results("grown")
+        self.assertEqual({row["state"] for row in results.values()}, {"done"})
+        self.assertEqual({name: row for name, row in results.items() if name in self.results("whole")}, self.results("whole"))
+        self.assertNotIn("is not among those", self.ulmfit(*more).stderr)
+        self.assertIn("a study grows by more of both", self.ulmfit(*self.command("grown"), expect=2).stderr)
+
     def test_each_cell_is_an_ordinary_run_folder(self):
         cell = self.dir / "whole/cells/supervised-24-seed1"
         for file in ("pipeline.cfg", "log.txt", "lm/stage/MANIFEST.json", "classifier/report.html", "classifier/stage/CARD.md", "evaluation/report.html"):
@@ -297,9 +308,9 @@ class BadInput(Study):
         self.assertTrue(wait_for(lambda: (self.dir / "study/cells/texts-all/data").exists()))
         kill_all(process)
         kept = (self.dir / "study/study.json").read_bytes()
-        refused = self.ulmfit(*self.COMMAND, "--seeds=7", expect=2).stderr
-        self.assertIn("holds another study:", refused)
-        self.assertIn("--seeds: 3 there, 7 now", refused)
+        refused = self.ulmfit(*self.COMMAND, "--seeds=2", expect=2).stderr
+        self.assertIn("holds a study with the cell lm-all-seed3, which is not among those", refused)
+        self.assertIn("a study grows by more of both; give another --output for fewer", refused)
         self.assertIn("low-shot, not ablation", self.ulmfit("study", "ablation", *[w for w in self.COMMAND[2:] if "labels" not in w], expect=2).stderr)
         write_csv(self.dir / "train.csv", labelled_rows(141, seed=2))
         self.assertIn("--train: its content has changed", self.ulmfit(*self.COMMAND, expect=2).stderr)

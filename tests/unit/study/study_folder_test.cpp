@@ -62,7 +62,23 @@ TEST_F(Folder, KeepsTheStudy) {
   EXPECT_EQ(read.cells[0].seconds, 2.5);
   EXPECT_EQ(read.tables[0].rows[0].setting, "lm");
   EXPECT_EQ(read_file(folder_.cell("lm") / "pipeline.cfg"), "[finetune-lm]\n");
-  EXPECT_NO_THROW(require_same_study(folder_, read, request_, settings_));
+  EXPECT_TRUE(require_same_study(folder_, read, request_, settings_));
+}
+
+TEST_F(Folder, AStudyGrowsByMoreCellsOfWhichNoneChanges) {
+  folder_.write(study(), plan_);
+  const Study read = folder_.read();
+  seeds_ = 5;
+  EXPECT_FALSE(require_same_study(folder_, read, request_, settings_));
+  Plan larger = plan_;
+  larger.pipelines["lm-5"] = "[finetune-lm]\n";
+  EXPECT_NO_THROW(require_growth(folder_, read, larger));
+  larger.pipelines["lm"] = "[finetune-lm]\nlr = 1\n";
+  EXPECT_THAT([&] { require_growth(folder_, read, larger); },
+              ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which would be another one of those")));
+  larger.pipelines.erase("lm");
+  EXPECT_THAT([&] { require_growth(folder_, read, larger); },
+              ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which is not among those")));
 }
 
 TEST_F(Folder, AnotherStudyIsRefusedByWhatDiffers) {
