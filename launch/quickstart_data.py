@@ -6,14 +6,15 @@
 writes into FOLDER
     manuals/           HTML manuals of PostgreSQL and Git: general text to pretrain on
     unlabelled.jsonl   descriptions of packages with a topic, the target domain
+    all.jsonl          descriptions of packages of all sections, five times the text
     train.csv valid.csv test.csv   (label,text,group): 900 + 100 + 1,000 descriptions with the archive section as label
     facts.json         dates, counts and a fingerprint; written last: where it is, a second run does nothing
 
 Honest by construction. Packages built from one source describe themselves in nearly the same words, so a source gives one
-labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text is of the
-same kind, packages whose section names a topic; it has no package of a source in valid or test, nothing that shares a run of
-12 words with a text in them, and nothing that shares one with another text of its own or of train: a language model that
-reads the same sentences again learns little from them. Classes keep their natural shares. The same index gives the same files: draws are ordered by a hash of names.
+labelled text at most; so do all texts that share a run of 12 words, directly or over others. The unlabelled text has no
+package of a source in valid or test, nothing that shares a run of 12 words with a text in them, and nothing that shares one
+with another text of its own or of train: a language model that reads the same sentences again learns little from them.
+Classes keep their natural shares. The same index gives the same files: draws are ordered by a hash of names.
 """
 import csv
 import hashlib
@@ -166,14 +167,15 @@ def split(groups):
     return {"test": texts[:TEST], "valid": texts[TEST:TEST + VALID], "train": texts[TEST + VALID:TEST + VALID + TRAIN]}
 
 
-def choose_unlabelled(packages, sides):
+def choose_unlabelled(packages, sides, sections):
+    """Texts of packages in these sections (None: in any), and how many were left out for which reason."""
     held_out = sides["valid"] + sides["test"]
     sources = {package["source"] for package in held_out}
     held_out_runs, seen = (set().union(*(runs(p["text"]) for p in texts)) for texts in (held_out, sides["train"]))
     train = {package["name"] for package in sides["train"]}  # comes with train.csv
     kept, left_out = [], Counter()
     for package in sorted(packages.values(), key=lambda p: order(p["name"])):
-        if package["section"] not in TOPICS or package["name"] in train:
+        if package["name"] in train or (sections and package["section"] not in sections):
             continue
         own = runs(package["text"])
         if package["source"] in sources:
@@ -255,14 +257,17 @@ def main():
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["label", "text", "group"])
             writer.writerows([p["section"], p["text"], p["source"]] for p in rows)
-    unlabelled, left_out = choose_unlabelled(packages, sides)
-    with open(work / "unlabelled.jsonl", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in unlabelled)
+    unlabelled, left_out = {}, {}
+    for name, sections in (("unlabelled", TOPICS), ("all", None)):
+        texts, left_out[name] = choose_unlabelled(packages, sides, sections)
+        unlabelled[name] = len(texts)
+        with open(work / f"{name}.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
 
     facts = {
         "script": script, "index_dates": apt.release_dates(), "manuals": manuals, "manual_pages": len(list(work.rglob("*.html"))),
         "descriptions": len(packages), "usable_sources": len(labelled), "independent_texts": len(groups),
-        "unlabelled": len(unlabelled), "left_out_of_unlabelled": left_out,
+        "unlabelled": unlabelled, "left_out": left_out,
         "classes": {side: dict(sorted(Counter(p["section"] for p in rows).items())) for side, rows in sides.items()},
         "fingerprint": fingerprint(work),
     }
@@ -270,8 +275,8 @@ def main():
     shutil.rmtree(final, ignore_errors=True)
     work.rename(final)
     shutil.rmtree(apt.folder)
-    say(f"{final}: {TRAIN} + {VALID} + {TEST} labelled texts, {len(unlabelled)} unlabelled, "
-        f"{facts['manual_pages']} manual pages")
+    say(f"{final}: {TRAIN} + {VALID} + {TEST} labelled texts, {unlabelled['unlabelled']} unlabelled with a topic, "
+        f"{unlabelled['all']} in all, {facts['manual_pages']} manual pages")
 
 
 if __name__ == "__main__":

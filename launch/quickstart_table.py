@@ -52,10 +52,14 @@ def print_stages(folder):
 def main():
     folder = Path(sys.argv[1])
     facts = json.loads((folder / "data/facts.json").read_text(encoding="utf-8"))
+    if not (folder / "budget").exists():
+        sys.exit(f"quickstart_table: {folder} has no file budget: an older version of launch/quickstart made it")
+    budget, precision, measured = (folder / "budget").read_text(encoding="utf-8").split()
     print_errors(folder / "results")
     print_stages(folder)
-    print("\nText: package archive of " + "; ".join(f"{suite} {date}" for suite, date in facts["index_dates"].items()))
-    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']} unlabelled descriptions; "
+    print(f"\nBudget: {budget}, {precision}" + ("" if measured == "asked" else f" ({int(measured):,} tokens/s were measured)"))
+    print("Text: package archive of " + "; ".join(f"{suite} {date}" for suite, date in facts["index_dates"].items()))
+    print(f"      manuals {' '.join(facts['manuals'])}; {facts['unlabelled']['all' if budget == 'large' else 'unlabelled']} unlabelled descriptions; "
           f"fingerprint {facts['fingerprint'][:16]}")
 
 
