@@ -201,7 +201,6 @@ void Trainer::compare_ranks() {
   if (comm_.size() == 1) return;
   const Activity activity("comparison of the ranks");
   const ScopedTimer timer(comm_seconds_);
-  comm_.wait();
   interop::NamedTensors state = task_.model_tensors();
   const optim::OptimizerState optimizer = optimizer_.state();
   state.insert(state.end(), optimizer.moments.begin(), optimizer.moments.end());

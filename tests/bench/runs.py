@@ -1,5 +1,7 @@
-"""What the studies of classifiers share: they call ulmfit, keep every result, and go on where they were."""
+"""What the studies of classifiers share: they read the public data sets, call ulmfit, keep every result, and go on where they were."""
+import csv
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -9,6 +11,27 @@ from machine import file_name, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ULMFIT_BINARY", str(ROOT / "build/ulmfit"))
+
+
+def rows_in(path):
+    """The rows of a table of ULMFIT_TEST_DATA."""
+    with lzma.open(Path(os.environ["ULMFIT_TEST_DATA"]) / path, "rt", encoding="utf8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def ag_news(part):
+    """(text, label) of each row; part: train_10k, test."""
+    return [(f"{title} {text}", label) for label, title, text in rows_in(f"ag_news/{part}.csv.xz")]
+
+
+def imdb(part):
+    """(text, label) of each row; part: train, test."""
+    return [(text, label) for _, label, text in rows_in(f"imdb/{part}.csv.xz")[1:]]
+
+
+def write_table(rows, file):
+    with open(file, "w", encoding="utf8", newline="") as out:
+        csv.writer(out).writerows([("text", "label"), *rows])
 
 
 def output_of(*command):
