@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/machine.h"
+#include "comm/rank_cores.h"
 #include "commands/call.h"
 #include "commands/labelled_sources.h"
 #include "commands/rank_team.h"
@@ -17,8 +17,8 @@ namespace {
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
-int threads_of(std::int64_t given, const comm::Communicator& comm) {
-  return given > 0 ? static_cast<int>(given) : std::max(available_cores() / comm.local_size(), 1);
+int threads_of(std::int64_t given, comm::Communicator& comm) {
+  return given > 0 ? static_cast<int>(given) : comm::cores_of_rank(comm);
 }
 
 nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& splits) {
@@ -51,8 +51,7 @@ class PrepareCorpus : public Command {
     set.add("valid-share", options_.valid_share, "share of the documents held out for validation; 0: none",
             {.min = 0, .max = 0.9});
     set.add("seed", seed_, "of the documents held out", {.min = 0});
-    set.add("threads", threads_,
-            "of a rank; 0: the cores of the machine divided by its ranks; the bytes do not depend on it",
+    set.add("threads", threads_, "of a rank; 0: its share of the machine's cores; the bytes do not depend on it",
             {.min = 0, .max = 4096});
     declare_license(set, options_.license);
     text_.declare(set);

@@ -10,6 +10,7 @@
 #include "base/machine.h"
 #include "comm/gpu_choice.h"
 #include "comm/launch.h"
+#include "comm/rank_cores.h"
 #include "comm/tree_sum.h"
 #include "stages/shared_cores.h"
 #include "stages/torch_warnings.h"
@@ -86,7 +87,7 @@ ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(co
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
     std::int64_t threads = options.threads;
     if (options.reproducible) threads = 1;
-    if (threads == 0) threads = std::max(available_cores() / comm.local_size(), 1);
+    if (threads == 0) threads = comm::cores_of_rank(comm);
     at::set_num_threads(static_cast<int>(threads));
     keep_freed_memory();
     const SharedCores shared_cores(static_cast<int>(threads));

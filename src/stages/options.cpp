@@ -29,7 +29,7 @@ void ComputeOptions::declare(config::OptionSet& set) {
   set.add("precision", precision, kArithmetics,
           "what LSTM and softmax head compute in; bf16: on CPUs and GPUs that have it, weights, moments and losses in "
           "float32 all the same; tf32: on GPUs");
-  set.add("train.threads", threads, "CPU threads a rank; 0: the cores of the machine divided by its ranks",
+  set.add("train.threads", threads, "CPU threads a rank; 0: the rank's share of the machine's cores",
           {.min = 0, .max = 4096}, OnResume::kMayChange);
   set.add_alias("threads", "train.threads");
 }

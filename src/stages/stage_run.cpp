@@ -15,6 +15,7 @@
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "comm/grad_reducer.h"
+#include "comm/rank_cores.h"
 #include "comm/world_check.h"
 #include "reports/metrics.h"
 #include "reports/number_format.h"
@@ -81,7 +82,8 @@ void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
 
 // Settings that train, but little. The figures are rules of thumb: the first steps of a phase only warm its rate up, and a
 // GPU computes 32 streams in the time of one, and waits for what fewer than four cores prepare.
-void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& plan, const comm::Communicator& comm) {
+void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& plan, const comm::Communicator& comm,
+                      int cores) {
   constexpr std::int64_t kFewestSteps = 20, kFewestStreams = 32;
   constexpr int kFewestCores = 4;
   const bool as_asked = stage.settings.given("train.steps");  // who names the number of steps knows it
@@ -102,12 +104,16 @@ void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& pla
                                ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(),
                                " or more, or take fewer ranks"));
   }
-  // A launcher that binds has given each rank cores of its own.
-  const bool bound = available_cores() < ::sysconf(_SC_NPROCESSORS_CONF);
-  const int cores = bound ? available_cores() : available_cores() / comm.local_size();
   if (!comm.device().is_cpu() && cores < kFewestCores) {
-    log::warn(stage.title, str("each GPU's rank has ", cores, " CPU cores, which read the text and draw the dropout: give ",
-                               kFewestCores, " or more (Slurm: --cpus-per-task; mpirun: --bind-to none)"));
+    log::warn(stage.title,
+              str("each GPU's rank has ", cores, " CPU cores, which read the text and start its kernels: give ",
+                  kFewestCores, " or more (Slurm: --cpus-per-task; mpirun: --bind-to none)"));
+  }
+  const std::size_t of_launcher = cores_allowed(::getppid()).size();
+  if (comm.device().is_cpu() && comm.size() > 1 && comm::leaves_cores(cores, comm.local_size(), of_launcher)) {
+    log::warn(stage.title, str("the launcher has bound each of the ", comm.local_size(), " ranks here to ", cores,
+                               cores == 1 ? " core" : " cores", ", and leaves the rest of ", of_launcher,
+                               " idle: give all to them (mpirun --bind-to none; Slurm: --cpus-per-task)"));
   }
   for (const std::string& doubt : stage.doubts) log::warn(stage.title, doubt);
 }
@@ -267,8 +273,9 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   const train::TrainingPlan plan(stage.optim.plan(stage.task(), stage.batch_size), stage.task());
   const auto summary = plan_summary(stage, plan, comm);
   log_plan(stage, plan, summary);
+  const int cores = comm::cores_of_rank(comm);
   if (comm.rank() == 0) {
-    warn_of_settings(stage, plan, comm);
+    warn_of_settings(stage, plan, comm, cores);
     warn_of_memory(stage, comm);
   }
   check_world(stage, comm);

@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "base/machine.h"
+#include "comm/rank_cores.h"
 #include "tests/distributed/ranks.h"
 #include "tests/support/random_tensor.h"
 
@@ -39,7 +42,8 @@ TEST(Ranks, AreNumberedOnce) {
   Communicator& comm = ranks();
   const at::Tensor all = comm.all_gather(at::scalar_tensor(std::int64_t{comm.rank()}, at::kLong));
   EXPECT_TRUE(at::equal(all, at::arange(comm.size(), at::kLong)));
-  EXPECT_EQ(comm.local_size(), comm.size());  // all on this machine
+  EXPECT_EQ(comm.local_size(), comm.size());                                     // all on this machine
+  EXPECT_EQ(cores_of_rank(comm), std::max(available_cores() / comm.size(), 1));  // and none of them bound
 }
 
 TEST(AllReduce, SumOfRanksIsAClosedForm) {
