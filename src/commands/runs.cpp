@@ -2,11 +2,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "commands/call.h"
 #include "reports/comparison.h"
 #include "reports/number_format.h"
 #include "stages/run_view.h"
+#include "study/progress.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -36,7 +38,21 @@ void take_folders(Arguments& arguments) {
 std::vector<RunView> views_of(const std::vector<std::string>& paths) {
   std::vector<RunView> views;
   for (const std::string& path : paths) {
-    for (const fs::path& folder : stages::run_folders(path)) views.push_back(stages::view_run(folder));
+    const std::vector<fs::path> folders = stages::run_folders(path);
+    if (folders.empty()) throw DataError(str("no run in ", path, " or below it; give the --output of a training"));
+    for (const fs::path& folder : folders) views.push_back(stages::view_run(folder));
+  }
+  return views;
+}
+
+// The runs at work in a study.
+std::vector<RunView> running_views(const study::StudyFolder& folder, const study::Progress& progress) {
+  std::vector<RunView> views;
+  for (const auto& running : progress.running) {
+    for (const fs::path& run : stages::run_folders(folder.cell(running.cell))) {
+      RunView view = stages::view_run(run);
+      if (view.state == RunState::kRunning) views.push_back(std::move(view));
+    }
   }
   return views;
 }
@@ -92,30 +108,68 @@ json status_json(const RunView& view) {
   return out;
 }
 
+std::string status_text(const study::StudyFolder& folder, const study::Progress& progress) {
+  std::string text =
+      str(folder.path().string(), ": ", progress.kind, " study, ", progress.done, " of ", progress.cells, " cells done");
+  if (!progress.running.empty()) text += str(", ", progress.running.size(), " running");
+  if (!progress.broken.empty()) text += str(", ", progress.broken.size(), " broken");
+  if (progress.blocked > 0) text += str(", ", progress.blocked, " blocked by these");
+  if (progress.seconds_left > 0) {
+    text += str("; about ", reports::duration(progress.seconds_left), " of one worker left");
+  }
+  text += '\n';
+  for (const auto& running : progress.running) text += str("  ", running.cell, ": running (", running.holder, ")\n");
+  for (const auto& broken : progress.broken) text += str("  ", broken.cell, ": broken: ", broken.message, '\n');
+  return text;
+}
+
+json status_json(const study::StudyFolder& folder, const study::Progress& progress) {
+  json out = {{"folder", folder.path().string()}, {"study", progress.kind},
+              {"cells", progress.cells},          {"done", progress.done},
+              {"running", json::array()},         {"broken", json::object()},
+              {"blocked", progress.blocked},      {"left_s", progress.seconds_left}};
+  for (const auto& running : progress.running) out["running"].push_back(running.cell);
+  for (const auto& broken : progress.broken) out["broken"][broken.cell] = broken.message;
+  return out;
+}
+
 class Status : public Command {
  public:
   void take_words(Arguments& arguments) override { take_folders(arguments); }
   void declare(config::OptionSet& set) override {
-    set.add("path", paths_, "run folders, or folders that hold some; also as first arguments: ulmfit status DIR...");
+    set.add("path", paths_,
+            "run folders, folders that hold some, or studies; also as first arguments: ulmfit status DIR...");
     set.require("path");
-    set.add("json", json_, "a line of JSON a run");
+    set.add("json", json_, "a line of JSON a run or study");
   }
   std::string_view introduction() const override {
     return "Says of runs whether they are alive, finished, stopped or dead, how far they are, how long they will need, "
-           "what "
-           "they\n"
-           "reached and from which checkpoint they would go on. Needs no launcher and disturbs nothing.";
+           "what\n"
+           "they reached and from which checkpoint they would go on; of a study how many of its cells are done, and the "
+           "runs\n"
+           "at work. Needs no launcher and disturbs nothing.";
   }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
     Outcome outcome;
-    for (const RunView& view : views_of(paths_)) {
-      outcome.result +=
-          json_ ? status_json(view).dump(-1, ' ', false, json::error_handler_t::replace) + "\n" : status_text(view);
+    for (const std::string& path : paths_) {
+      const study::StudyFolder folder(path);
+      if (!folder.exists()) {
+        for (const RunView& view : views_of({path})) outcome.result += told(view);
+        continue;
+      }
+      const study::Progress progress = study::progress_of(folder);
+      outcome.result += told(folder, progress);
+      for (const RunView& view : running_views(folder, progress)) outcome.result += told(view);
     }
     return outcome;
   }
 
  private:
+  template <class... Seen>
+  std::string told(const Seen&... seen) const {
+    return json_ ? status_json(seen...).dump(-1, ' ', false, json::error_handler_t::replace) + "\n" : status_text(seen...);
+  }
+
   std::vector<std::string> paths_;
   bool json_ = false;
 };

@@ -214,9 +214,7 @@ std::map<std::string, study::State> states(const StudyFolder& folder, const stud
 
 // Of a cell that is at work who runs it.
 std::string told_state(const StudyFolder& folder, const study::Cell& cell, study::State state) {
-  const bool may_run = state == study::State::kOpen || state == study::State::kStopped || state == study::State::kBroken;
-  if (!may_run) return study::name_of(state);
-  const std::optional<std::string> holder = FolderLock::holder(folder.cell(cell.name));
+  const std::optional<std::string> holder = folder.holder(cell.name, state);
   return holder ? str("running (", *holder, ")") : study::name_of(state);
 }
 

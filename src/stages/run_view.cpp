@@ -112,7 +112,6 @@ std::vector<fs::path> run_folders(const fs::path& path) {
     found.push_back(at->path());
     at.disable_recursion_pending();
   }
-  if (found.empty()) throw DataError(str("no run in ", path.string(), " or below it; give the --output of a training"));
   std::sort(found.begin(), found.end());
   return found;
 }

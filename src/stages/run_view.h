@@ -43,7 +43,8 @@ struct RunView {
 // Throws DataError for a folder that is no run folder, FileError for one that cannot be read.
 RunView view_run(const std::filesystem::path& folder);
 
-// The run folders that PATH stands for: itself, or those below it, by their names. Throws DataError when there is none.
+// The run folders that PATH stands for: itself, or those below it, by their names; may be none. Throws DataError where
+// there is no such folder.
 std::vector<std::filesystem::path> run_folders(const std::filesystem::path& path);
 
 }  // namespace ulmfit::stages

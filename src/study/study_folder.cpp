@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_lock.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -170,6 +171,11 @@ void StudyFolder::keep(const std::string& name, const Record& record) const {
                       {"message", record.message},
                       {"ended", record.ended}};
   write_file_atomic(cell(name) / "state.json", entry.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+std::optional<std::string> StudyFolder::holder(const std::string& name, State state) const {
+  const bool may_run = state == State::kOpen || state == State::kStopped || state == State::kBroken;
+  return may_run ? FolderLock::holder(cell(name)) : std::nullopt;
 }
 
 json sources_of(const Request& request) {

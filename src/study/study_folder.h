@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ class StudyFolder {
   Record record(const std::string& cell) const;  // an open one where there is none, or it cannot be read
   std::map<std::string, Record> records(const std::vector<Cell>& cells) const;
   void keep(const std::string& cell, const Record& record) const;
+
+  // Host and process of the worker that runs the cell, which is in this state; nothing if none does.
+  std::optional<std::string> holder(const std::string& cell, State state) const;
 
  private:
   std::filesystem::path folder_;

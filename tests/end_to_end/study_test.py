@@ -169,6 +169,9 @@ class LowShot(Study):
         # The kernel's, for memory, say: the cell is broken, and tried again.
         process = self.start(*self.command("killed"))
         self.assertTrue(wait_for(lambda: (self.dir / "killed/cells/supervised-24-seed1/lm/metrics.jsonl").exists(), seconds=300))
+        seen = self.ulmfit("status", "killed").stdout
+        self.assertRegex(seen, r"^killed: low-shot study, \d of 10 cells done, 1 running; about \S+ of one worker left\n"
+                               r"  supervised-24-seed1: running \(\S+, process \d+\)\n")
         os.kill(self.child(process), signal.SIGKILL)
         self.assertEqual(process.wait(), 1)
         state = json.loads((self.dir / "killed/cells/supervised-24-seed1/state.json").read_text())
@@ -206,6 +209,10 @@ class LowShot(Study):
         told = json.loads(ended.stdout)
         self.assertEqual((told["done"], told["broken"], told["blocked"]), (7, 1, 2))
         self.assertIn("epoks", (self.dir / "broken/study.html").read_text())
+        self.assertRegex(self.ulmfit("status", "broken").stdout,
+                         r"^broken: low-shot study, 7 of 10 cells done, 1 broken, 2 blocked by these\n  lm-all-seed1: broken: .*--epoks")
+        seen = json.loads(self.ulmfit("status", "broken", "--json").stdout)
+        self.assertEqual((seen["cells"], seen["done"], seen["blocked"], list(seen["broken"])), (10, 7, 2, ["lm-all-seed1"]))
         results = self.results("broken")
         self.assertIn("has no option --epoks", results["lm-all-seed1"]["message"])
         self.assertEqual(results["semi-supervised-12-seed1"]["state"], "blocked")
