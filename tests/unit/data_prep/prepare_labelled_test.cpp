@@ -4,10 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/corpus_folder.h"
 #include "reports/baselines.h"
 #include "tests/support/real_data.h"
-#include "tests/unit/data_prep/test_files.h"
+#include "tests/unit/data_prep/prepared_texts.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -24,27 +23,7 @@ std::string csv(int rows, const std::string& mark) {
   return text;
 }
 
-class PrepareLabelled : public ::testing::Test {
- protected:
-  PrepareLabelledOptions options(std::string_view train) {
-    PrepareLabelledOptions o;
-    o.train = test::put(dir_ / "train.csv", train);
-    o.output = dir_ / "out";
-    o.vocabulary.min_count = 1;
-    o.threads = 2;
-    return o;
-  }
-  std::string refusal(const PrepareLabelledOptions& o) {
-    const std::string message = test::message_of<DataError>([&] { prepare_labelled(o); });
-    EXPECT_FALSE(fs::exists(o.output));
-    EXPECT_FALSE(fs::exists(o.output.string() + ".partial"));
-    return message;
-  }
-  data::ShardSet shards(const fs::path& corpus, const std::string& split) {
-    return data::open_split(corpus, data::open_corpus(corpus), split);
-  }
-  test::TempDir dir_;
-};
+class PrepareLabelled : public PreparedTexts {};
 
 TEST_F(PrepareLabelled, WritesBothCorporaOverOneVocabulary) {
   PrepareLabelledOptions o = options(csv(100, "train"));

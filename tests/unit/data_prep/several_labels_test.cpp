@@ -2,9 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "data/corpus_folder.h"
-#include "data_prep/prepare_labelled.h"
-#include "tests/unit/data_prep/test_files.h"
+#include "tests/unit/data_prep/prepared_texts.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -23,26 +21,7 @@ std::string several_csv(int rows) {
   return text;
 }
 
-class SeveralLabels : public ::testing::Test {
- protected:
-  PrepareLabelledOptions options(std::string_view train) {
-    PrepareLabelledOptions o;
-    o.train = test::put(dir_ / "train.csv", train);
-    o.output = dir_ / "out";
-    o.vocabulary.min_count = 1;
-    o.threads = 2;
-    return o;
-  }
-  std::string refusal(const PrepareLabelledOptions& o) {
-    const std::string message = test::message_of<DataError>([&] { prepare_labelled(o); });
-    EXPECT_FALSE(fs::exists(o.output));
-    return message;
-  }
-  data::ShardSet shards(const fs::path& corpus, const std::string& split) {
-    return data::open_split(corpus, data::open_corpus(corpus), split);
-  }
-  test::TempDir dir_;
-};
+class SeveralLabels : public PreparedTexts {};
 
 TEST_F(SeveralLabels, SeveralLabelsATextAreKeptAsSets) {
   PrepareLabelledOptions o = options(several_csv(4) + "c,neg,\nd,pos,\n");

@@ -13,11 +13,13 @@
 #include "base/error.h"
 #include "tests/support/model_checks.h"
 #include "tests/support/plain_linear_cross_entropy.h"
+#include "tests/unit/model/softmax_checks.h"
 
 namespace ulmfit::model {
 namespace {
 
 using test::closed_form;
+using test::LossAndGradients;
 using test::relative_difference;
 
 struct Case {
@@ -68,32 +70,16 @@ at::Tensor log_probabilities(const std::vector<at::Tensor>& of, std::vector<std:
   return at::cat(parts, 1);
 }
 
-// Loss, nats and gradients of tensors().
-struct Result {
-  double loss, nats;
-  std::vector<at::Tensor> gradients;
-};
-
-Result ours(const Case& c, Precision precision = Precision::kFloat32) {
+LossAndGradients ours(const Case& c, Precision precision = Precision::kFloat32) {
   const Made made(c);
-  const CrossEntropy ce = made.head.loss(made.hidden, made.targets, c.scale, precision);
-  torch::autograd::backward({ce.loss}, {});
-  Result result{ce.loss.item<double>(), ce.nats, {}};
-  for (const auto& t : made.tensors()) result.gradients.push_back(t.grad().clone());
-  return result;
+  return test::backward_of(made.head.loss(made.hidden, made.targets, c.scale, precision), made.tensors());
 }
 
 // In float64 by autograd.
-Result plain(const Case& c) {
+LossAndGradients plain(const Case& c) {
   const Made made(c);
-  std::vector<at::Tensor> wide;
-  for (const auto& t : made.tensors()) wide.push_back(t.detach().to(at::kDouble).set_requires_grad(true));
-  const at::Tensor loss =
-      at::nll_loss(log_probabilities(wide, c.cutoffs), made.targets, {}, at::Reduction::Sum, /*ignore_index=*/-1) * c.scale;
-  torch::autograd::backward({loss}, {});
-  Result result{loss.item<double>(), loss.item<double>() / c.scale, {}};
-  for (const auto& t : wide) result.gradients.push_back(t.grad());
-  return result;
+  const std::vector<at::Tensor> wide = test::in_float64(made.tensors());
+  return test::plain_backward(log_probabilities(wide, c.cutoffs), made.targets, c.scale, wide);
 }
 
 TEST(AdaptiveSoftmax, IsThePlainWayOnManyShapes) {
@@ -107,13 +93,7 @@ TEST(AdaptiveSoftmax, IsThePlainWayOnManyShapes) {
                                          {40, 300, 20, {20, 60}, 8},
                                          {5, 50, 6, {10}, 1, 1, 1}}) {
     SCOPED_TRACE(str("N ", c.N, ", V ", c.V, ", E ", c.E, ", spread ", c.spread, ", scale ", c.scale));
-    const Result a = ours(c);
-    const Result b = plain(c);
-    EXPECT_NEAR(a.loss, b.loss, 2e-6 * std::fabs(b.loss));
-    EXPECT_NEAR(a.nats * c.scale, a.loss, 1e-7 * std::fabs(a.loss));
-    for (std::size_t i = 0; i < a.gradients.size(); ++i) {
-      EXPECT_LT(relative_difference(a.gradients[i], b.gradients[i]), 2e-5) << "gradient " << i;
-    }
+    test::expect_near(ours(c), plain(c), c.scale);
   }
 }
 
@@ -139,7 +119,7 @@ TEST(AdaptiveSoftmax, GradientsAreFiniteDifferences) {
 
 TEST(AdaptiveSoftmax, GradientsOfParametersAreAddedToWhatIsThere) {
   const Case c{50, 30, 4, {5, 12}};
-  const Result once = ours(c);
+  const LossAndGradients once = ours(c);
   const Made made(c);
   const auto tensors = made.tensors();
   for (std::size_t i = 1; i < tensors.size(); ++i) tensors[i].mutable_grad().fill_(static_cast<double>(i));
@@ -153,7 +133,7 @@ TEST(AdaptiveSoftmax, GradientsOfParametersAreAddedToWhatIsThere) {
 TEST(AdaptiveSoftmax, WithoutGradientModeNoneIsMadeAndAFrozenMatrixGetsNone) {
   const Case c{50, 30, 4, {5, 12}};
   const Made made(c);
-  const Result expected = ours(c);
+  const LossAndGradients expected = ours(c);
   {
     const at::NoGradGuard no_grad;
     EXPECT_EQ(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats, expected.nats);
@@ -181,9 +161,9 @@ TEST(AdaptiveSoftmax, OneAndTwoThreadsGiveTheSameBits) {
   const int before = at::get_num_threads();
   const Case c{560, 12000, 40, {700, 4000}, 1, 1, 3};
   at::set_num_threads(1);
-  const Result one = ours(c);
+  const LossAndGradients one = ours(c);
   at::set_num_threads(2);
-  const Result two = ours(c);
+  const LossAndGradients two = ours(c);
   at::set_num_threads(before);
   EXPECT_EQ(one.nats, two.nats);
   for (std::size_t i = 0; i < one.gradients.size(); ++i)
@@ -192,8 +172,8 @@ TEST(AdaptiveSoftmax, OneAndTwoThreadsGiveTheSameBits) {
 
 TEST(AdaptiveSoftmax, InBfloat16IsThePlainOneToItsRounding) {
   const Case c{1500, 5000, 24, {400, 1800}, 0.5, 1.0 / 1500, 7};
-  const Result found = ours(c, Precision::kBfloat16);
-  const Result expected = ours(c);
+  const LossAndGradients found = ours(c, Precision::kBfloat16);
+  const LossAndGradients expected = ours(c);
   EXPECT_NEAR(found.loss, expected.loss, 0.02 * expected.loss);
   for (std::size_t i = 0; i < found.gradients.size(); ++i) {
     const double difference = relative_difference(found.gradients[i], expected.gradients[i]);

@@ -10,11 +10,13 @@
 
 #include "base/error.h"
 #include "tests/support/model_checks.h"
+#include "tests/unit/model/softmax_checks.h"
 
 namespace ulmfit::model {
 namespace {
 
 using test::closed_form;
+using test::LossAndGradients;
 using test::relative_difference;
 
 struct Case {
@@ -40,39 +42,23 @@ struct Made {
   at::Tensor hidden, targets;
 };
 
-struct Result {
-  double loss, nats;
-  std::vector<at::Tensor> gradients;
-};
-
-Result ours(const Case& c, std::int64_t step = 3, Precision precision = Precision::kFloat32) {
+LossAndGradients ours(const Case& c, std::int64_t step = 3, Precision precision = Precision::kFloat32) {
   Made made(c);
   made.head.begin_step(step);
-  const CrossEntropy ce = made.head.training_loss(made.hidden, made.targets, c.scale, precision);
-  torch::autograd::backward({ce.loss}, {});
-  Result result{ce.loss.item<double>(), ce.nats, {}};
-  for (const auto& t : made.tensors()) result.gradients.push_back(t.grad().clone());
-  return result;
+  return test::backward_of(made.head.training_loss(made.hidden, made.targets, c.scale, precision), made.tensors());
 }
 
 // By the header's formula with a mask over all words, in float64: of each token the drawn ones and its target.
-Result plain(const Case& c, std::int64_t step = 3) {
+LossAndGradients plain(const Case& c, std::int64_t step = 3) {
   const Made made(c);
-  std::vector<at::Tensor> wide;
-  for (const auto& t : made.tensors()) wide.push_back(t.detach().to(at::kDouble).set_requires_grad(true));
+  const std::vector<at::Tensor> wide = test::in_float64(made.tensors());
   const WordSample sample = draw_words(c.V, c.samples, 5, step);
   const at::Tensor all = at::arange(c.V, at::kLong);
   at::Tensor absent = at::full({c.N, c.V}, true, at::kBool);
   absent.index_fill_(1, sample.words, false);
   absent.scatter_(1, made.targets.clamp_min(0).unsqueeze(1), false);
   const at::Tensor corrected = at::addmm(wide[2], wide[0], wide[1].t()) - log_expected_counts(all, sample.draws, c.V);
-  const at::Tensor loss = at::nll_loss(at::log_softmax(corrected.masked_fill(absent, -HUGE_VAL), 1), made.targets, {},
-                                       at::Reduction::Sum, /*ignore_index=*/-1) *
-                          c.scale;
-  torch::autograd::backward({loss}, {});
-  Result result{loss.item<double>(), loss.item<double>() / c.scale, {}};
-  for (const auto& t : wide) result.gradients.push_back(t.grad());
-  return result;
+  return test::plain_backward(at::log_softmax(corrected.masked_fill(absent, -HUGE_VAL), 1), made.targets, c.scale, wide);
 }
 
 TEST(SampledSoftmax, IsThePlainWayOnManyShapes) {
@@ -85,13 +71,7 @@ TEST(SampledSoftmax, IsThePlainWayOnManyShapes) {
                                          {1300, 300, 8, 299, 0.5},
                                          {5, 50, 6, 10, 1, 1}}) {
     SCOPED_TRACE(str("N ", c.N, ", V ", c.V, ", E ", c.E, ", samples ", c.samples, ", scale ", c.scale));
-    const Result a = ours(c);
-    const Result b = plain(c);
-    EXPECT_NEAR(a.loss, b.loss, 2e-6 * std::fabs(b.loss));
-    EXPECT_NEAR(a.nats * c.scale, a.loss, 1e-7 * std::fabs(a.loss));
-    for (std::size_t i = 0; i < a.gradients.size(); ++i) {
-      EXPECT_LT(relative_difference(a.gradients[i], b.gradients[i]), 2e-5) << "gradient " << i;
-    }
+    test::expect_near(ours(c), plain(c), c.scale);
   }
 }
 
@@ -168,7 +148,7 @@ TEST(SampledSoftmax, ValidationIsThatOfTheFullSoftmax) {
 
 TEST(SampledSoftmax, GradientsOfParametersAreAddedAndAFrozenMatrixGetsNone) {
   const Case c{50, 30, 4, 7};
-  const Result once = ours(c);
+  const LossAndGradients once = ours(c);
   Made made(c);
   made.head.begin_step(3);
   for (const auto& t : {made.head.weight(), made.head.bias()}) t.mutable_grad().fill_(3);
@@ -199,9 +179,9 @@ TEST(SampledSoftmax, OneAndTwoThreadsGiveTheSameBits) {
   const int before = at::get_num_threads();
   const Case c{560, 12000, 40, 2000, 1, 3};
   at::set_num_threads(1);
-  const Result one = ours(c);
+  const LossAndGradients one = ours(c);
   at::set_num_threads(2);
-  const Result two = ours(c);
+  const LossAndGradients two = ours(c);
   at::set_num_threads(before);
   EXPECT_EQ(one.nats, two.nats);
   for (std::size_t i = 0; i < one.gradients.size(); ++i)
@@ -210,8 +190,8 @@ TEST(SampledSoftmax, OneAndTwoThreadsGiveTheSameBits) {
 
 TEST(SampledSoftmax, InBfloat16IsThePlainOneToItsRounding) {
   const Case c{1500, 5000, 24, 900, 1.0 / 1500, 7};
-  const Result found = ours(c, 3, Precision::kBfloat16);
-  const Result expected = ours(c);
+  const LossAndGradients found = ours(c, 3, Precision::kBfloat16);
+  const LossAndGradients expected = ours(c);
   EXPECT_NEAR(found.loss, expected.loss, 0.02 * expected.loss);
   for (std::size_t i = 0; i < found.gradients.size(); ++i) {
     const double difference = relative_difference(found.gradients[i], expected.gradients[i]);
