@@ -9,6 +9,7 @@
 #include "base/activity.h"
 #include "base/random.h"
 #include "model/dropout.h"
+#include "model/flat_weights.h"
 
 namespace ulmfit::model {
 namespace {
@@ -113,11 +114,18 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
   std::vector<LstmWeights> weights = layers_;
   for (std::size_t l = 0; l < weights.size(); ++l) {
     LstmWeights& layer = weights[l];
+    at::Tensor mask;
     if (key != nullptr && weight_drop > 0) {
-      const at::Tensor& raw = layers_[l].weight_hh;
-      layer.weight_hh = drop_weights(raw, shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l),
-                                                      weight_drop, raw.size(0), raw.size(1), device()));
+      mask = shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l), weight_drop, layer.weight_hh.size(0),
+                         layer.weight_hh.size(1), device());
     }
+    if (!device().is_cpu()) {
+      const FlatWeights flat =
+          flat_weights({layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh}, mask, lstm_type(precision_));
+      layer = {flat.weight_ih, flat.weight_hh, flat.bias_ih, flat.bias_hh, std::nullopt};
+      continue;
+    }
+    if (mask.defined()) layer.weight_hh = drop_weights(layer.weight_hh, mask);
     if (has_block_lstm(lstm_type(precision_), layer.weight_ih, layer.weight_hh)) {
       layer.packed = pack_lstm_weights(lstm_type(precision_), layer.weight_ih, layer.weight_hh);
       continue;

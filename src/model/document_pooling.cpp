@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "model/linear_cross_entropy.h"
+#include "model/to_device.h"
 
 namespace ulmfit::model {
 namespace {
@@ -168,7 +169,7 @@ class Passage {
     back_ = back;
     if (options_.detach) state_ = state_.detached();
     state_ = grown(encoder_, state_, active);
-    return window_tokens(documents_, columns_, back, active, options_.window, lengths_).to(encoder_.device());
+    return to_device(window_tokens(documents_, columns_, back, active, options_.window, lengths_), encoder_.device());
   }
 
   void whole_window(std::int64_t back) {
@@ -182,7 +183,7 @@ class Passage {
   at::Tensor start_last_window() {
     const at::Tensor x = start_window(1);
     const std::vector<std::int64_t> sorted = by_length(lengths_);
-    const at::Tensor order = at::tensor(sorted, at::kLong).to(encoder_.device());
+    const at::Tensor order = to_device(at::tensor(sorted, at::kLong), encoder_.device());
     columns_ = {selected(columns_.order, sorted), selected(columns_.windows, sorted)};
     lengths_ = selected(lengths_, sorted);
     state_ = selected(state_, order);
@@ -203,7 +204,7 @@ class Passage {
   at::Tensor last_window(const at::Tensor& x) {
     std::vector<at::Tensor> features;  // of the documents that left, [n, 3 E]; the first to leave are the last columns
     auto running = static_cast<std::int64_t>(documents_.size());
-    const at::Tensor lengths = at::tensor(lengths_, at::kLong).to(encoder_.device());
+    const at::Tensor lengths = to_device(at::tensor(lengths_, at::kLong), encoder_.device());
     // With gradients each part would cost a pass over all of theirs.
     const std::int64_t part = at::GradMode::is_enabled() ? options_.window : (options_.window + kParts - 1) / kParts;
     for (std::int64_t first = 0, T = 0; running > 0; first += T) {
@@ -231,7 +232,7 @@ class Passage {
     std::reverse(features.begin(), features.end());
     std::vector<std::int64_t> place(documents_.size());
     for (std::size_t b = 0; b < place.size(); ++b) place[columns_.order[b]] = static_cast<std::int64_t>(b);
-    return at::cat(features).index_select(0, at::tensor(place, at::kLong).to(encoder_.device()));
+    return at::cat(features).index_select(0, to_device(at::tensor(place, at::kLong), encoder_.device()));
   }
 
   bool wants_sums() const { return sums_ != nullptr && at::GradMode::is_enabled(); }
@@ -241,8 +242,8 @@ class Passage {
     const at::Tensor y = tokens_after(documents_, columns_, back_, top.size(0), top.size(1), options_.window);
     if (y.le(-1).all().item<bool>()) return;  // documents of one token
     add(next_tokens_->loss,
-        linear_cross_entropy(top.flatten(0, 1), encoder_.embedding(), next_tokens_->bias, y.flatten().to(encoder_.device()),
-                             next_tokens_->scale, encoder_.precision())
+        linear_cross_entropy(top.flatten(0, 1), encoder_.embedding(), next_tokens_->bias,
+                             to_device(y.flatten(), encoder_.device()), next_tokens_->scale, encoder_.precision())
             .loss);
   }
 
@@ -258,8 +259,8 @@ class Passage {
       at::Tensor start = top[0];
       at::Tensor end = last_;
       if (padding.defined()) {
-        start = start.index_select(0, at::tensor(before_.columns, at::kLong).to(encoder_.device()));
-        end = end.index_select(0, at::tensor(before_.rows, at::kLong).to(encoder_.device()));
+        start = start.index_select(0, to_device(at::tensor(before_.columns, at::kLong), encoder_.device()));
+        end = end.index_select(0, to_device(at::tensor(before_.rows, at::kLong), encoder_.device()));
       } else {
         start = start.narrow(0, 0, end.size(0));
       }
@@ -292,7 +293,7 @@ class Passage {
         pooled -= std::max<std::int64_t>(columns_.windows[b] - gradient_windows_, 0) * options_.window;
       counts.push_back(static_cast<float>(pooled));
     }
-    return at::tensor(counts).to(encoder_.device()).unsqueeze(1);
+    return to_device(at::tensor(counts), encoder_.device()).unsqueeze(1);
   }
 
   const AwdLstm& encoder_;

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/activity.h"
+#include "model/tensor_random.h"
+#include "model/to_device.h"
 
 namespace ulmfit::model {
 namespace {
@@ -51,25 +53,49 @@ RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, st
   return {key.seed, purpose, key.step + key.window * kWindowStride, stream + layer * kLayerStride};
 }
 
+// One factor for each of `ids`, in their shape.
+at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double drop) {
+  if (!ids.is_cpu()) return dropout_mask_at(draws, ids, drop);
+  const at::Tensor dense = ids.contiguous();
+  at::Tensor factors = at::empty(ids.sizes(), at::kFloat);
+  const auto* id = dense.const_data_ptr<std::int64_t>();
+  auto* out = factors.mutable_data_ptr<float>();
+  const std::uint64_t threshold = keep_threshold(drop);
+  const auto kept = static_cast<float>(1.0 / (1.0 - drop));
+  for (std::int64_t i = 0; i < dense.numel(); ++i) {
+    out[i] = random_word(draws, static_cast<std::uint64_t>(id[i])) < threshold ? kept : 0.0F;
+  }
+  return factors;
+}
+
 }  // namespace
 
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device) {
+  if (!device.is_cpu()) {
+    std::vector<std::int64_t> streams;
+    for (const std::uint32_t stream : key.streams) streams.push_back(draw_key(key, purpose, stream, layer).stream);
+    return dropout_masks(draw_key(key, purpose, 0, layer), to_device(at::tensor(streams, at::kLong), device), drop, width);
+  }
   at::Tensor mask = at::empty({static_cast<std::int64_t>(key.streams.size()), width}, at::kFloat);
   auto* out = mask.mutable_data_ptr<float>();
   for (const std::uint32_t stream : key.streams) {
     fill_dropout_mask(draw_key(key, purpose, stream, layer), drop, out, static_cast<std::size_t>(width));
     out += width;
   }
-  return mask.to(device);
+  return mask;
 }
 
 at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t rows,
                        std::int64_t cols, at::Device device) {
+  const RandomKey draws = draw_key(key, purpose, layer, 0);
+  if (!device.is_cpu()) {
+    const at::Tensor stream = at::full({1}, std::int64_t{draws.stream}, at::TensorOptions(at::kLong).device(device));
+    return dropout_masks(draws, stream, drop, rows * cols).view({rows, cols});
+  }
   at::Tensor mask = at::empty({rows, cols}, at::kFloat);
-  fill_dropout_mask(draw_key(key, purpose, layer, 0), drop, mask.mutable_data_ptr<float>(),
-                    static_cast<std::size_t>(rows * cols));
-  return mask.to(device);
+  fill_dropout_mask(draws, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(rows * cols));
+  return mask;
 }
 
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { return DropWeights::apply(weight, mask); }
@@ -77,20 +103,8 @@ at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { retu
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key) {
   const Activity activity("embedding");
   std::optional<at::Tensor> scale;
-  if (key != nullptr && drop > 0) {
-    // Drawn for the words that occur, not for the whole vocabulary.
-    const at::Tensor ids_cpu = ids.cpu().contiguous();
-    at::Tensor factors = at::empty(ids.sizes(), at::kFloat);
-    const auto* id = ids_cpu.const_data_ptr<std::int64_t>();
-    auto* out = factors.mutable_data_ptr<float>();
-    const RandomKey draws = draw_key(*key, Purpose::kEmbeddingDropout, 0, 0);
-    const std::uint64_t threshold = keep_threshold(drop);
-    const auto kept = static_cast<float>(1.0 / (1.0 - drop));
-    for (std::int64_t i = 0; i < ids_cpu.numel(); ++i) {
-      out[i] = random_word(draws, static_cast<std::uint64_t>(id[i])) < threshold ? kept : 0.0F;
-    }
-    scale = factors.to(ids.device());
-  }
+  // Drawn for the words that occur, not for the whole vocabulary.
+  if (key != nullptr && drop > 0) scale = word_factors(draw_key(*key, Purpose::kEmbeddingDropout, 0, 0), ids, drop);
   return Embed::apply(weight, ids, scale);
 }
 

@@ -133,7 +133,7 @@ double in_blocks(const HeadInputs& in, Products products) {
   const bool gradient = in.hidden_gradient.defined(), weight_gradient = gradient && layer.weight_gradient.defined();
   const std::int64_t block = std::min(block_rows(in.hidden, in.logits), rows);
   const at::Tensor buffer = at::empty({block, layer.weight.size(0)}, in.hidden.options().dtype(in.logits));
-  double nats = 0;
+  at::Tensor nats = at::zeros({}, in.hidden.options().dtype(at::kDouble));  // read once: each reading waits for a GPU
   for (std::int64_t first = 0; first < rows; first += block) {
     const std::int64_t n = std::min(block, rows - first);
     at::Tensor logits = buffer.narrow(0, 0, n);
@@ -141,7 +141,7 @@ double in_blocks(const HeadInputs& in, Products products) {
     products.logits(hidden, logits);
     if (layer.last_logits.defined()) logits.select(1, last).copy_(layer.last_logits.narrow(0, first, n));
     const at::Tensor losses = block_losses(logits, layer.bias, in.targets.narrow(0, first, n), in.scale, gradient);
-    nats += losses.sum(at::kDouble).item<double>();
+    nats.add_(losses.sum(at::kDouble));
     if (!gradient) continue;
     at::Tensor block_gradient = in.hidden_gradient.narrow(0, first, n);
     products.hidden_gradient(logits, block_gradient);
@@ -156,7 +156,7 @@ double in_blocks(const HeadInputs& in, Products products) {
     }
   }
   if (weight_gradient) products.finish(layer.weight_gradient);
-  return nats;
+  return nats.item<double>();
 }
 
 struct GradientAtHand : Function<GradientAtHand> {

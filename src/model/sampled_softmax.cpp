@@ -9,6 +9,7 @@
 
 #include "base/activity.h"
 #include "base/random.h"
+#include "model/to_device.h"
 
 namespace ulmfit::model {
 
@@ -47,7 +48,7 @@ SampledSoftmaxHead::SampledSoftmaxHead(const AwdLstm& encoder, std::int64_t samp
 void SampledSoftmaxHead::begin_step(std::int64_t step) {
   const Activity activity("head and loss");
   const WordSample sample = draw_words(weight().size(0), samples_, seed_, step);
-  words_ = sample.words.to(weight().device());
+  words_ = to_device(sample.words, weight().device());
   draws_ = sample.draws;
   log_expected_counts_ = log_expected_counts(words_, draws_, weight().size(0));
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/to_device.h"
 #include "train/multilabel.h"
 
 namespace ulmfit::train {
@@ -203,7 +204,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
     step_.features.push_back(std::move(features));
     std::vector<std::int64_t> column;
     for (const auto& document : documents) column.push_back(document.label);
-    label_columns.push_back(at::tensor(column, at::kLong).unsqueeze(1).to(encoder_.device()));
+    label_columns.push_back(model::to_device(at::tensor(column, at::kLong).unsqueeze(1), encoder_.device()));
   }
   const std::int64_t n = batch.global_documents;
   const auto options = at::TensorOptions(encoder_.device());
@@ -225,7 +226,8 @@ void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, con
   if (!step_.encoder_trains || documents.empty()) return;
   std::vector<std::int64_t> slots;
   for (const auto& document : documents) slots.push_back(document.slot);
-  const at::Tensor gradient = step_.gradient.index_select(0, at::tensor(slots, at::kLong).to(encoder_.device()));
+  const at::Tensor gradient =
+      step_.gradient.index_select(0, model::to_device(at::tensor(slots, at::kLong), encoder_.device()));
   if (!step_.keeps_graph) {
     beside = {};
     features = pooled(documents, batch, position, beside);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "model/dropout.h"
+#include "model/to_device.h"
 
 namespace ulmfit::train {
 namespace {
@@ -19,7 +20,7 @@ namespace {
 at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std::int64_t B, std::int64_t first,
                       std::int64_t count, at::Device device) {
   const at::Tensor all = at::from_blob(const_cast<std::int64_t*>(ids.data()), {T, B}, at::kLong);
-  return all.narrow(1, first, count).contiguous().to(device);
+  return model::to_device(all.narrow(1, first, count).contiguous(), device);
 }
 
 // Ranks meet so often while they evaluate. One without a stream of its own (there are fewer than ranks) would else wait for

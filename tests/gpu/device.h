@@ -1,5 +1,6 @@
 // The device of the GPU tests: the first CUDA device, or where there is none a skipped test. ULMFIT_TEST_DEVICE=cpu runs
-// them against the CPU itself, which proves the tests and not the GPU.
+// them against the CPU itself, which proves the tests and not the GPU. The program fake_gpu_test runs them on a device that
+// is none (fake/fake_device.h), which proves that all tensors are where they belong.
 #pragma once
 
 #include <ATen/Context.h>
@@ -10,12 +11,20 @@
 #include <string_view>
 
 #include "stages/compute.h"
+#if ULMFIT_FAKE_DEVICE
+#include "tests/gpu/fake/fake_device.h"
+#endif
 
 namespace ulmfit::test {
 
-inline bool on_cpu() {
+inline at::Device device_of_tests() {
+#if ULMFIT_FAKE_DEVICE
+  return fake_device();
+#else
   const char* chosen = std::getenv("ULMFIT_TEST_DEVICE");
-  return chosen != nullptr && std::string_view(chosen) == "cpu";
+  if (chosen != nullptr && std::string_view(chosen) == "cpu") return at::kCPU;
+  return {at::kCUDA, 0};
+#endif
 }
 
 class DeviceTest : public testing::Test {
@@ -23,9 +32,9 @@ class DeviceTest : public testing::Test {
   void SetUp() override {
     // Before the first use of the GPU by any test: cuBLAS keeps what it then finds, for the tests that come later too.
     stages::reproducible_kernels(false, device_.type());
-    if (!on_cpu() && !at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+    if (device_.is_cuda() && !at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   }
-  const at::Device device_ = on_cpu() ? at::Device(at::kCPU) : at::Device(at::kCUDA, 0);
+  const at::Device device_ = device_of_tests();
 };
 
 }  // namespace ulmfit::test

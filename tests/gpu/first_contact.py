@@ -28,7 +28,7 @@ TEN_MINUTES = 600
 LOSS_TOLERANCE = 0.02  # between precisions, of the loss
 # Of the caller's environment: they would choose other tests, another device, other kernels.
 NOT_OURS = re.compile(r"^(ULMFIT_TEST_|GTEST_|OMP_|GOMP_|CUBLAS_WORKSPACE_CONFIG$|NCCL_MULTI_RANK_GPU_ENABLE$)")
-GPU_TESTS = 7  # of gpu_test
+GPU_TESTS = 10  # of gpu_test
 PAPER = {"vocab": 33278, "streams": 64, "bptt": 70, "embedding": 400, "hidden": 1152}
 
 

@@ -1,11 +1,13 @@
 // One training step on the GPU is the step on the CPU: same weights, batches and masks, gradients equal to rounding.
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "comm/solo_communicator.h"
+#include "model/dropout.h"
 #include "optim/gradient_norm.h"
 #include "optim/optimizer.h"
 #include "stages/compute.h"
@@ -65,9 +67,11 @@ class GpuStep : public test::DeviceTest {
   }
 
   // Two shards, all dropouts on.
-  Gradients language_model(at::Device device, const stages::SoftmaxOptions& softmax = {}) const {
+  Gradients language_model(at::Device device, const stages::SoftmaxOptions& softmax = {},
+                           model::Precision precision = model::Precision::kFloat32) const {
     comm::SoloCommunicator comm(device);
     model::AwdLstm model({400, 24, 40, 3}, 1, device);
+    model.set_precision(precision);
     const auto head = softmax.make(model, 1);
     LmTaskOptions options;
     options.streams.streams = 8;
@@ -98,6 +102,14 @@ TEST_F(GpuStep, WithApproximateSoftmaxesIsThatOfTheCpu) {
   expect_equal(language_model(device_, sampled), language_model(at::kCPU, sampled));
 }
 
+TEST_F(GpuStep, InBfloat16IsNearThatInFloat32) {
+  const Gradients rounded = language_model(device_, {}, model::Precision::kBfloat16), whole = language_model(device_);
+  EXPECT_NEAR(rounded.sums.nats, whole.sums.nats, 1e-3 * whole.sums.nats);
+  for (std::size_t i = 0; i < whole.names.size(); ++i) {
+    EXPECT_LE(relative_difference(rounded.values[i], whole.values[i]), 0.03) << whole.names[i];
+  }
+}
+
 TEST_F(GpuStep, OfAClassifierIsThatOfTheCpu) { expect_equal(classifier(device_), classifier(at::kCPU)); }
 
 TEST_F(GpuStep, HasTheSameBitsAgainInReproducibleMode) {
@@ -106,6 +118,34 @@ TEST_F(GpuStep, HasTheSameBitsAgainInReproducibleMode) {
   const Gradients other = language_model(device_);
   stages::reproducible_kernels(false, device_.type());
   for (std::size_t i = 0; i < one.names.size(); ++i) EXPECT_TRUE(same_bits(one.values[i], other.values[i])) << one.names[i];
+}
+
+TEST_F(GpuStep, MasksHaveTheBitsOfTheCpu) {
+  const model::MaskKey key{0xFEDCBA9876543210, (1ULL << 33) + 5, {0, 3, 0xFFFFFF}, 2};
+  const auto locked = [&](at::Device device) {
+    return model::locked_mask(key, Purpose::kHiddenDropout, 1, 0.3, 1153, device).cpu();
+  };
+  EXPECT_TRUE(same_bits(locked(device_), locked(at::kCPU)));
+  const auto shared = [&](at::Device device) {
+    return model::shared_mask(key, Purpose::kWeightDropout, 2, 0.2, 1203, 401, device).cpu();
+  };
+  EXPECT_TRUE(same_bits(shared(device_), shared(at::kCPU)));
+  const auto embedded = [&](at::Device device) {
+    const at::Tensor ids = at::arange(3000, at::TensorOptions(device).dtype(at::kLong)).reshape({60, 50});
+    return model::embed(ids, at::ones({3000, 4}, at::TensorOptions(device)), 0.4, &key).cpu();
+  };
+  EXPECT_TRUE(same_bits(embedded(device_), embedded(at::kCPU)));
+}
+
+// "RNN module weights are not part of single contiguous chunk of memory": each call would copy them.
+TEST_F(GpuStep, FindsTheWeightsWhereCudnnWantsThem) {
+  struct Collect : c10::WarningHandler {
+    void process(const c10::Warning& warning) override { said += warning.msg(); }
+    std::string said;
+  } collect;
+  const c10::WarningUtils::WarningHandlerGuard guard(&collect);
+  language_model(device_);
+  EXPECT_EQ(collect.said, "");
 }
 
 TEST_F(GpuStep, OfTheOptimizerIsThatOfTheCpu) {
