@@ -79,8 +79,8 @@ void log_prepared(const std::map<std::string, SplitSummary>& splits, std::int64_
                              cleaned.nul_bytes, " NUL bytes were removed"));
   }
   if (cleaned.carriage_returns + cleaned.byte_order_marks > 0) {
-    log::info("prepare", str("cleaned: ", cleaned.carriage_returns, " carriage returns, ", cleaned.byte_order_marks,
-                             " byte-order marks"));
+    log::info("prepare", str(cleaned.carriage_returns, " line ends of CRLF or CR were read as LF, ",
+                             cleaned.byte_order_marks, " byte-order marks left out"));
   }
   const double megabytes = static_cast<double>(text_bytes) / 1e6;
   log::info("prepare", str("vocabulary: ", vocabulary_size, " words; ", fixed(megabytes, 1), " MB of text in ",

@@ -44,7 +44,13 @@ at::DeviceType device_of(const std::optional<at::DeviceType>& wanted) {
 
 std::int64_t gpu_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
-model::Precision use_precision(Arithmetic wanted, at::Device device) {
+Arithmetic arithmetic_on(at::Device device, Arithmetic wanted) {
+  if (wanted != Arithmetic::kAuto) return wanted;
+  return device.is_cuda() ? Arithmetic::kTf32 : Arithmetic::kFp32;
+}
+
+model::Precision use_precision(Arithmetic asked, at::Device device) {
+  const Arithmetic wanted = arithmetic_on(device, asked);
   const bool tf32 = wanted == Arithmetic::kTf32;
   if (tf32 && device.is_cpu()) throw ConfigError("--precision=tf32: CPUs have no TF32; use fp32 or bf16");
   at::globalContext().setAllowTF32CuDNN(tf32);

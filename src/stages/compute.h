@@ -21,9 +21,12 @@ ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(co
 // The GPUs that this process sees; 0 in a build without CUDA.
 std::int64_t gpu_count();
 
+// `wanted`, or where that is auto: TF32 on GPUs, float32 on CPUs.
+Arithmetic arithmetic_on(at::Device device, Arithmetic wanted);
+
 // What --precision means on this device, and whether GPUs may compute float32 products in TF32 from now on (only with
 // tf32). ConfigError where the hardware does not have it: nothing is emulated.
-model::Precision use_precision(Arithmetic wanted, at::Device device);
+model::Precision use_precision(Arithmetic asked, at::Device device);
 // Whether only kernels run that give the same bits each time on one machine; an operator that has none on this device then
 // throws with its name. On GPUs it must be called before their first use, whatever it is told: cuBLAS reads its setting,
 // CUBLAS_WORKSPACE_CONFIG, once. ConfigError if the user has set that to what cuBLAS is not deterministic with.

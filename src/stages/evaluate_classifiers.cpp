@@ -118,17 +118,37 @@ std::string comparison_text(const reports::PairedComparison& c, const json& metr
   return errors + told.at("models").get<std::string>() + numbers;
 }
 
-json baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test) {
+using Summary = std::vector<std::pair<std::string, std::string>>;
+
+// Adds what the classifier has to beat to table, summary and metrics, and says so if it does not. right: its answers.
+void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test,
+                   const std::vector<bool>& right, Evaluated& result, Summary& summary) {
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
-  json results = json::array();
-  for (const auto& b : {reports::majority_baseline(train, test), reports::naive_bayes_baseline(train, valid, test)}) {
+  const reports::BaselineResult bayes = reports::naive_bayes_baseline(train, valid, test);
+  for (const auto& b : {reports::majority_baseline(train, test), bayes}) {
     const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
-    results.push_back(
+    result.metrics["baselines"].push_back(
         {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
-    log::info("evaluate", str("baseline ", b.name, ": error ", 100 * b.error, " %"));
+    char numbers[100];
+    std::snprintf(numbers, sizeof numbers, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * b.error,
+                  100 * (1 - interval.high), 100 * (1 - interval.low));
+    result.table += str(b.name, ": ", numbers, '\n');
+    summary.emplace_back(b.name, numbers);
   }
-  return results;
+  constexpr double kChance = 0.05;
+  std::vector<bool> right_there;
+  for (std::int64_t d = 0; d < test.document_count(); ++d) {
+    right_there.push_back(bayes.predictions[static_cast<std::size_t>(d)] == test.label(d));
+  }
+  const auto paired = reports::paired_comparison(right, right_there);
+  if (paired.difference <= 0 || paired.p >= kChance) return;
+  const std::string word =
+      "word counts tell more here than the classifier has learned: what helps most is more text of this "
+      "kind, without labels too (--unlabelled of prepare-labelled and fit), a language model of more "
+      "text (ulmfit fetch), or more labels";
+  log::warn("evaluate", word);
+  summary.emplace_back("naive Bayes errs less", word);
 }
 
 }  // namespace
@@ -181,7 +201,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
   }
   Evaluated result = classification_result(c, options.reject_below);
   result.metrics["models"] = options.models;
-  std::vector<std::pair<std::string, std::string>> summary = {{"data", options.data}, {"split", options.split}};
+  Summary summary = {{"data", options.data}, {"split", options.split}};
   if (!temperature.why_not.empty()) {
     log::warn("evaluate", temperature.why_not);
     summary.emplace_back("calibration", temperature.why_not);
@@ -191,7 +211,9 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     result.metrics["doubts"].push_back(doubt);
     summary.emplace_back("doubt", doubt);
   }
-  if (options.baselines) result.metrics["baselines"] = baselines(options, corpus, shards);
+  if (options.baselines) {
+    add_baselines(options, corpus, shards, right_answers(probabilities, shards), result, summary);
+  }
   if (others.defined()) {
     const auto paired = reports::paired_comparison(right_answers(probabilities, shards), right_answers(others, shards));
     result.metrics["against"] = comparison_json(paired, result.metrics.at("error"), options.against);

@@ -27,8 +27,8 @@ void ComputeOptions::declare(config::OptionSet& set) {
   set.add("device", device, kDeviceTypes, "where to compute; auto takes a GPU if this build and machine have one",
           OnResume::kMayChange);
   set.add("precision", precision, kArithmetics,
-          "what LSTM and softmax head compute in; bf16: on CPUs and GPUs that have it, weights, moments and losses in "
-          "float32 all the same; tf32: on GPUs");
+          "what LSTM and softmax head compute in; auto: tf32 on GPUs, fp32 on CPUs; bf16: on CPUs and GPUs that have it, "
+          "weights, moments and losses in float32 all the same");
   set.add("train.threads", threads, "CPU threads a rank; 0: the rank's share of the machine's cores",
           {.min = 0, .max = 4096}, OnResume::kMayChange);
   set.add_alias("threads", "train.threads");

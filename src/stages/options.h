@@ -23,9 +23,9 @@
 namespace ulmfit::stages {
 
 // What LSTM and softmax head compute in.
-enum class Arithmetic { kFp32, kTf32, kBf16 };
+enum class Arithmetic { kAuto, kFp32, kTf32, kBf16 };  // auto: by the device (compute.h)
 inline constexpr Named<Arithmetic> kArithmetics[] = {
-    {Arithmetic::kFp32, "fp32"}, {Arithmetic::kTf32, "tf32"}, {Arithmetic::kBf16, "bf16"}};
+    {Arithmetic::kAuto, "auto"}, {Arithmetic::kFp32, "fp32"}, {Arithmetic::kTf32, "tf32"}, {Arithmetic::kBf16, "bf16"}};
 
 inline constexpr Named<at::DeviceType> kDeviceTypes[] = {{at::kCPU, "cpu"}, {at::kCUDA, "cuda"}};
 
@@ -35,7 +35,7 @@ inline constexpr Named<bool> kBackward[] = {{false, "forward"}, {true, "backward
 // Where and in what a command computes.
 struct ComputeOptions {
   std::optional<at::DeviceType> device;  // none: a GPU if this build and machine have one
-  Arithmetic precision = Arithmetic::kFp32;
+  Arithmetic precision = Arithmetic::kAuto;
   std::int64_t threads = 0;  // CPU threads a rank; 0: cores / ranks
   bool reproducible = false;
   double deadline = 600;                 // seconds a rank waits for the others

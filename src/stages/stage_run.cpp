@@ -66,6 +66,7 @@ std::vector<std::pair<std::string, std::string>> plan_summary(const TrainingStag
   }
   summary.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   summary.emplace_back("ranks", describe_compute(comm));
+  summary.emplace_back("precision", std::string(name_in(kArithmetics, stage.run.compute.precision)));
   summary.emplace_back(
       "mode",
       str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",

@@ -105,6 +105,7 @@ void VerifyParityOptions::declare(config::OptionSet& set) {
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
   set.add("parity.states", parity.states, "of these, how many steps have their gradients compared, in each phase",
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
+  stage.run().compute.precision = Arithmetic::kFp32;  // the tolerances are float32's
   stage.declare(set);
 }
 

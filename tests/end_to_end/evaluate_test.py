@@ -85,6 +85,17 @@ class TopLosses(TestCase):
         refused = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--split=valid", expect=2)
         self.assertIn("give another --split", refused.stderr)
 
+    def test_word_counts_that_tell_more_are_told(self):
+        self.ulmfit("train-classifier", "--from=none", "--data=data/labelled", "--output=poor", "--model.embedding=8", "--model.hidden=8",
+                    "--model.layers=1", "--optim.unfreeze=full", "--train.steps=1", "--train.batch-size=16", "--train.threads=1")
+        said = self.ulmfit("evaluate", "--model=poor", "--data=data/labelled", "--baselines", "--report=shown")
+        self.assertRegex(said.stderr, r"naive Bayes \(alpha \S+\): error \d+\.\d\d % \(95 % interval \d+\.\d\d to \d+\.\d\d %\)")
+        self.assertIn("word counts tell more here than the classifier has learned: what helps most", said.stderr)
+        page = (self.dir / "shown/report.html").read_text()
+        self.assertIn("word counts tell more here", page)
+        self.assertIn("majority class", page)
+        self.assertNotIn("word counts tell more", self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--baselines").stderr)
+
     def test_no_temperature_of_few_texts_and_empty_ones_are_named(self):
         (self.dir / "few.csv").write_text((self.dir / "test.csv").read_text() + 'red,""\n')
         self.ulmfit("prepare-labelled", "--train=train.csv", "--test=few.csv", "--vocab=data/lm", "--output=few", "--valid-share=0.15")

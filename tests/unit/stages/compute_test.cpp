@@ -14,6 +14,16 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
+TEST(Precision, IsChosenByTheDeviceUnlessItIsGiven) {
+  const at::Device gpu(at::kCUDA, 0);
+  EXPECT_EQ(arithmetic_on(at::kCPU, Arithmetic::kAuto), Arithmetic::kFp32);
+  EXPECT_EQ(arithmetic_on(gpu, Arithmetic::kAuto), Arithmetic::kTf32);
+  for (const Arithmetic given : {Arithmetic::kFp32, Arithmetic::kTf32, Arithmetic::kBf16}) {
+    EXPECT_EQ(arithmetic_on(gpu, given), given);
+  }
+  EXPECT_EQ(use_precision(Arithmetic::kAuto, at::kCPU), model::Precision::kFloat32);
+}
+
 TEST(ReproducibleKernels, TakeBothSettingsOfCublasThatAreDeterministicAndRefuseOthers) {
   constexpr const char* kVariable = "CUBLAS_WORKSPACE_CONFIG";
   for (const char* good : {":16:8", ":4096:8"}) {
