@@ -152,7 +152,11 @@ void GradReducer::expect_lookup(const at::Tensor& ids) {
   if (shared_ == kFrozen || !trainable_[shared_] || !early_parts_apart()) return;
   const at::Tensor& matrix = parameters_[shared_].tensor;
   const at::Tensor rows = std::get<0>(at::_unique(comm_.all_gather(ids.contiguous())));
-  if (2 * rows.numel() < matrix.size(0)) rows_ = rows.to(matrix.device());
+  if (2 * rows.numel() >= matrix.size(0)) return;
+  rows_ = rows;
+  if (matrix.is_cpu()) return;
+  // By pinned memory: a plain copy would wait for all that the GPU was given before.
+  rows_ = rows.pin_memory().to(rows.options().device(matrix.device()), /*non_blocking=*/true);
 }
 
 void GradReducer::expect_backward() {

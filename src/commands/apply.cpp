@@ -19,7 +19,7 @@ class Evaluate : public Command {
            "that\n"
            "is a terminal, a line of JSON for programs.";
   }
-  stages::ComputeOptions* compute() override { return &options_.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     const stages::Evaluated evaluated = stages::evaluate(options_, comm);
@@ -41,7 +41,7 @@ class Predict : public Command {
            "the\n"
            "share of words that the model does not know.";
   }
-  stages::ComputeOptions* compute() override { return &options_.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     stages::predict(options_, comm.device(), std::cin, std::cout);
     return {};
@@ -60,7 +60,7 @@ class Embed : public Command {
            "or\n"
            "another classifier.";
   }
-  stages::ComputeOptions* compute() override { return &options_.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     const stages::Embedded made = stages::embed(options_, comm.device(), std::cin);
     return outcome({{"output", options_.output}, {"texts", made.texts}, {"width", made.width}});

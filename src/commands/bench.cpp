@@ -19,7 +19,7 @@ class Benchmark : public Command {
   Benchmark(Measure<Options> measure, std::string_view introduction) : measure_(measure), introduction_(introduction) {}
   void declare(config::OptionSet& set) override { options_.declare(set); }
   std::string_view introduction() const override { return introduction_; }
-  stages::ComputeOptions* compute() override { return &options_.run.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     const perf::Measured measured = measure_(options_, comm);

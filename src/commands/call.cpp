@@ -87,13 +87,10 @@ ExitCode Call::run(const PipelineStep* step) {
     if (comm.rank() == 0) print(outcome);
     return outcome.code;
   };
-  if (stages::ComputeOptions* wanted = command_->compute()) {
+  if (const stages::ComputeOptions* wanted = command_->compute()) {
     stages::ComputeOptions compute = *wanted;
     if (!command_->on_all_ranks()) compute.deadline = std::chrono::duration<double>(kDeadline).count();
-    return stages::on_ranks(compute, [&](comm::Communicator& comm) {
-      wanted->precision = stages::arithmetic_on(comm.device(), wanted->precision);
-      return body(comm);
-    });
+    return stages::on_ranks(compute, body);
   }
   // One process needs no launcher for what it does alone, whatever the job around it is.
   const bool launched = launch.under_launcher && launch.meant_ranks.value_or(2) > 1;

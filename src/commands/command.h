@@ -43,8 +43,7 @@ class Command {
   virtual std::string_view introduction() const = 0;  // of the help text
 
   // Device, threads and so on for what computes with torch; null for what does not: there ranks may meet far apart in time.
-  // What they leave open (--precision=auto) is settled when the device is known, before run().
-  virtual stages::ComputeOptions* compute() { return nullptr; }
+  virtual const stages::ComputeOptions* compute() const { return nullptr; }
   // Whether the launcher's ranks share the work. Else rank 0 does it, and the others wait for it.
   virtual bool on_all_ranks() const { return false; }
   // The command's options are read. `comm`: all ranks, or the one that works.

@@ -24,7 +24,7 @@ class FindLr : public Command {
            "  ulmfit find-lr finetune-lm --corpus data/lm --from general-lm --report rates\n"
            "  ulmfit find-lr train-classifier --data data/labelled --from target-lm --optim.unfreeze last";
   }
-  stages::ComputeOptions* compute() override { return &options_.stage.run().compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.stage.run().compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     const stages::RatesFound found = stages::find_lr(options_, set, comm);

@@ -14,7 +14,7 @@ class Generate : public Command {
   std::string_view introduction() const override {
     return "Lets a language model go on with a text, or begin one: a quick look at what it has learned. A text a line.";
   }
-  stages::ComputeOptions* compute() override { return &options_.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.compute; }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& comm) override {
     Outcome outcome;
     for (const std::string& text : stages::generate(options_, comm.device())) {

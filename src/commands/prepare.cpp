@@ -18,7 +18,8 @@ namespace {
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
 int threads_of(std::int64_t given, comm::Communicator& comm) {
-  return given > 0 ? static_cast<int>(given) : comm::cores_of_rank(comm);
+  const int cores = comm::cores_of_rank(comm);  // by all ranks, whatever each was told
+  return given > 0 ? static_cast<int>(given) : cores;
 }
 
 nlohmann::json summary(const std::map<std::string, data_prep::SplitSummary>& splits) {

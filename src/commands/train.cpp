@@ -30,7 +30,7 @@ class Pretrain : public Command {
            "...\n"
            "Started again with the same options it goes on from its last checkpoint. USR2 saves and stops (exit code 75).";
   }
-  stages::ComputeOptions* compute() override { return &options_.run.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     options_.resolve(set, comm);
@@ -54,7 +54,7 @@ class FinetuneLm : public Command {
            "each\n"
            "layer group trains with its own rate (discriminative), which follows a slanted triangle.";
   }
-  stages::ComputeOptions* compute() override { return &options_.run.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     options_.resolve(set, comm);
@@ -77,7 +77,7 @@ class TrainClassifier : public Command {
            "unfreezing,\n"
            "discriminative rates, slanted triangular schedule.";
   }
-  stages::ComputeOptions* compute() override { return &options_.run.compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.run.compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     return outcome_of(stages::train_classifier(options_, set, comm), "train-classifier");

@@ -30,7 +30,7 @@ class VerifyParity : public Command {
            "written. Exit code 0: they agree; 5: they do not, and the JSON lines on standard output say by how much, at\n"
            "which step, in which parameter.";
   }
-  stages::ComputeOptions* compute() override { return &options_.stage.run().compute; }
+  const stages::ComputeOptions* compute() const override { return &options_.stage.run().compute; }
   bool on_all_ranks() const override { return true; }
   Outcome run(const config::OptionSet& set, comm::Communicator& comm) override {
     const stages::ParityVerdict verdict = stages::verify_parity(options_, set, comm);

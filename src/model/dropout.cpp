@@ -72,26 +72,21 @@ at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double dr
 
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device) {
-  if (!device.is_cpu()) {
-    std::vector<std::int64_t> streams;
-    for (const std::uint32_t stream : key.streams) streams.push_back(draw_key(key, purpose, stream, layer).stream);
-    return dropout_masks(draw_key(key, purpose, 0, layer), to_device(at::tensor(streams, at::kLong), device), drop, width);
-  }
+  // On the host everywhere: it takes microseconds, and tensor operations that do it take more to be started.
   at::Tensor mask = at::empty({static_cast<std::int64_t>(key.streams.size()), width}, at::kFloat);
   auto* out = mask.mutable_data_ptr<float>();
   for (const std::uint32_t stream : key.streams) {
     fill_dropout_mask(draw_key(key, purpose, stream, layer), drop, out, static_cast<std::size_t>(width));
     out += width;
   }
-  return mask;
+  return to_device(mask, device);
 }
 
 at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t rows,
                        std::int64_t cols, at::Device device) {
   const RandomKey draws = draw_key(key, purpose, layer, 0);
   if (!device.is_cpu()) {
-    const at::Tensor stream = at::full({1}, std::int64_t{draws.stream}, at::TensorOptions(at::kLong).device(device));
-    return dropout_masks(draws, stream, drop, rows * cols).view({rows, cols});
+    return dropout_mask(draws, drop, rows * cols, device).view({rows, cols});
   }
   at::Tensor mask = at::empty({rows, cols}, at::kFloat);
   fill_dropout_mask(draws, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(rows * cols));

@@ -18,13 +18,13 @@ std::pair<at::Tensor, at::Tensor> words_of_product(const at::Tensor& a, std::int
   return {product.bitwise_right_shift(32).bitwise_and_(kWord), product.bitwise_and(kWord)};
 }
 
-// random_block of `key` with these blocks and streams.
-Block random_blocks(const RandomKey& key, const at::Tensor& blocks, const at::Tensor& streams) {
-  // The counter's last two words, as random_block puts them together.
+// random_block of `key` at each of `blocks`.
+Block random_blocks(const RandomKey& key, const at::Tensor& blocks) {
+  // The counter's other words, as random_block puts them together.
   const auto step = static_cast<std::int64_t>(key.step);
   const std::int64_t last = ((step >> 32) & 0xFFFF) | (static_cast<std::int64_t>(key.purpose) << 16);
   const auto scalar = [&](std::int64_t value) { return at::full({}, value, blocks.options()); };
-  Block c{blocks, streams, scalar(step & kWord), scalar(last)};
+  Block c{blocks, scalar(key.stream), scalar(step & kWord), scalar(last)};
   auto k0 = static_cast<std::uint32_t>(key.seed);
   auto k1 = static_cast<std::uint32_t>(key.seed >> 32);
   for (int round = 0; round < 10; ++round) {
@@ -42,18 +42,15 @@ at::Tensor factors(const at::Tensor& kept, double drop) { return kept.to(at::kFl
 
 }  // namespace
 
-at::Tensor dropout_masks(const RandomKey& key, const at::Tensor& streams, double drop, std::int64_t width) {
+at::Tensor dropout_mask(const RandomKey& key, double drop, std::int64_t n, at::Device device) {
   const auto threshold = static_cast<std::int64_t>(keep_threshold(drop));
-  const at::Tensor blocks = at::arange((width + 3) / 4, streams.options()).unsqueeze(0);
-  const Block words = random_blocks(key, blocks, streams.unsqueeze(1));
-  const at::Tensor kept =
-      at::stack({words[0].lt(threshold), words[1].lt(threshold), words[2].lt(threshold), words[3].lt(threshold)}, 2);
-  return factors(kept.reshape({streams.size(0), -1}).narrow(1, 0, width), drop);
+  const Block words = random_blocks(key, at::arange((n + 3) / 4, at::TensorOptions(device).dtype(at::kLong)));
+  const auto kept = [&](std::size_t i) { return words[i].lt(threshold); };
+  return factors(at::stack({kept(0), kept(1), kept(2), kept(3)}, 1).flatten().narrow(0, 0, n), drop);
 }
 
 at::Tensor dropout_mask_at(const RandomKey& key, const at::Tensor& indices, double drop) {
-  const Block words =
-      random_blocks(key, indices.bitwise_right_shift(2), at::full({}, std::int64_t{key.stream}, indices.options()));
+  const Block words = random_blocks(key, indices.bitwise_right_shift(2));
   const at::Tensor word =
       at::stack({words[0], words[1], words[2], words[3]}, -1).gather(-1, indices.bitwise_and(3).unsqueeze(-1)).squeeze(-1);
   return factors(word.lt(static_cast<std::int64_t>(keep_threshold(drop))), drop);

@@ -11,9 +11,8 @@
 
 namespace ulmfit::model {
 
-// [S, width] float32: row s is what fill_dropout_mask makes of `key` with stream `streams[s]` ([S] int64, on the device);
-// key.stream is not read. width below 2^34.
-at::Tensor dropout_masks(const RandomKey& key, const at::Tensor& streams, double drop, std::int64_t width);
+// [n] float32 on `device`: what fill_dropout_mask makes. n below 2^34.
+at::Tensor dropout_mask(const RandomKey& key, double drop, std::int64_t n, at::Device device);
 
 // Float32 in the shape of `indices` (int64 in [0, 2^34)): the elements of that mask of `key` at these places.
 at::Tensor dropout_mask_at(const RandomKey& key, const at::Tensor& indices, double drop);

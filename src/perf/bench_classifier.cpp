@@ -34,18 +34,21 @@ model::Shape shape_of(model::Shape shape, const Documents& documents) {
   return shape;
 }
 
+std::string arithmetic_text(const stages::RunOptions& run, const comm::Communicator& comm) {
+  return std::string(name_in(stages::kArithmetics, stages::arithmetic_on(comm.device(), run.compute.precision)));
+}
+
 std::string title(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
                   const stages::RunOptions& run, const comm::Communicator& comm) {
   return str("bench ", name, ": AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
              " words, ", documents.shards().document_count(), " documents of ", reports::fixed(documents.mean_tokens(), 0),
-             " tokens, batches of ", batch_size, ", ", name_in(stages::kArithmetics, run.compute.precision), "; ",
-             stages::describe_compute(comm));
+             " tokens, batches of ", batch_size, ", ", arithmetic_text(run, comm), "; ", stages::describe_compute(comm));
 }
 
 nlohmann::json line_of(const char* name, const model::Shape& shape, const Documents& documents, std::int64_t batch_size,
-                       const stages::RunOptions& run) {
+                       const stages::RunOptions& run, const comm::Communicator& comm) {
   return {{"bench", name},
-          {"precision", name_in(stages::kArithmetics, run.compute.precision)},
+          {"precision", arithmetic_text(run, comm)},
           {"vocab", shape.vocabulary},
           {"documents", documents.shards().document_count()},
           {"mean_tokens", documents.mean_tokens()},
@@ -90,7 +93,7 @@ Measured bench_classifier(const BenchClassifierOptions& options, comm::Communica
   const TrainingMeasurements measurements = measure_training(task, options.run, micro_batches, blocks, comm);
   const double peak = std::max(before, product_peak(comm.device(), product_type(classifier.encoder.precision())));
   if (comm.rank() != 0) return {};
-  nlohmann::json line = line_of("classifier", shape, documents, options.batch_size, options.run);
+  nlohmann::json line = line_of("classifier", shape, documents, options.batch_size, options.run, comm);
   Table table(title("classifier", shape, documents, options.batch_size, options.run, comm));
   const double flop =
       (documents.mean_tokens() + 2 * documents.mean_tokens(options.bpt3c)) * encoder_training_flop(shape) / 3;
@@ -128,7 +131,7 @@ Measured bench_predict(const BenchPredictOptions& options, comm::Communicator& c
   if (comm.rank() != 0) return {};
   const Spread rate = spread(rates);
   const double flops = rate.median * documents.mean_tokens() * encoder_training_flop(shape) / 3 / comm.size();
-  nlohmann::json line = line_of("predict", shape, documents, options.batch_size, options.run);
+  nlohmann::json line = line_of("predict", shape, documents, options.batch_size, options.run, comm);
   add_spread(line, "docs_per_s", rate);
   line["ranks"] = comm.size();
   line["threads"] = at::get_num_threads();

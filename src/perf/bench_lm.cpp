@@ -160,6 +160,8 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
   const double peak = std::max(before, product_peak(comm.device(), product_type(precision)));
   if (comm.rank() != 0) return {};
 
+  const auto arithmetic =
+      name_in(stages::kArithmetics, stages::arithmetic_on(comm.device(), options.run.compute.precision));
   nlohmann::json line = {{"bench", "lm"},
                          {"vocab", shape.vocabulary},
                          {"streams", streams.streams},
@@ -169,12 +171,11 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
                          {"layers", shape.layers},
                          {"softmax", name_in(stages::kSoftmaxKinds, options.softmax.kind)},
                          {"parameters", shape.encoder_parameters() + shape.vocabulary},
-                         {"precision", name_in(stages::kArithmetics, options.run.compute.precision)},
+                         {"precision", arithmetic},
                          {"reproducible", options.run.compute.reproducible}};
   Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
                   " words (", name_in(stages::kSoftmaxKinds, options.softmax.kind), " softmax), ", streams.streams,
-                  " streams x ", streams.bptt, " tokens, ", name_in(stages::kArithmetics, options.run.compute.precision),
-                  "; ", stages::describe_compute(comm)));
+                  " streams x ", streams.bptt, " tokens, ", arithmetic, "; ", stages::describe_compute(comm)));
   // Of an approximation the encoder's alone: what a token needs of the head is another number for each.
   const bool full = options.softmax.kind == stages::SoftmaxKind::kFull;
   describe_training(measurements, "tokens_per_s", full ? lm_training_flop(shape) : encoder_training_flop(shape), peak, comm,

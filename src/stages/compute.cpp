@@ -49,6 +49,11 @@ Arithmetic arithmetic_on(at::Device device, Arithmetic wanted) {
   return device.is_cuda() ? Arithmetic::kTf32 : Arithmetic::kFp32;
 }
 
+bool is_older_default_precision(const config::OptionSet::Difference& d) {
+  return d.key == "precision" && d.by_default && d.before == name_in(kArithmetics, Arithmetic::kFp32) &&
+         d.now == name_in(kArithmetics, Arithmetic::kAuto);
+}
+
 model::Precision use_precision(Arithmetic asked, at::Device device) {
   const Arithmetic wanted = arithmetic_on(device, asked);
   const bool tf32 = wanted == Arithmetic::kTf32;
@@ -91,9 +96,10 @@ ExitCode on_ranks(const ComputeOptions& options, const std::function<ExitCode(co
   static_cast<void>(one_interop_thread);
   reproducible_kernels(options.reproducible, device);
   return comm::run_on_ranks({device, std::chrono::duration<double>(options.deadline)}, [&](comm::Communicator& comm) {
+    const int cores = comm::cores_of_rank(comm);  // by all ranks, whatever each was told
     std::int64_t threads = options.threads;
     if (options.reproducible) threads = 1;
-    if (threads == 0) threads = comm::cores_of_rank(comm);
+    if (threads == 0) threads = cores;
     at::set_num_threads(static_cast<int>(threads));
     keep_freed_memory();
     const SharedCores shared_cores(static_cast<int>(threads));

@@ -23,6 +23,8 @@ std::int64_t gpu_count();
 
 // `wanted`, or where that is auto: TF32 on GPUs, float32 on CPUs.
 Arithmetic arithmetic_on(at::Device device, Arithmetic wanted);
+// Whether the difference to an older run or study is that its program had no auto, and fp32 in its place.
+bool is_older_default_precision(const config::OptionSet::Difference& difference);
 
 // What --precision means on this device, and whether GPUs may compute float32 products in TF32 from now on (only with
 // tf32). ConfigError where the hardware does not have it: nothing is emulated.

@@ -120,12 +120,23 @@ std::string comparison_text(const reports::PairedComparison& c, const json& metr
 
 using Summary = std::vector<std::pair<std::string, std::string>>;
 
-// Adds what the classifier has to beat to table, summary and metrics, and says so if it does not. right: its answers.
+std::vector<bool> right_of(const reports::BaselineResult& baseline, const data::ShardSet& shards) {
+  std::vector<bool> right;
+  for (std::int64_t d = 0; d < shards.document_count(); ++d) {
+    right.push_back(baseline.predictions[static_cast<std::size_t>(d)] == shards.label(d));
+  }
+  return right;
+}
+
+// Adds what the classifier has to beat to table, summary and metrics, and says so if word counts beat it. right: which
+// texts it answers rightly.
 void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test,
                    const std::vector<bool>& right, Evaluated& result, Summary& summary) {
   const data::ShardSet train = data::open_split(options.data, corpus, "train");
   const data::ShardSet valid = data::open_split(options.data, corpus, "valid");
   const reports::BaselineResult bayes = reports::naive_bayes_baseline(train, valid, test);
+  const auto against_bayes = reports::paired_comparison(right, right_of(bayes, test));
+  result.table += "\nto be beaten:\n";
   for (const auto& b : {reports::majority_baseline(train, test), bayes}) {
     const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
     result.metrics["baselines"].push_back(
@@ -133,20 +144,16 @@ void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpu
     char numbers[100];
     std::snprintf(numbers, sizeof numbers, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * b.error,
                   100 * (1 - interval.high), 100 * (1 - interval.low));
-    result.table += str(b.name, ": ", numbers, '\n');
+    result.table += str("  ", b.name, ": ", numbers, '\n');
     summary.emplace_back(b.name, numbers);
   }
+  result.metrics["baselines"].back()["p"] = against_bayes.p;  // McNemar's test with the classifier
   constexpr double kChance = 0.05;
-  std::vector<bool> right_there;
-  for (std::int64_t d = 0; d < test.document_count(); ++d) {
-    right_there.push_back(bayes.predictions[static_cast<std::size_t>(d)] == test.label(d));
-  }
-  const auto paired = reports::paired_comparison(right, right_there);
-  if (paired.difference <= 0 || paired.p >= kChance) return;
+  if (against_bayes.difference <= 0 || against_bayes.p >= kChance) return;
   const std::string word =
-      "word counts tell more here than the classifier has learned: what helps most is more text of this "
-      "kind, without labels too (--unlabelled of prepare-labelled and fit), a language model of more "
-      "text (ulmfit fetch), or more labels";
+      "word counts tell more here than the classifier has learned: what helps most is more text of this kind, without "
+      "labels "
+      "too (--unlabelled of prepare-labelled and fit), a language model of more text (ulmfit fetch), or more labels";
   log::warn("evaluate", word);
   summary.emplace_back("naive Bayes errs less", word);
 }

@@ -36,7 +36,7 @@ inline constexpr Named<bool> kBackward[] = {{false, "forward"}, {true, "backward
 struct ComputeOptions {
   std::optional<at::DeviceType> device;  // none: a GPU if this build and machine have one
   Arithmetic precision = Arithmetic::kAuto;
-  std::int64_t threads = 0;  // CPU threads a rank; 0: cores / ranks
+  std::int64_t threads = 0;  // CPU threads a rank; 0: its share of the cores
   bool reproducible = false;
   double deadline = 600;                 // seconds a rank waits for the others
   void declare(config::OptionSet& set);  // the first three

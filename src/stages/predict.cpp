@@ -106,7 +106,7 @@ nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier
                           {"explain", options.explain},
                           {"delimiter", std::string(1, options.requests.table.resolved().delimiter)},
                           {"max_line_bytes", options.requests.table.resolved().max_line_bytes},
-                          {"precision", name_in(kArithmetics, options.compute.precision)}};
+                          {"precision", name_in(kArithmetics, arithmetic_on(device, options.compute.precision))}};
   if (options.requests.table.resolved().header) asked["header"] = *options.requests.table.resolved().header;
   if (!options.requests.input.empty()) asked["input"] = file_fingerprint(options.requests.input);
   for (const auto& [model, weights] : models) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/manifest.h"
+#include "stages/compute.h"
 #include "stages/run_identity.h"
 
 namespace ulmfit::stages {
@@ -90,6 +91,7 @@ RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const 
   log::open_file(folder_ / "log.txt");
   if (old) {
     changes_ = set.differences(read_file(config));
+    std::erase_if(changes_, is_older_default_precision);
     check_differences(changes_, run, folder_);
     const bool settled = std::erase_if(changes_, before_finish) > 0 && changes_.empty();
     if (settled) write_file_atomic(config, set.to_config());

@@ -153,7 +153,7 @@ comm::Facts known_run_inputs(const fs::path& corpus, const std::string& from) {
 comm::Facts run_machine(const comm::Communicator& comm) {
   comm::Facts facts{{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
                     {kBuild, file_fingerprint("/proc/self/exe")}};
-  if (!comm.device().is_cpu()) {  // what the CPU does beside it, masks and text, has the same bits on all
+  if (!comm.device().is_cpu()) {  // what CPUs do beside them, small masks and text, has the same bits on all
     facts.emplace_back("GPU", comm.processor());
     return facts;
   }

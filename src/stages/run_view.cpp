@@ -103,9 +103,10 @@ std::vector<fs::path> run_folders(const fs::path& path) {
   };
   if (!fs::is_directory(path)) throw DataError(str("cannot read ", path.string(), ": no such folder; check the path"));
   if (is_run(path)) return {path};
-  for (auto at = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied);
-       at != fs::recursive_directory_iterator(); ++at) {
-    if (!at->is_directory() || !is_run(at->path())) {
+  std::error_code gone;  // folders come and go while runs are at work
+  for (auto at = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, gone);
+       !gone && at != fs::recursive_directory_iterator(); at.increment(gone)) {
+    if (!at->is_directory(gone) || !is_run(at->path())) {
       if (at.depth() >= kDeepest) at.disable_recursion_pending();
       continue;
     }

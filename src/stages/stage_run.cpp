@@ -15,6 +15,7 @@
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "comm/grad_reducer.h"
+#include "comm/launch.h"
 #include "comm/rank_cores.h"
 #include "comm/world_check.h"
 #include "reports/metrics.h"
@@ -66,7 +67,8 @@ std::vector<std::pair<std::string, std::string>> plan_summary(const TrainingStag
   }
   summary.emplace_back("steps", str(plan.total_steps(), " in ", plan.epochs(), plan.epochs() == 1 ? " epoch" : " epochs"));
   summary.emplace_back("ranks", describe_compute(comm));
-  summary.emplace_back("precision", std::string(name_in(kArithmetics, stage.run.compute.precision)));
+  summary.emplace_back("precision",
+                       std::string(name_in(kArithmetics, arithmetic_on(comm.device(), stage.run.compute.precision))));
   summary.emplace_back(
       "mode",
       str(stage.run.compute.reproducible ? "reproducible: the same bits on 1, 2, 4, 8 ranks" : "normal", ", ",
@@ -110,11 +112,14 @@ void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& pla
               str("each GPU's rank has ", cores, " CPU cores, which read the text and start its kernels: give ",
                   kFewestCores, " or more (Slurm: --cpus-per-task; mpirun: --bind-to none)"));
   }
-  const std::size_t of_launcher = cores_allowed(::getppid()).size();
-  if (comm.device().is_cpu() && comm.size() > 1 && comm::leaves_cores(cores, comm.local_size(), of_launcher)) {
+  // Of mpirun, the parent: under Slurm the parent may have the whole machine, and the job a part.
+  const bool by_mpirun = comm::read_launch_environment().variable.starts_with("OMPI_");
+  const std::size_t of_launcher = by_mpirun ? cores_allowed(::getppid()).size() : 0;
+  const bool takes_all = stage.run.compute.threads == 0 && !stage.run.compute.reproducible;
+  if (comm.device().is_cpu() && takes_all && comm::leaves_cores(cores, comm.local_size(), of_launcher)) {
     log::warn(stage.title, str("the launcher has bound each of the ", comm.local_size(), " ranks here to ", cores,
                                cores == 1 ? " core" : " cores", ", and leaves the rest of ", of_launcher,
-                               " idle: give all to them (mpirun --bind-to none; Slurm: --cpus-per-task)"));
+                               " idle: give all to them (mpirun --bind-to none)"));
   }
   for (const std::string& doubt : stage.doubts) log::warn(stage.title, doubt);
 }

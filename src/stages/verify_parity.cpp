@@ -105,7 +105,6 @@ void VerifyParityOptions::declare(config::OptionSet& set) {
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
   set.add("parity.states", parity.states, "of these, how many steps have their gradients compared, in each phase",
           {.min = 1, .max = 1e9}, config::OnResume::kMayChange);
-  stage.run().compute.precision = Arithmetic::kFp32;  // the tolerances are float32's
   stage.declare(set);
 }
 
@@ -115,14 +114,15 @@ ParityVerdict verify_parity(VerifyParityOptions options, const config::OptionSet
   options.stage.optim().patience = 0;
   options.stage.optim().nt_asgd = 0;  // steps are compared, not what validations would keep of them
   options.stage.resolve(set, comm);
+  Arithmetic& precision = options.stage.run().compute.precision;
+  if (precision == Arithmetic::kAuto) precision = Arithmetic::kFp32;  // the tolerances are float32's
   if (options.stage.is_classifier() && !options.stage.run().compute.reproducible) {
     options.parity.kink_above = kGradientTolerance;
   }
   VerifyParityOptions options_alone = options;
   options_alone.stage.run().max_streams_per_pass = 0;
-  if (options.stage.run().compute.precision != Arithmetic::kFp32 && !options.stage.run().compute.reproducible) {
-    throw ConfigError(str("verify-parity has tolerances for float32; with --precision=",
-                          name_in(kArithmetics, options.stage.run().compute.precision),
+  if (precision != Arithmetic::kFp32 && !options.stage.run().compute.reproducible) {
+    throw ConfigError(str("verify-parity has tolerances for float32; with --precision=", name_in(kArithmetics, precision),
                           " give --reproducible too, whose bits must be the same"));
   }
   const auto together = options.stage.prepare(set, comm);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/manifest.h"
 #include "data_prep/input_files.h"
+#include "stages/compute.h"
 
 namespace ulmfit::study {
 namespace {
@@ -160,7 +161,10 @@ Record StudyFolder::record(const std::string& name) const {
 
 std::map<std::string, Record> StudyFolder::records(const std::vector<Cell>& cells) const {
   std::map<std::string, Record> all;
-  for (const Cell& c : cells) all[c.name] = record(c.name);
+  for (const Cell& c : cells) {
+    Record& found = all[c.name] = record(c.name);
+    if (found.state == State::kBroken && FolderLock::holder(cell(c.name))) found.state = State::kOpen;
+  }
   return all;
 }
 
@@ -174,7 +178,7 @@ void StudyFolder::keep(const std::string& name, const Record& record) const {
 }
 
 std::optional<std::string> StudyFolder::holder(const std::string& name, State state) const {
-  const bool may_run = state == State::kOpen || state == State::kStopped || state == State::kBroken;
+  const bool may_run = state == State::kOpen || state == State::kStopped;
   return may_run ? FolderLock::holder(cell(name)) : std::nullopt;
 }
 
@@ -197,6 +201,7 @@ bool require_same_study(const StudyFolder& folder, const Study& study, const Req
   }
   std::string differing = differences_of_compute(settings, study.config), sizes;
   for (const auto& d : settings.differences(study.config)) {
+    if (stages::is_older_default_precision(d)) continue;
     (d.key == "labels" || d.key == "seeds" ? sizes : differing) +=
         str("\n  --", d.key, ": ", d.before, " there, ", d.now, " now");
   }

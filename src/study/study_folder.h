@@ -47,6 +47,7 @@ class StudyFolder {
   void write(const Study& study, const Plan& plan) const;
 
   Record record(const std::string& cell) const;  // an open one where there is none, or it cannot be read
+  // Of all of them. A broken cell that a worker tries again is an open one.
   std::map<std::string, Record> records(const std::vector<Cell>& cells) const;
   void keep(const std::string& cell, const Record& record) const;
 

@@ -93,7 +93,7 @@ class Worker {
 
   // Runs the first cell that nobody runs and whose needs are met.
   Turn take_one() {
-    const std::map<std::string, State> states = states_of(cells_, records(), again_before_);
+    const std::map<std::string, State> states = states_of(cells_, folder_.records(cells_), again_before_);
     bool others = false, waiting = false;
     for (const Cell& cell : cells_) {
       const State state = states.at(cell.name);
@@ -113,15 +113,6 @@ class Worker {
     }
     if (waiting) return Turn::kWait;
     return others ? Turn::kOthersWork : Turn::kAllEnded;
-  }
-
-  // A broken cell that another worker tries again is not ended.
-  std::map<std::string, Record> records() const {
-    std::map<std::string, Record> all = folder_.records(cells_);
-    for (auto& [name, record] : all) {
-      if (record.state == State::kBroken && FileLock::holder(folder_.cell(name) / ".lock")) record.state = State::kOpen;
-    }
-    return all;
   }
 
   bool others_work() const {

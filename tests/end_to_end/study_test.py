@@ -152,6 +152,14 @@ class LowShot(Study):
         self.assertTrue((self.dir / "whole/study.html").exists())
         self.assertRegex(again.stderr, r"supervised +\d+\.\d\d % \(")
 
+    def test_a_study_of_a_program_without_auto_goes_on(self):
+        file = self.dir / "whole/study.json"
+        older = file.read_text().replace("precision = auto", "precision = fp32")
+        self.assertNotEqual(older, file.read_text())
+        file.write_text(older)
+        self.assertIn("0 of them to be run", self.ulmfit(*self.command("whole"), "--dry-run").stderr)
+        self.assertIn("--precision: fp32 there, auto now", self.ulmfit(*self.command("whole"), "--precision=auto", expect=2).stderr)
+
     def test_two_workers_come_to_the_same_as_one(self):
         both = self.ulmfit(*self.command("shared"), ranks=2)
         self.assertIn('"broken":0', both.stdout)

@@ -63,8 +63,9 @@ TEST(FakeDevice, CountsWhereTheHostWaits) {
   EXPECT_EQ(quick.sum().item<float>(), 15);
   EXPECT_THAT(waits_of_the_host(), ElementsAre(kRead));
   static_cast<void>(quick.nonzero());
+  static_cast<void>(quick.index({quick.gt(2)}));
   static_cast<void>(quick.cpu());
-  EXPECT_THAT(waits_of_the_host(), ElementsAre("aten::nonzero", "copy to the host"));
+  EXPECT_THAT(waits_of_the_host(), ElementsAre("aten::nonzero", "aten::index", "copy to the host"));
 }
 
 // What follows holds for GPUs as well: our code takes the same way there.
@@ -113,6 +114,8 @@ TEST_F(HostWaits, OfAClassifierAreForLossAndNorm) {
   model::PoolingHead head({{72, 10, 12}, {.window = 16}}, 1, fake_device());
   train::ClassifierTaskOptions options;
   options.batches.batch_size = 6;
+  options.ar = 2;
+  options.tar = 1;
   train::ClassifierTask task(encoder_, head, shards, nullptr, options, {1, 0, 1}, comm_);
   optim::Optimizer optimizer(task.groups(), {});
   comm::GradReducer reducer(comm_, task.reduced_parameters());

@@ -10,20 +10,26 @@ namespace {
 
 TEST(RankCores, OfRanksThatMayRunAnywhereAreDivided) {
   const std::vector<int> all{0, 1, 2, 3, 4, 5, 6, 7};
-  EXPECT_EQ(share_of_cores({all}, 0), 8);
-  EXPECT_EQ(share_of_cores({all, all}, 1), 4);
-  EXPECT_EQ(share_of_cores({all, all, all}, 2), 2);
+  EXPECT_EQ(share_of_cores({all}), 8);
+  EXPECT_EQ(share_of_cores({all, all}), 4);
+  EXPECT_EQ(share_of_cores({all, all, all}), 2);
 }
 
 TEST(RankCores, OfBoundRanksAreTheirOwn) {
-  EXPECT_EQ(share_of_cores({{0, 1, 2}, {3, 4, 5}, {6, 7, 8}}, 1), 3);
-  EXPECT_EQ(share_of_cores({{0}, {1}}, 0), 1);
-  EXPECT_EQ(share_of_cores({{0, 1}, {2, 3, 4, 5, 6, 7}}, 0), 2);  // no more than it may use
+  EXPECT_EQ(share_of_cores({{0, 1, 2}, {3, 4, 5}, {6, 7, 8}}), 3);
+  EXPECT_EQ(share_of_cores({{0}, {1}}), 1);
+  EXPECT_EQ(share_of_cores({{0, 1}, {2, 3, 4, 5, 6, 7}}), 2);  // alike on all
+}
+
+TEST(RankCores, OfRanksOnSocketsAreThoseOfTheFullerOne) {
+  const std::vector<int> one{0, 1, 2, 3}, other{4, 5, 6, 7};
+  EXPECT_EQ(share_of_cores({one, other, one}), 2);
+  EXPECT_EQ(share_of_cores({one, other, one, other, one}), 1);
 }
 
 TEST(RankCores, AreOneAtLeast) {
-  EXPECT_EQ(share_of_cores({{0}, {0}, {0}}, 2), 1);
-  EXPECT_EQ(share_of_cores({{}, {}}, 0), 1);  // nothing could be read
+  EXPECT_EQ(share_of_cores({{0}, {0}, {0}}), 1);
+  EXPECT_EQ(share_of_cores({{}, {}}), 1);  // nothing could be read
 }
 
 TEST(RankCores, ThatALauncherLeavesIdleAreNoticed) {

@@ -53,9 +53,12 @@ TEST(FlatWeights, ALayerOfThemIsThatOfTheOthers) {
     scattered[1] = drop_weights(scattered[1], some_mask());
     for (at::Tensor& t : scattered) t = t.to(type);
     const at::Tensor plain = run(scattered, type);
-    EXPECT_TRUE(same_bits(flat, plain));
+    const double rounding = type == at::kFloat ? 1e-6 : 1e-2;  // other alignments, other kernels
+    EXPECT_LE(test::relative_difference(flat, plain), rounding);
     torch::autograd::backward({flat.to(at::kFloat).square().sum(), plain.to(at::kFloat).square().sum()}, {});
-    for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(same_bits(all(a)[i].grad(), all(b)[i].grad())) << i;
+    for (std::size_t i = 0; i < 4; ++i) {
+      EXPECT_LE(test::relative_difference(all(a)[i].grad(), all(b)[i].grad()), rounding) << i;
+    }
   }
 }
 

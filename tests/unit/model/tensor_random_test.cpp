@@ -13,47 +13,39 @@ namespace {
 
 using test::same_bits;
 
-at::Tensor on_host(RandomKey key, const std::vector<std::int64_t>& streams, double drop, std::int64_t width) {
-  at::Tensor masks = at::empty({static_cast<std::int64_t>(streams.size()), width}, at::kFloat);
-  auto* out = masks.mutable_data_ptr<float>();
-  for (const std::int64_t stream : streams) {
-    key.stream = static_cast<std::uint32_t>(stream);
-    fill_dropout_mask(key, drop, out, static_cast<std::size_t>(width));
-    out += width;
-  }
-  return masks;
+at::Tensor on_host(const RandomKey& key, double drop, std::int64_t n) {
+  at::Tensor mask = at::empty({n}, at::kFloat);
+  fill_dropout_mask(key, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(n));
+  return mask;
 }
 
 // Keys whose words have their highest bits set: what a sign could spoil.
 const std::vector<RandomKey> kKeys = {
     {1, Purpose::kWeightDropout, 0, 0},
-    {0xFFFFFFFFFFFFFFFF, Purpose::kHiddenDropout, 0xFFFFFFFFFFFF, 0},
-    {0x80000000ULL << 32, Purpose::kInputDropout, 5 + 3 * kWindowStride, 0},
-    {42, Purpose::kOutputDropout, (1ULL << 40) + 7, 0},
+    {0xFFFFFFFFFFFFFFFF, Purpose::kHiddenDropout, 0xFFFFFFFFFFFF, 0xFFFFFFFF},
+    {0x80000000ULL << 32, Purpose::kInputDropout, 5 + 3 * kWindowStride, 2 * kLayerStride + 77},
+    {42, Purpose::kOutputDropout, (1ULL << 40) + 7, 0xFFFFFF},
 };
 
-TEST(DropoutMasks, AreThoseOfTheHost) {
-  const std::vector<std::int64_t> streams = {0, 1, 77, 0xFFFFFF, 0xFFFFFFFF};
+TEST(DropoutMask, IsThatOfTheHost) {
   for (const RandomKey& key : kKeys) {
     for (const double drop : {0.0, 0.02, 0.5, 0.9}) {
-      for (const std::int64_t width : {1, 3, 4, 64, 1153}) {
-        EXPECT_TRUE(
-            same_bits(dropout_masks(key, at::tensor(streams, at::kLong), drop, width), on_host(key, streams, drop, width)))
-            << key.seed << " " << drop << " " << width;
+      for (const std::int64_t n : {1, 3, 4, 64, 1153}) {
+        EXPECT_TRUE(same_bits(dropout_mask(key, drop, n, at::kCPU), on_host(key, drop, n)))
+            << key.seed << " " << drop << " " << n;
       }
     }
   }
 }
 
-TEST(DropoutMasks, OfALargeMatrixAreThoseOfTheHost) {
+TEST(DropoutMask, OfALargeMatrixIsThatOfTheHost) {
   const std::int64_t words = 1'500'001;
-  EXPECT_TRUE(
-      same_bits(dropout_masks(kKeys[1], at::tensor({2}, at::kLong), 0.2, words), on_host(kKeys[1], {2}, 0.2, words)));
+  EXPECT_TRUE(same_bits(dropout_mask(kKeys[1], 0.2, words, at::kCPU), on_host(kKeys[1], 0.2, words)));
 }
 
 TEST(DropoutMaskAt, PicksElementsOfTheMask) {
   for (const RandomKey& key : kKeys) {
-    const at::Tensor mask = on_host(key, {0}, 0.3, 1000)[0];
+    const at::Tensor mask = on_host(key, 0.3, 1000);
     const at::Tensor places = at::arange(1000, at::kLong).mul_(7).remainder_(1000).reshape({20, 50});
     EXPECT_TRUE(same_bits(dropout_mask_at(key, places, 0.3), mask.index({places})));
   }

@@ -106,7 +106,7 @@ TEST_F(RunFolderTest, OnlyWhatLeavesTheResultAloneMayChange) {
 
 TEST_F(RunFolderTest, OtherPrecisionAndOtherInputsAreRefused) {
   Command(out_, {}).open();
-  EXPECT_THAT(Command(out_, {"--precision=bf16"}).refusal(), HasSubstr("precision: fp32 in the run folder, bf16 now"));
+  EXPECT_THAT(Command(out_, {"--precision=bf16"}).refusal(), HasSubstr("precision: auto in the run folder, bf16 now"));
   make_directories(out_ / "checkpoints/step-000000001");
   Command other(out_, {});
   other.inputs = {{"training text", "another"}};
@@ -116,6 +116,14 @@ TEST_F(RunFolderTest, OtherPrecisionAndOtherInputsAreRefused) {
   EXPECT_THROW(other.done(), RunChanged) << "finished, but of another text";
   other.inputs = {};
   EXPECT_TRUE(other.done()) << "the text of a finished stage may be gone";
+}
+
+TEST_F(RunFolderTest, WhatOlderProgramsComputedInByDefaultGoesOn) {
+  Command(out_, {"--precision=fp32"}).open();
+  Command(out_, {}).open();  // auto
+  EXPECT_THAT(Command(out_, {"--precision=auto"}).refusal(), HasSubstr("precision: fp32 in the run folder, auto now"));
+  finish_stage();
+  EXPECT_TRUE(Command(out_, {}).done());
 }
 
 TEST_F(RunFolderTest, AnOmittedOptionIsSaidToBeTheDefault) {
