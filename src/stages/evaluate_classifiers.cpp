@@ -151,7 +151,7 @@ void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpu
   constexpr double kChance = 0.05;
   if (against_bayes.difference <= 0 || against_bayes.p >= kChance) return;
   const std::string word =
-      "word counts tell more here than the classifier has learned: what helps most is more text of this kind, without "
+      "word counts tell more here than the classifier has learned: what may help is more text of this kind, without "
       "labels "
       "too (--unlabelled of prepare-labelled and fit), a language model of more text (ulmfit fetch), or more labels";
   log::warn("evaluate", word);

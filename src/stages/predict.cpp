@@ -98,7 +98,7 @@ LabelRule rule_of(const std::vector<Classifier>& models, const PredictOptions& o
 }
 
 // What the answers depend on: a file of answers is gone on with where it is the same.
-nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier>& models) {
+nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier>& models, at::Device device) {
   nlohmann::json asked = {{"format", name_in(kRequestFormats, request_format(options.requests))},
                           {"text_columns", options.requests.text_columns},
                           {"top", options.top},
@@ -120,9 +120,10 @@ nlohmann::json asked(const PredictOptions& options, const std::vector<Classifier
 // Where the answers go.
 class Sink {
  public:
-  Sink(const PredictOptions& options, const std::vector<Classifier>& models, std::ostream& out) : out_(out) {
+  Sink(const PredictOptions& options, const std::vector<Classifier>& models, at::Device device, std::ostream& out)
+      : out_(out) {
     if (options.output.empty()) return;
-    file_.emplace(options.output, asked(options, models));
+    file_.emplace(options.output, asked(options, models, device));
   }
   std::int64_t answered() const { return file_ ? file_->answered() : 0; }
   void add(const std::string& text) {
@@ -193,7 +194,7 @@ void predict(const PredictOptions& options, at::Device device, std::istream& in,
   const auto& first = *models.front().model.info.head_info_as<ClassifierInfo>();
   const std::unique_ptr<RequestReader> reader = open_requests(options.requests, first.text_columns, in);
   const std::unique_ptr<AnswerFormat> format = answer_format(options, rule_of(models, options), reader->columns());
-  Sink sink(options, models, out);
+  Sink sink(options, models, device, out);
   Request passed_over;
   for (std::int64_t i = 0; i < sink.answered(); ++i) reader->next(passed_over);
   if (sink.answered() == 0) sink.add(format->header());
