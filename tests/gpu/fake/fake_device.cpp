@@ -140,7 +140,6 @@ class Call {
         std::end(kShapeDependsOnValues)) {
       note_wait(name());
     }
-    if (picks_by_bool_) note_wait(name());  // it counts the chosen ones
     op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
     for (auto& [ours, cpu] : twins_) {
       if (!ours.sizes().equals(cpu.sizes())) adopt(ours, cpu);  // an output that was resized
@@ -174,7 +173,6 @@ class Call {
     } else if (value.isOptionalTensorList()) {
       c10::List<std::optional<at::Tensor>> list;
       for (const std::optional<at::Tensor>& t : value.toOptionalTensorVector()) {
-        picks_by_bool_ = picks_by_bool_ || (t && t->defined() && t->scalar_type() == at::kBool);
         list.push_back(t ? std::optional(twin(*t)) : std::nullopt);
       }
       value = std::move(list);
@@ -211,7 +209,6 @@ class Call {
   const c10::OperatorHandle& op_;
   std::vector<std::pair<at::Tensor, at::Tensor>> twins_;  // ours, and the same memory on the CPU
   bool cpu_ = false;                                      // it got tensors of the CPU, more than a number
-  bool picks_by_bool_ = false;                            // indices that are a mask
   bool makes_ = false;                                    // it was told the device
 };
 
