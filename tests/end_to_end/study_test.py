@@ -179,7 +179,7 @@ class LowShot(Study):
         self.assertTrue(wait_for(lambda: (self.dir / "killed/cells/supervised-24-seed1/lm/metrics.jsonl").exists(), seconds=300))
         seen = self.ulmfit("status", "killed").stdout
         self.assertRegex(seen, r"^killed: low-shot study, \d of 10 cells done, 1 running; about \S+ of one worker left\n"
-                               r"  supervised-24-seed1: running \(\S+, process \d+\)\n")
+                               r"  supervised-24-seed1: running \(host \S+, process \d+\)\n")
         os.kill(self.child(process), signal.SIGKILL)
         self.assertEqual(process.wait(), 1)
         state = json.loads((self.dir / "killed/cells/supervised-24-seed1/state.json").read_text())
