@@ -57,10 +57,13 @@ std::vector<RunView> running_views(const study::StudyFolder& folder, const study
   return views;
 }
 
-// "error 16.0% (epoch 5.00)". The best is the one of the lowest loss, whose error need not be the lowest.
+const reports::EvaluationReport* best_of(const RunView& view) { return view.history.best(view.names); }
+
+// "error 16.0% (epoch 5.00)". Of texts with several labels the best is the one of the lowest loss, whose error need not be
+// the lowest.
 std::string headline(const RunView& view, const reports::EvaluationReport* report) {
   if (report == nullptr || !report->values.contains(std::string(view.names.headline))) return "none";
-  const bool by_loss = report == view.history.best() && view.names.headline_is_share;
+  const bool by_loss = report == best_of(view) && view.names.headline_is_share && !view.names.best_by_headline;
   return str(view.names.headline, " ", reports::headline_text(view.names, report->values), " (epoch ",
              reports::fixed(report->epoch, 2), by_loss ? ", lowest loss)" : ")");
 }
@@ -78,8 +81,8 @@ std::string status_text(const RunView& view) {
     }
     text += '\n';
   }
-  if (view.history.best() != nullptr)
-    text += str("  best validation: ", headline(view, view.history.best()), "; last: ", headline(view, view.last()), '\n');
+  if (best_of(view) != nullptr)
+    text += str("  best validation: ", headline(view, best_of(view)), "; last: ", headline(view, view.last()), '\n');
   if (view.checkpoint >= 0) text += str("  newest whole checkpoint: step ", view.checkpoint, '\n');
   if (view.state == RunState::kDied)
     text += "  it ended without a word: killed, or the machine failed; the same command goes on\n";
@@ -103,7 +106,7 @@ json status_json(const RunView& view) {
     for (const auto& [name, number] : r.values) value[name] = number;
     return value;
   };
-  if (view.history.best() != nullptr) out["best"] = values(*view.history.best());
+  if (best_of(view) != nullptr) out["best"] = values(*best_of(view));
   if (view.last() != nullptr) out["last"] = values(*view.last());
   return out;
 }
@@ -178,7 +181,7 @@ reports::ComparedRun compared(const RunView& view) {
   reports::ComparedRun run{view.folder.string(), view.names, view.history, view.settings, {}};
   const auto last = view.history.train.empty() ? reports::StepReport{} : view.history.train.back();
   run.figures = {{"state", std::string(name_in(kStates, view.state))},
-                 {"best validation", headline(view, view.history.best())},
+                 {"best validation", headline(view, best_of(view))},
                  {"last validation", headline(view, view.last())},
                  {"steps", str(view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "")},
                  {"training loss", view.history.train.empty() ? "none" : reports::significant(last.loss, 4)},

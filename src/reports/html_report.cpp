@@ -149,10 +149,10 @@ std::string charts_html(const MetricsHistory& history, const MetricNames& names)
 
 std::string progress_tiles(const MetricsHistory& history, const MetricNames& names) {
   std::string html;
-  if (const EvaluationReport* best = history.best(); best != nullptr) {
+  if (const EvaluationReport* best = history.best(names); best != nullptr) {
     html += tile_html(str("Best validation: ", names.headline), headline_text(names, best->values),
-                      str(names.headline_is_share ? "where the loss was lowest: " : "", "step ", grouped(best->step),
-                          ", epoch ", fixed(best->epoch, 2)));
+                      str(names.headline_is_share && !names.best_by_headline ? "where the loss was lowest: " : "", "step ",
+                          grouped(best->step), ", epoch ", fixed(best->epoch, 2)));
   }
   if (history.train.empty()) return html;
   const StepReport& last = history.train.back();

@@ -13,6 +13,7 @@ struct MetricNames {
   std::string_view headline_title;  // of its chart
   std::string_view headline_note;
   bool headline_is_share = false;  // shown as a percentage
+  bool best_by_headline = false;   // what is best has the lowest headline, and among equals the lowest loss; else by loss
   bool has_perplexity = false;     // the exponential of the training loss has a meaning
 };
 
@@ -36,7 +37,8 @@ inline constexpr MetricNames kClassifierMetrics{.rate = "docs_per_s",
                                                 .headline = "error",
                                                 .headline_title = "Error on unseen texts",
                                                 .headline_note = "Share of texts that get a wrong label: lower is better.",
-                                                .headline_is_share = true};
+                                                .headline_is_share = true,
+                                                .best_by_headline = true};
 
 inline constexpr MetricNames kMultilabelMetrics{
     .rate = "docs_per_s",

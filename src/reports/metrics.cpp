@@ -144,12 +144,14 @@ MetricsHistory read_metrics(const fs::path& path, const MetricNames& names) {
   return history;
 }
 
-const EvaluationReport* MetricsHistory::best() const {
+const EvaluationReport* MetricsHistory::best(const MetricNames& names) const {
   const EvaluationReport* found = nullptr;
-  const auto loss = [](const EvaluationReport& r) { return r.values.at("loss"); };
+  const std::string headline(names.best_by_headline ? names.headline : "loss");
+  const auto score = [&](const EvaluationReport& r) { return std::pair(r.values.at(headline), r.values.at("loss")); };
   for (const EvaluationReport& r : valid) {
-    if (r.split != "valid" || !r.values.contains("loss") || !std::isfinite(loss(r))) continue;
-    if (found == nullptr || loss(r) < loss(*found)) found = &r;
+    if (r.split != "valid" || !r.values.contains("loss") || !r.values.contains(headline)) continue;
+    if (!std::isfinite(score(r).first) || !std::isfinite(score(r).second)) continue;
+    if (found == nullptr || score(r) < score(*found)) found = &r;
   }
   return found;
 }

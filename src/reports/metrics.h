@@ -79,9 +79,8 @@ class MetricsLog {
 struct MetricsHistory {
   std::vector<StepReport> train;  // in the order of the file
   std::vector<EvaluationReport> valid;
-  // The first evaluation of the validation split with the lowest loss, which --train.select=best goes by; null: there is
-  // none.
-  const EvaluationReport* best() const;
+  // The first of the best evaluations of the validation split, as --train.select=best goes by; null: there is none.
+  const EvaluationReport* best(const MetricNames& names) const;
 };
 
 // The headline value as people read it: "16.0%", "34.12"; "none" where an evaluation lacks it.

@@ -172,12 +172,12 @@ void tell_of_better_weights(const TrainingStage& stage, const train::Trainer& tr
   const reports::MetricNames names = stage.task().metric_names();
   for (const reports::EvaluationReport& report : reports::read_metrics(folder.path() / "metrics.jsonl", names).valid) {
     if (report.step != trainer.best_step()) continue;
-    log::info(stage.title,
-              str("validation loss was lowest at epoch ", reports::fixed(report.epoch, 2), " (loss ",
-                  reports::significant(trainer.best_score(), 4), ", ", names.headline, " ",
-                  reports::headline_text(names, report.values), "), and is ", reports::significant(last.score, 4), ", ",
-                  names.headline, " ", reports::headline_text(names, last.values),
-                  ", at the end; a run with --train.select=best keeps the weights of then"));
+    log::info(
+        stage.title,
+        str("validation was best at epoch ", reports::fixed(report.epoch, 2), " (", names.headline, " ",
+            reports::headline_text(names, report.values), ", loss ", reports::significant(report.values.at("loss"), 4),
+            "); at the end ", names.headline, " is ", reports::headline_text(names, last.values), ", loss ",
+            reports::significant(last.values.at("loss"), 4), "; a run with --train.select=best keeps the weights of then"));
     return;
   }
 }

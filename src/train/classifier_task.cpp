@@ -288,10 +288,11 @@ Evaluation ClassifierTask::validate() {
     nats -= std::log(std::max(static_cast<double>(p[label]), 1e-30));
   }
   const auto n = static_cast<double>(probabilities.size(0));
-  result.score = nats / n;
-  result.values = {{"loss", nats / n},
-                   {"error", reports::classification_metrics(result.classification->confusion).error},
-                   {"documents", n}};
+  const double error = reports::classification_metrics(result.classification->confusion).error, loss = nats / n;
+  // By the number of wrong answers, and among equals by the loss, which alone would choose too early: it rises with what an
+  // overconfident classifier gets wrong while that grows less.
+  result.score = error + loss / (1 + loss) / n;
+  result.values = {{"loss", loss}, {"error", error}, {"documents", n}};
   return result;
 }
 

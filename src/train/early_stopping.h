@@ -16,7 +16,6 @@ class EarlyStopping {
 
   bool stops() const { return patience_ > 0 && bad_in_a_row_ >= patience_; }
   std::int64_t best_step() const { return best_step_; }  // -1: none
-  double best_score() const { return best_score_; }
 
   // Its fields among the counters of a checkpoint's state.json; json::exception for one that is missing or of another type.
   void save(nlohmann::json& counters) const;

@@ -81,7 +81,6 @@ class Trainer {
 
   std::int64_t step() const { return counters_.step; }
   std::int64_t best_step() const { return early_stopping_.best_step(); }
-  double best_score() const { return early_stopping_.best_score(); }
   double elapsed_seconds() const { return clock_.elapsed_seconds(); }  // of the run with validations, over all restarts
   double items() const { return counters_.items; }
 

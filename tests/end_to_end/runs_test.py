@@ -78,7 +78,7 @@ class Runs(TestCase):
         self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data", "--valid-share=0.3")
         command = ("train-classifier", "--data=data/labelled", "--from=none", "--model.embedding=16", "--model.hidden=24", "--model.layers=2", "--drop-mult=0",
                    "--batch-size=16", "--epochs=12", "--optim.unfreeze=full", "--lr=0.02", "--optim.factor=1", "--threads=1")
-        told = r"validation loss was lowest at epoch [\d.]+ \(loss [\d.]+, error [\d.]+%\), and is [\d.]+, error [\d.]+%, at the end; a run with --train.select=best keeps"
+        told = r"validation was best at epoch [\d.]+ \(error [\d.]+%, loss [\d.]+\); at the end error is [\d.]+%, loss [\d.]+; a run with --train.select=best keeps"
         self.assertRegex(self.ulmfit(*command, "--output=last").stderr, told)
         self.assertNotRegex(self.ulmfit(*command, "--output=best", "--train.select=best").stderr, told)
 

@@ -132,21 +132,28 @@ TEST(MetricsLog, IsReadBackAsItWas) {
   EXPECT_TRUE(std::isnan(history.valid[0].values.at("error")));
 }
 
-TEST(MetricsHistory, TheBestIsTheFirstValidationWithTheLowestLoss) {
+TEST(MetricsHistory, TheBestIsTheFirstValidationWithTheLowestScore) {
   MetricsHistory history;
-  EXPECT_EQ(history.best(), nullptr);
+  EXPECT_EQ(history.best(kMultilabelMetrics), nullptr);
   const auto add = [&](std::int64_t step, std::map<std::string, double> values, const char* split = "valid") {
     history.valid.push_back({.step = step, .epoch = 1, .split = split, .values = std::move(values)});
   };
+  const auto step_of_best = [&](const MetricNames& names) {
+    const EvaluationReport* best = history.best(names);
+    return best == nullptr ? -1 : best->step;
+  };
   add(1, {{"error", 0.1}});
-  add(2, {{"loss", std::nan("")}});
-  EXPECT_EQ(history.best(), nullptr);
+  add(2, {{"loss", std::nan("")}, {"error", 0.1}});
+  EXPECT_EQ(step_of_best(kMultilabelMetrics), -1);
+  EXPECT_EQ(step_of_best(kClassifierMetrics), -1);
   add(3, {{"loss", 0.7}, {"error", 0.2}});
-  add(4, {{"loss", 0.5}, {"error", 0.3}});  // though more are wrong
-  add(5, {{"loss", 0.5}, {"error", 0.25}});
-  add(6, {{"loss", 0.1}}, "test");
-  ASSERT_NE(history.best(), nullptr);
-  EXPECT_EQ(history.best()->step, 4);
+  add(4, {{"loss", 0.6}, {"error", 0.2}});
+  add(5, {{"loss", 0.5}, {"error", 0.3}});  // though more are wrong
+  add(6, {{"loss", 0.5}, {"error", 0.25}});
+  add(7, {{"loss", 0.6}, {"error", 0.2}});
+  add(8, {{"loss", 0.1}, {"error", 0.1}}, "test");
+  EXPECT_EQ(step_of_best(kMultilabelMetrics), 5);  // by the loss
+  EXPECT_EQ(step_of_best(kClassifierMetrics), 4);  // by the error, and then the loss
 }
 
 TEST(HeadlineText, IsAPercentageOrFourDigits) {
