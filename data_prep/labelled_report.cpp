@@ -70,8 +70,9 @@ std::string joined(const std::vector<std::string>& items) {
 }
 
 std::string sentence(const PrepareReport::Repeats& pair) {
-  return str(pair.repeats, ": ", pair.exact, " texts repeat ", pair.repeats == pair.of ? "an earlier" : "a", " text of ",
-             pair.of, " exactly, ", pair.near, " share a run of ", kRunWords, " words with one");
+  return str(pair.repeats, ": ", pair.exact, pair.exact == 1 ? " text repeats " : " texts repeat ",
+             pair.repeats == pair.of ? "an earlier" : "a", " text of ", pair.of, " exactly, ", pair.near,
+             pair.near == 1 ? " shares a run of " : " share a run of ", kRunWords, " words with one");
 }
 
 }  // namespace
@@ -169,11 +170,12 @@ std::vector<std::string> PrepareReport::doubts() const {
     if (pair.repeats != pair.of && pair.exact + pair.near > 0) found.push_back(sentence(pair));
   }
   if (disagreements > 0) {
-    found.push_back(
-        str(disagreements, " texts repeat another one with a different label: ", joined(disagreement_examples)));
+    found.push_back(str(disagreements, disagreements == 1 ? " text repeats" : " texts repeat",
+                        " another one with a different label: ", joined(disagreement_examples)));
   }
   if (leaking_groups > 0) {
-    found.push_back(str(leaking_groups, " groups stand in more than one split: ", joined(leaking_group_examples)));
+    found.push_back(str(leaking_groups, leaking_groups == 1 ? " group stands" : " groups stand",
+                        " in more than one split: ", joined(leaking_group_examples)));
   }
   return found;
 }

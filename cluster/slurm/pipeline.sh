@@ -19,7 +19,7 @@ Submitting the same again goes on: finished stages end at once.
                         stopped or failed: N too small
   --help                this text
 
-  cluster/slurm/pipeline.sh --on pretrain "--nodes=4 --ntasks-per-node=8" imdb-pipeline.cfg
+  cluster/slurm/pipeline.sh --on pretrain "--nodes=4 --ntasks-per-node=8 --gpus-per-node=8 --cpus-per-task=8" imdb-pipeline.cfg
 END_OF_USAGE
 }
 

@@ -47,7 +47,7 @@ class Fetch : public Command {
       ". The recipes are in configs/models; --address,\n"
       "--sha256, --direction, --rules fetch another one. Prints a JSON line.");
 
-  // What was not given is what the recipe says. Of another address it says neither licence nor note.
+  // What was not given is what the recipe says. Of another address it says neither license nor note.
   void take_recipe(const config::OptionSet& set) {
     config::OptionSet recipe("fetch");
     options_.declare(recipe);
@@ -55,7 +55,7 @@ class Fetch : public Command {
     Arguments values = {"--output=" + options_.output};
     for (const auto& section : config::read_ini(std::string(recipe_of(model_)), model_)) {
       for (const auto& [key, value] : section.values) {
-        const bool of_the_file = key == "licence" || key == "note" || key == "sha256";
+        const bool of_the_file = key == "license" || key == "note" || key == "sha256";
         if (!set.given(key) && !(of_the_file && set.given("address"))) values.push_back(str("--", key, "=", value));
       }
     }

@@ -60,7 +60,9 @@ struct FitOptions {
             "classifier that "
             "has not seen its labels; shows the texts whose labels are doubtful",
             {.min = 0, .max = 1000});
-    set.add("dry-run", dry_run, "prepare the texts, print the settings and stop");
+    set.add("dry-run", dry_run,
+            "prepare the texts, print the settings, and time and memory by a second of training of each kind of stage, and "
+            "stop");
     compute.declare(set);
     set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "label-delimiter", "delimiter", "seeds",
                     "folds", "dry-run", "device", "train.threads"});
@@ -250,20 +252,56 @@ void tell_of_folds(const FitOptions& options) {
   reports::Classification joined = stages::joined_evaluations(folders);
   joined.split = "held-out training";
   stages::Evaluated result = stages::classification_result(joined);
+  Values summary = {{"folds", str(options.folds)}, {"language model", "has read all training texts, without their labels"}};
+  for (std::int64_t fold = 1; fold <= options.folds; ++fold) {
+    for (const std::string& doubt : data::doubts_of(fold_folder(options, fold) / "data/labelled")) {
+      summary.emplace_back("doubt", str("fold ", fold, ": ", doubt));
+      result.metrics["doubts"].push_back(summary.back().second);
+      log::warn("fit", summary.back().second);
+    }
+  }
   log::info("fit", str("cross-validation on ", options.folds, " folds of the training texts:"));
-  stages::write_evaluation(
-      in_output(options, "cross-validation"),
-      {"cross-validation: " + options.sources.train,
-       "fit",
-       {{"folds", str(options.folds)}, {"language model", "has read all training texts, without their labels"}},
-       reports::kClassifierMetrics,
-       joined,
-       read_file(in_output(options, "pipeline.cfg"))},
-      result.metrics);
+  stages::write_evaluation(in_output(options, "cross-validation"),
+                           {"cross-validation: " + options.sources.train, "fit", summary, reports::kClassifierMetrics,
+                            joined, read_file(in_output(options, "pipeline.cfg"))},
+                           result.metrics);
   result.metrics.erase("top_losses");  // they are in the file
   Outcome told = outcome(result.metrics, result.table);
   told.table_tells_all = true;
   print(told);
+}
+
+// The first stage of that name, which must be there.
+IniSection first_of(const std::vector<IniSection>& stages, const std::string& name) {
+  return *std::find_if(stages.begin(), stages.end(), [&](const IniSection& stage) { return stage.name == name; });
+}
+
+// Time and memory of one stage of each kind that trains. shape: of the pretrained model. Collective.
+ExitCode measure(const std::vector<IniSection>& stages, const model::Shape& shape, bool pretrained,
+                 const std::string& file) {
+  IniSection tune = first_of(stages, "finetune-lm"), train = first_of(stages, "train-classifier");
+  // What the classifier starts from is not trained yet: one of that shape.
+  std::erase_if(train.values, [](const auto& value) { return value.first == "from"; });
+  train.values.emplace_back("from", "none");
+  if (pretrained) {
+    append(train, {{"model.embedding", str(shape.embedding)},
+                   {"model.hidden", str(shape.hidden)},
+                   {"model.layers", str(shape.layers)}});
+  } else {
+    std::copy_if(tune.values.begin(), tune.values.end(), std::back_inserter(train.values),
+                 [](const auto& value) { return value.first.starts_with("model."); });
+  }
+  for (IniSection* stage : {&tune, &train}) stage->values.emplace_back("dry-run", "true");
+  log::info(
+      "fit",
+      "time and memory of a stage of each kind (of the classifier from scratch: what it starts from is not tuned yet):");
+  if (const ExitCode code = run_stages({tune, train}, {.file = file}); code != ExitCode::kDone) return code;
+  const auto count = [&](const std::string& name) {
+    return std::count_if(stages.begin(), stages.end(), [&](const IniSection& stage) { return stage.name == name; });
+  };
+  log::info("fit", str("the pipeline has finetune-lm x ", count("finetune-lm"), ", train-classifier x ",
+                       count("train-classifier")));
+  return ExitCode::kDone;
 }
 
 // The classifiers that the pipeline makes, as options of predict.
@@ -316,9 +354,10 @@ ExitCode fit(const Arguments& arguments) {
     comm.broadcast_bytes(pipeline, 0);
     return ExitCode::kDone;
   });
-  if (chosen != ExitCode::kDone || options.dry_run) return chosen;
+  if (chosen != ExitCode::kDone) return chosen;
   std::vector<IniSection> stages = config::read_ini(pipeline, file.string());
   stages.erase(stages.begin());  // prepared
+  if (options.dry_run) return measure(stages, shape, options.pretrained(), file.string());
   if (const ExitCode code = run_stages(stages, {.file = file.string()}); code != ExitCode::kDone) return code;
   return comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
     if (comm.rank() == 0 && options.folds > 0) tell_of_folds(options);

@@ -90,8 +90,8 @@ std::string joined(const json& list) {
 std::string figures_text(const json& figures) {
   std::string text;
   for (const auto& [name, value] : figures.items()) {
-    text += str(text.empty() ? "" : ", ", name, " ",
-                value.is_number() ? reports::significant(value.get<double>(), 4) : value.dump());
+    text +=
+        str(text.empty() ? "" : ", ", name, " ", value.is_number() ? reports::figure(value.get<double>()) : value.dump());
   }
   return text;
 }

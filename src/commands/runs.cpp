@@ -39,7 +39,7 @@ std::vector<RunView> views_of(const std::vector<std::string>& paths) {
   std::vector<RunView> views;
   for (const std::string& path : paths) {
     const std::vector<fs::path> folders = stages::run_folders(path);
-    if (folders.empty()) throw DataError(str("no run in ", path, " or below it; give the --output of a training"));
+    if (folders.empty()) throw DataError(str("no run in ", path, " or below it (yet); give the --output of a training"));
     for (const fs::path& folder : folders) views.push_back(stages::view_run(folder));
   }
   return views;
@@ -69,13 +69,14 @@ std::string headline(const RunView& view, const reports::EvaluationReport* repor
 }
 
 std::string status_text(const RunView& view) {
-  std::string text = str(view.folder.string(), ": ", name_in(kStates, view.state));
+  std::string text = str(view.folder.string(), ": ", view.command, ", ", name_in(kStates, view.state));
   if (view.state == RunState::kRunning) {
     text += str(" (", view.holder, "), last sign of life ", reports::duration(view.silent), " ago");
   }
   text += '\n';
   if (view.step() > 0) {
-    text += str("  step ", view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "");
+    text += str("  step ", view.step(), view.total_steps() > 0 ? str(" of ", view.total_steps()) : "", ", epoch ",
+                reports::fixed(view.history.train.back().epoch, 2));
     if (view.state == RunState::kRunning && std::isfinite(view.seconds_left())) {
       text += str(", about ", reports::duration(view.seconds_left()), " left");
     }
@@ -92,13 +93,12 @@ std::string status_text(const RunView& view) {
 }
 
 json status_json(const RunView& view) {
-  json out = {{"folder", view.folder.string()},
-              {"state", name_in(kStates, view.state)},
-              {"step", view.step()},
-              {"total_steps", view.total_steps()},
-              {"checkpoint", view.checkpoint},
-              {"last_line", view.last_line},
-              {"silent_s", std::isfinite(view.silent) ? json(view.silent) : json()}};
+  json out = {
+      {"folder", view.folder.string()},        {"stage", view.command},
+      {"state", name_in(kStates, view.state)}, {"step", view.step()},
+      {"total_steps", view.total_steps()},     {"checkpoint", view.checkpoint},
+      {"last_line", view.last_line},           {"silent_s", std::isfinite(view.silent) ? json(view.silent) : json()}};
+  if (!view.history.train.empty()) out["epoch"] = view.history.train.back().epoch;
   if (!view.holder.empty()) out["holder"] = view.holder;
   if (std::isfinite(view.seconds_left())) out["left_s"] = view.seconds_left();
   const auto values = [&](const reports::EvaluationReport& r) {

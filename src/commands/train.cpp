@@ -23,7 +23,8 @@ class Pretrain : public Command {
   void declare(config::OptionSet& set) override {
     options_.declare_pretrain(set);
     add_common_of_training(set);
-    set.add_common({"direction", "model.embedding", "model.hidden", "model.layers", "train.streams"});
+    set.add_common(
+        {"direction", "model.embedding", "model.hidden", "model.layers", "train.streams", "train.streams-per-rank"});
   }
   std::string_view introduction() const override {
     return "Trains an AWD-LSTM language model on a prepared corpus, alone or data-parallel: mpirun -n 4 ulmfit pretrain "
@@ -46,7 +47,7 @@ class FinetuneLm : public Command {
   void declare(config::OptionSet& set) override {
     options_.declare_finetune(set);
     add_common_of_training(set);
-    set.add_common({"train.streams"});
+    set.add_common({"train.streams", "train.streams-per-rank"});
   }
   std::string_view introduction() const override {
     return "Tunes a language model on the target text: words that it knows keep their embedding, new ones start as the "

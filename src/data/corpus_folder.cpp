@@ -149,6 +149,10 @@ json corpus_provenance(const fs::path& folder) {
   return opening(folder, [&folder] { return summarize_file_lists(read_corpus_json(folder).at("provenance")); });
 }
 
+std::vector<std::string> doubts_of(const fs::path& folder) {
+  return corpus_provenance(folder).value("doubts", std::vector<std::string>());
+}
+
 std::filesystem::path places_file(const std::filesystem::path& folder, const std::string& split) {
   return folder / (split + ".places.txt");
 }

@@ -50,6 +50,9 @@ CorpusInfo open_corpus(const std::filesystem::path& folder);
 // The free object given to write_corpus_info, its lists of files summarized. Throws DataError.
 nlohmann::json corpus_provenance(const std::filesystem::path& folder);
 
+// What prepare-labelled found that makes a figure measured on the folder doubtful, a sentence each. Throws DataError.
+std::vector<std::string> doubts_of(const std::filesystem::path& folder);
+
 // The file that tells where each document of a labelled split came from, "FILE:LINE" a line; folders made before there was
 // one lack it.
 std::filesystem::path places_file(const std::filesystem::path& folder, const std::string& split);

@@ -173,10 +173,16 @@ std::string calibration_tile(const Calibration& calibration) {
 std::string classification_tiles(const Classification& result, const ClassificationMetrics& metrics) {
   if (metrics.texts == 0) return "";
   const Interval& interval = metrics.accuracy_interval;
+  const ResampledIntervals resampled = resampled_intervals(result.confusion);
   return tile_html("Accuracy", percent(metrics.accuracy),
                    "95% interval " + fixed(100 * interval.low, 1) + " to " + percent(interval.high)) +
          calibration_tile(result.calibration) +
-         tile_html("Macro F1", percent(metrics.macro_f1), "mean over " + std::to_string(result.labels.size()) + " classes");
+         tile_html("Macro F1", percent(metrics.macro_f1),
+                   "mean over " + std::to_string(result.labels.size()) + " classes; 95% interval " +
+                       fixed(100 * resampled.macro_f1.low, 1) + " to " + percent(resampled.macro_f1.high)) +
+         tile_html("MCC", fixed(metrics.mcc, 3),
+                   "1: all right, 0: as by chance; 95% interval " + fixed(resampled.mcc.low, 3) + " to " +
+                       fixed(resampled.mcc.high, 3));
 }
 
 std::string classification_sections(const Classification& result, const ClassificationMetrics& metrics) {

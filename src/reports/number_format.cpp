@@ -38,6 +38,11 @@ std::string significant(double value, int digits) {
   return fixed(value, std::max(0, digits - whole_digits));
 }
 
+std::string figure(double value) {
+  constexpr double kCounted = 1e15;  // below it each whole number is itself
+  return value == std::floor(value) && std::abs(value) < kCounted ? fixed(value, 0) : significant(value, 4);
+}
+
 std::string percent(double share, int decimals) { return fixed(100 * share, decimals) + (std::isfinite(share) ? "%" : ""); }
 
 std::string per_second(double rate, const std::string& things) {

@@ -96,7 +96,7 @@ std::string format_evaluation_line(const EvaluationReport& r) {
   for (const auto& [name, value] : r.values) {
     std::string readable = name;
     std::replace(readable.begin(), readable.end(), '_', ' ');
-    parts.push_back(readable + " " + (is_share(name) ? percent(value, 2) : significant(value, 4)));
+    parts.push_back(readable + " " + (is_share(name) ? percent(value, 2) : figure(value)));
   }
   return str("step ", r.step, " epoch ", fixed(r.epoch, 2), "  ", r.split, ": ", joined(parts));
 }

@@ -80,17 +80,20 @@ void write_labels(std::ostream& out, const std::vector<std::string>& labels) {
   out << (labels.size() > kMostLabels ? ", ... (all in stage.json).\n" : ".\n");
 }
 
-// What facts say under "license", where they say it as a text.
+// What facts say of it as a text; fetch called it "licence" before 0.2.0.
 std::string license_of(const json& facts) {
-  const auto found = facts.is_object() ? facts.find("license") : facts.end();
-  return found != facts.end() && found->is_string() && !found->get<std::string>().empty() ? found->get<std::string>()
-                                                                                          : "not stated";
+  for (const char* name : {"license", "licence"}) {
+    const auto found = facts.is_object() ? facts.find(name) : facts.end();
+    if (found != facts.end() && found->is_string() && !found->get<std::string>().empty()) return found->get<std::string>();
+  }
+  return "not stated";
 }
 
 void write_licenses(std::ostream& out, const std::vector<CardStage>& lineage) {
   if (lineage.empty()) return;
   out << "\n## Licenses\n\n| | |\n|---|---|\n| this model | " << escaped(license_of(lineage.back().facts)) << " |\n";
   for (const CardStage& a : lineage) {
+    if (&a != &lineage.back()) out << "| model of " << a.command << " | " << escaped(license_of(a.facts)) << " |\n";
     for (const char* text : {"corpus", "data"}) {
       if (!a.facts.is_object() || !a.facts.contains(text)) continue;
       const json& prepared = a.facts.at(text);

@@ -16,9 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics) {
+std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics,
+                       const reports::ResampledIntervals& intervals) {
   std::ostringstream out;
-  char row[160];
+  char row[200];
   std::snprintf(row, sizeof row, "%-24s %9s %9s %9s %8s\n", "class", "precision", "recall", "F1", "texts");
   out << '\n' << row;
   for (std::size_t k = 0; k < c.labels.size(); ++k) {
@@ -37,9 +38,12 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
     }
     out << '\n';
   }
-  std::snprintf(row, sizeof row, "\nerror %.2f %% (95 %% interval %.2f to %.2f %%), macro-F1 %.3f, %lld texts\n",
+  std::snprintf(row, sizeof row,
+                "\nerror %.2f %% (95 %% interval %.2f to %.2f %%), macro-F1 %.3f (%.3f to %.3f), MCC %.3f (%.3f to %.3f), "
+                "%lld texts\n",
                 100 * metrics.error, 100 * (1 - metrics.accuracy_interval.high), 100 * (1 - metrics.accuracy_interval.low),
-                metrics.macro_f1, static_cast<long long>(metrics.texts));
+                metrics.macro_f1, intervals.macro_f1.low, intervals.macro_f1.high, metrics.mcc, intervals.mcc.low,
+                intervals.mcc.high, static_cast<long long>(metrics.texts));
   out << row;
   return out.str();
 }
@@ -166,7 +170,8 @@ Evaluated classification_result(const reports::Classification& c, double reject_
   for (const reports::HardText& t : c.hardest) result.metrics["top_losses"].push_back(hardest_json(t));
   if (!c.calibration.answers.empty()) result.metrics["calibration"] = calibration_json(c.calibration);
   if (reject_below > 0) result.metrics["rejection"] = rejection_json(c.calibration.best(), reject_below);
-  result.table = table_text(c, metrics) + calibration_text(c.calibration, reject_below) + hardest_table(c.hardest);
+  result.table =
+      table_text(c, metrics, intervals) + calibration_text(c.calibration, reject_below) + hardest_table(c.hardest);
   return result;
 }
 

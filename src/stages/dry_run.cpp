@@ -89,6 +89,7 @@ Measured time_gradients(train::Trainer& trainer, std::int64_t step, comm::Commun
 }  // namespace
 
 StageEnd measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm) {
+  forget_peak(comm.device());  // of a stage before this one
   StepTimes times;
   train::TrainerOptions options = trainer_options(stage);
   options.log_every = 1;

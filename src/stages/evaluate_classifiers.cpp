@@ -176,10 +176,6 @@ at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const dat
   return sum / static_cast<double>(models.size());
 }
 
-std::vector<std::string> doubts_of(const fs::path& data) {
-  return data::corpus_provenance(data).value("doubts", std::vector<std::string>());
-}
-
 std::string config_of(const std::vector<TrainedModel>& models) {
   std::string config;
   for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
@@ -213,7 +209,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     log::warn("evaluate", temperature.why_not);
     summary.emplace_back("calibration", temperature.why_not);
   }
-  for (const std::string& doubt : doubts_of(options.data)) {
+  for (const std::string& doubt : data::doubts_of(options.data)) {
     log::warn("evaluate", str("in ", options.data, ": ", doubt));
     result.metrics["doubts"].push_back(doubt);
     summary.emplace_back("doubt", doubt);

@@ -38,9 +38,6 @@ Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const dat
 at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                               const EvaluateOptions& options, comm::Communicator& comm);
 
-// What prepare-labelled found that makes a figure measured on the folder doubtful.
-std::vector<std::string> doubts_of(const std::filesystem::path& data);
-
 // The models, as lines of a configuration.
 std::string config_of(const std::vector<TrainedModel>& models);
 

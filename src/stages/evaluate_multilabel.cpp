@@ -99,7 +99,7 @@ Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const dat
   Evaluated result{metrics_json(decided, metrics), table_text(decided, metrics)};
   result.metrics["models"] = options.models;
   std::vector<std::pair<std::string, std::string>> summary = {{"data", options.data}, {"split", options.split}};
-  std::vector<std::string> doubts = doubts_of(options.data);
+  std::vector<std::string> doubts = data::doubts_of(options.data);
   if (options.split == "valid") {
     doubts.emplace_back("the thresholds were chosen on the validation texts: figures on them are better than on others");
   }

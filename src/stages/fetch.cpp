@@ -39,10 +39,10 @@ void check(const FetchOptions& options) {
       (options.sha256.size() != 64 || options.sha256.find_first_not_of("0123456789abcdef") != std::string::npos)) {
     throw ConfigError(str("fetch: --sha256 is '", options.sha256, "', expected 64 hexadecimal digits in lower case"));
   }
-  for (const std::string* text : {&options.address, &options.licence, &options.note}) {
+  for (const std::string* text : {&options.address, &options.license, &options.note}) {
     text::CleanCounts counts;
     text::clean_utf8(*text, counts);
-    if (counts.invalid_utf8 > 0) throw ConfigError("fetch: --address, --licence and --note must be valid UTF-8");
+    if (counts.invalid_utf8 > 0) throw ConfigError("fetch: --address, --license and --note must be valid UTF-8");
   }
   if (!options.archive.empty() && !fs::is_regular_file(options.archive)) {
     throw ConfigError(str("fetch: --archive is '", options.archive, "', which is no file; give the downloaded archive"));
@@ -123,7 +123,8 @@ void FetchOptions::declare(config::OptionSet& set) {
   set.add("address", address, "of an archive (.tgz, .tar.xz, .zip) with one .pth and one .pkl of fastai");
   set.add("sha256", sha256, "its checksum; without one the lineage keeps that of what came");
   set.add("archive", archive, "the file, if it is here already: nothing is downloaded");
-  set.add("licence", licence, "under which it was published; for the lineage");
+  set.add("license", license, "under which it was published; for lineage and card");
+  set.add_alias("licence", "license");
   set.add("note", note, "on the model; for the lineage");
   set.add("output", output, "folder for the stage");
   set.require("output");
@@ -140,7 +141,7 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   }
   refuse_used(options.output, "fetch");
   if (!options.note.empty()) log::info("fetch", str(address_told(options), ": ", options.note));
-  if (!options.licence.empty()) log::info("fetch", str("licence: ", options.licence));
+  if (!options.license.empty()) log::info("fetch", str("license: ", options.license));
   const PartialFolder folder(options.output, ".download.partial");  // where there is room for what is to lie beside it
   const fs::path archive = options.archive.empty() ? folder.path() / "archive" : fs::path(options.archive);
   if (options.archive.empty()) download(options, archive);
@@ -153,7 +154,7 @@ nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline
   import.foreign_tokens = options.foreign_tokens;
   import.origin["address"] = address_told(options);
   import.origin["sha256"] = sum;
-  import.origin["licence"] = options.licence;
+  import.origin["license"] = options.license;
   import.origin["note"] = options.note;
   interop::unpack_file(archive, ".pth", import.weights);
   interop::unpack_file(archive, ".pkl", import.vocabulary);

@@ -14,7 +14,7 @@ struct FetchOptions {
   std::string address;  // http(s); an archive that holds one *.pth and one *.pkl of fastai
   std::string sha256;   // of the archive; empty: not known
   std::string archive;  // that file, if it is here already
-  std::string licence;
+  std::string license;
   std::string note;
   std::string output;
   bool backward = false;
@@ -23,7 +23,7 @@ struct FetchOptions {
 };
 
 // Downloads with the program curl (into OUTPUT.download.partial), checks the sum, takes weights and vocabulary out of the
-// archive, and imports them (import_fastai), with address, sum and licence in the lineage. Whole or not at all; nothing is
+// archive, and imports them (import_fastai), with address, sum and license in the lineage. Whole or not at all; nothing is
 // downloaded where OUTPUT holds that model already. Throws ConfigError; DataError without network, for a file that is not
 // there or broken on the way, or has another sum; what import_fastai throws.
 nlohmann::json fetch_model(const FetchOptions& options, const text::TextPipeline& pipeline, const config::OptionSet& set);

@@ -100,14 +100,16 @@ std::vector<Setting> classifier_settings(const FitFacts& facts) {
   settings.push_back({"train.batch-size", str(batch), str(steps, " steps an epoch")});
   settings.push_back(
       {"epochs", str(epochs), str(steps * epochs, " steps; ", kClassifierSteps, " are aimed at, in 4 to 20 epochs")});
-  settings.push_back({"optim.unfreeze", "full", "all layers at once"});
   const bool few = steps * epochs < kFewClassifierSteps;
+  settings.push_back({"optim.unfreeze", "full",
+                      few ? "all layers at once: in so few steps, one by one leaves too few to each"
+                          : "all layers at once; whether one by one is better, ulmfit study ablation tells"});
   settings.push_back(
       {"optim.factor", few ? "1" : "2.6",
        few ? "one rate: in so few steps the lower layers would hardly move" : "discriminative rates, as in the paper"});
-  settings.push_back({"lr", "0.01", ""});
+  settings.push_back({"lr", "0.01", "the default of train-classifier; what suits your texts, ulmfit find-lr tells"});
   settings.push_back({"schedule.kind", "one-cycle", "as fastai"});
-  settings.push_back({"drop-mult", "0.7", ""});
+  settings.push_back({"drop-mult", "0.7", "as in configs/quickstart-classifier.cfg"});
   add_selection(facts, settings);
   return settings;
 }

@@ -13,6 +13,6 @@ struct PeakMemory {
   std::optional<std::uint64_t> gpu;  // what tensors took of it
 };
 PeakMemory peak_memory(at::Device device);
-void forget_peak(at::Device device);  // of the GPU: it starts anew from what is taken now
+void forget_peak(at::Device device);  // both peaks start anew from what is taken now
 
 }  // namespace ulmfit::stages

@@ -80,7 +80,9 @@ RunView view_run(const fs::path& folder) {
   view.folder = folder;
   const fs::path file = folder / kConfigFile;
   view.settings = config::flat(config::read_ini(read_file(file), file.string()));
-  view.names = has_key(view, "data") ? reports::kClassifierMetrics : reports::kLanguageModelMetrics;
+  const bool classifier = has_key(view, "data");
+  view.command = classifier ? "train-classifier" : has_key(view, "from") ? "finetune-lm" : "pretrain";
+  view.names = classifier ? reports::kClassifierMetrics : reports::kLanguageModelMetrics;
   view.history = reports::read_metrics(folder / "metrics.jsonl", view.names);
   // Metrics of one label and of several are kept under the same names but for this one.
   if (view.last() != nullptr && view.last()->values.contains("micro_f1")) view.names = reports::kMultilabelMetrics;

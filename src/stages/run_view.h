@@ -23,6 +23,7 @@ enum class RunState {
 
 struct RunView {
   std::filesystem::path folder;
+  std::string command;  // that trains there: pretrain, finetune-lm, train-classifier
   RunState state = RunState::kDied;
   std::string holder;     // of one that runs: host and process
   std::string last_line;  // of its log

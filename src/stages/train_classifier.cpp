@@ -251,6 +251,7 @@ void ClassifierStage::describe() {
                     ", ", text_->vocabulary.size(), " words, ", parent_ ? "from " + options_.from : "from scratch")},
       {"batches", str(batch_size, " texts, windows of ", classifier_->head.bpt3c.window, " tokens, gradients over ",
                       classifier_->head.bpt3c.length)}};
+  for (const std::string& doubt : data::doubts_of(options_.data)) summary.emplace_back("doubt", doubt);
   if (!head_of_parent_.empty()) summary.emplace_back("head", head_of_parent_);
   if (options_.task.aux_lm_weight > 0) {
     summary.emplace_back("loss",

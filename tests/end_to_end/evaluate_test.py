@@ -77,10 +77,13 @@ class TopLosses(TestCase):
                 self.assertAlmostEqual(v, scaled[k] / sum(scaled.values()), places=4)
         self.assertLess(found["mcc_low"], found["mcc"])
         self.assertLess(found["macro_f1"], found["macro_f1_high"])
+        told = {name: f"{found[name]:.3f} ({found[f'{name}_low']:.3f} to {found[f'{name}_high']:.3f})" for name in ("macro_f1", "mcc")}
+        self.assertIn(f"), macro-F1 {told['macro_f1']}, MCC {told['mcc']}, {found['texts']} texts\n", said.stderr)
         two = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--top-losses=5", "--baselines", ranks=2)
         self.assertAlmostEqual(json.loads(two.stdout)["calibration"]["temperature"], temperature, places=3)
         page = (self.dir / "shown/report.html").read_text()
         self.assertIn("Can its probabilities be trusted?", page)
+        self.assertRegex(page, f"(?s)<span>MCC</span><b>{found['mcc']:.3f}</b>.*interval {found['mcc_low']:.3f} to {found['mcc_high']:.3f}")
         self.assertIn("Leaving the doubtful ones to people", page)
         refused = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--calibration", "--split=valid", expect=2)
         self.assertIn("give another --split", refused.stderr)

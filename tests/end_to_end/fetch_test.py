@@ -83,13 +83,13 @@ class Fetch(TestCase):
 
     def test_a_model_is_fetched_checked_imported_and_not_fetched_again(self):
         sum_of_model = hashlib.sha256(MODEL).hexdigest()
-        arguments = (f"--address={self.place}/model.tgz", f"--sha256={sum_of_model}", "--licence=CC0", "--accept-foreign-tokens")
+        arguments = (f"--address={self.place}/model.tgz", f"--sha256={sum_of_model}", "--license=CC0", "--accept-foreign-tokens")
         self.assertEqual(json.loads(self.fetch(*arguments).stdout)["imported"], "language model")
         self.ulmfit("import", "--weights", FILES / "lm.pth", "--vocab", FILES / "vocab.pkl", "--output=by-hand", "--accept-foreign-tokens")
         self.assert_same_weights("lm/stage/model.safetensors", "by-hand/stage/model.safetensors")
         facts = json.loads(self.ulmfit("inspect", "lm", "--json").stdout)["lineage"][0]["facts"]
-        self.assertEqual((facts["address"], facts["sha256"], facts["licence"]), (f"{self.place}/model.tgz", sum_of_model, "CC0"))
-        self.assertIn("CC0", (self.dir / "lm/stage/CARD.md").read_text())
+        self.assertEqual((facts["address"], facts["sha256"], facts["license"]), (f"{self.place}/model.tgz", sum_of_model, "CC0"))
+        self.assertIn("| this model | CC0 |", (self.dir / "lm/stage/CARD.md").read_text())
         served = Pages.served
         self.assertIn("nothing to do", self.fetch(*arguments).stderr)
         self.assertEqual(Pages.served, served)
@@ -169,9 +169,9 @@ class Fetch(TestCase):
         (self.dir / "own.cfg").write_text("direction = forward\n")
         self.fetch("--model", "wikitext-103-backward", "--archive=wt103-bwd.tgz", "--accept-foreign-tokens", "--config=own.cfg", output="own")
         self.assertEqual(json.loads(self.ulmfit("inspect", "own", "--json").stdout)["direction"], "forward")
-        self.fetch("wikitext-103-forward", f"--address={self.place}/model.tgz", "--accept-foreign-tokens", output="mirrored")
+        self.fetch("wikitext-103-forward", f"--address={self.place}/model.tgz", "--accept-foreign-tokens", "--licence=older spelling", output="mirrored")
         facts = json.loads(self.ulmfit("inspect", "mirrored", "--json").stdout)["lineage"][0]["facts"]
-        self.assertEqual((facts["licence"], facts["note"]), ("", ""))
+        self.assertEqual((facts["license"], facts["note"]), ("older spelling", ""))
         (self.dir / "pipeline.cfg").write_text("[fetch]\nmodel = wikitext-103-backward\narchive = wt103-bwd.tgz\noutput = piped\naccept-foreign-tokens = true\n")
         self.ulmfit("run", "--config=pipeline.cfg")
         self.assertIn("nothing to do", self.ulmfit("run", "--config=pipeline.cfg").stderr)

@@ -1,6 +1,7 @@
 """fit: from labelled texts to a tested classifier by one command, settings chosen, gone on with after a stop."""
 import json
 import random
+import re
 import unittest
 
 from tests.support.ulmfit import TestCase, kill_all, labelled_rows, sentences, wait_for, write_csv
@@ -10,7 +11,7 @@ class Fit(TestCase):
     def setUp(self):
         super().setUp()
         write_csv(self.dir / "train.csv", labelled_rows(240, seed=2))
-        write_csv(self.dir / "test.csv", labelled_rows(60, seed=3))
+        write_csv(self.dir / "test.csv", labelled_rows(59, seed=3) + labelled_rows(240, seed=2)[:1])  # one stands in both
         (self.dir / "general.txt").write_text("\n".join(sentences(300, seed=5)) + "\n")
         self.ulmfit("prepare-corpus", "--input=general.txt", "--output=corpus")
         for way in ("forward", "backward"):
@@ -23,15 +24,32 @@ class Fit(TestCase):
         command = (*self.COMMON, "--test=test.csv", "--from=general-forward", "--output=run")
         planned = self.ulmfit(*command, "--dry-run")
         self.assertIn("216 texts of 3 classes to train on, 24 to validate, 60 to test", planned.stderr)
+        self.assertEqual(len(re.findall(r"^\S+ \[prepare\]   (?:red|green|blue): .*(?:crimson|emerald|azure)", planned.stderr, re.M)), 5, "decoded texts with labels")
         self.assertRegex(planned.stderr, r"train\.streams = 8  \(about \d+ steps an epoch\)")
-        self.assertFalse((self.dir / "run/lm").exists())
+        for title in ("finetune-lm", "train-classifier"):
+            self.assertRegex(planned.stderr, rf"\[{title}\]   time: about .* for the \d+ steps")
+        memory = [int(m.replace(",", "")) for m in re.findall(r"peak memory: ([\d,]+) MB a rank", planned.stderr)]
+        self.assertEqual(len(memory), 2)
+        self.assertRegex(planned.stderr, r"\[train-classifier\]   model: AWD-LSTM 32/48 x 2")  # that of the pretrained model
+        self.assertIn("the pipeline has finetune-lm x 1, train-classifier x 1", planned.stderr)
+        self.assertEqual([name for name in ("lm", "classifier") if (self.dir / "run" / name).exists()], [])
         done = self.ulmfit(*command)
         self.assertIn("to use it: ulmfit predict --model run/classifier\n", done.stderr)
         evaluation = json.loads((self.dir / "run/evaluation/evaluation.json").read_text())
         self.assertEqual((evaluation["split"], evaluation["texts"]), ("test", 60))
+        # What makes its figures doubtful stands wherever they do.
+        (doubt,) = [doubt for doubt in evaluation["doubts"] if re.match("test: 1 text repeats a text of (train|valid) exactly", doubt)]
+        for told in (planned.stderr, done.stderr.split("[evaluate]", 1)[1], *((self.dir / page).read_text() for page in ("run/classifier/report.html", "run/evaluation/report.html"))):
+            self.assertIn(doubt, told)
         self.assertLess(evaluation["error"], 0.2)
         self.assertEqual(len(evaluation["baselines"]), 2)
         self.assertRegex(evaluation["top_losses"][0]["place"], r"^test\.csv:\d+$")
+        classifier = self.ulmfit("inspect", "run/classifier").stdout
+        for words in ("that reads forward: AWD-LSTM 32/48 x 2", "classes: blue, green, red\n", "on its validation texts: documents 24, error ", "how it came to be:\n  pretrain, tokens "):
+            self.assertIn(words, classifier)
+        self.assertRegex(self.ulmfit("inspect", "run/data/labelled").stdout, r"(?s)^labelled texts, \d+ words\nclasses: blue, green, red\n.*test: 60 texts, \d+ tokens\n  first: .*\ndoubt: ")
+        lost = self.ulmfit("evaluate", "--model=run/classifier", "--data=run/data/labelled", "--split=dev", expect=3).stderr
+        self.assertIn("--split=dev: run/data/labelled has no such texts; give --split test or train or valid", lost)
         lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
         self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
         self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
@@ -74,14 +92,16 @@ class Fit(TestCase):
         rows = labelled_rows(240, seed=2)
         others = {"red": "green", "green": "blue", "blue": "red"}
         wrong = sorted(random.Random(1).sample(range(240), 6))
-        write_csv(self.dir / "train.csv", [(others[label] if i in wrong else label, text) for i, (label, text) in enumerate(rows)])
+        rows = [(others[label] if i in wrong else label, text) for i, (label, text) in enumerate(rows)]
+        rows.append((others[rows[0][0]], rows[0][1]))
+        write_csv(self.dir / "train.csv", rows)
         command = (*self.COMMON, "--from", "general-forward", "general-backward", "--output=run", "--seeds=2", "--folds=3")
         done = self.ulmfit(*command, ranks=2)
         for name in ("classifier-forward-seed1", "classifier-forward-seed2", "classifier-backward-seed1", "classifier-backward-seed2"):
             self.assertIn(f" --model run/{name}", done.stderr)
         self.assertEqual(json.loads((self.dir / "run/evaluation/evaluation.json").read_text())["split"], "valid")
         crossed = json.loads((self.dir / "run/cross-validation/evaluation.json").read_text())
-        self.assertEqual(crossed["texts"], 240)  # each once
+        self.assertEqual(crossed["texts"], 241)  # each once
         parts = [json.loads((self.dir / f"run/folds/{k}/evaluation/evaluation.json").read_text()) for k in (1, 2, 3)]
         for row in range(3):
             for column in range(3):
@@ -91,6 +111,9 @@ class Fit(TestCase):
         self.assertGreaterEqual(found, 4, (doubted, wrong))
         page = (self.dir / "run/cross-validation/report.html").read_text()
         self.assertIn("has read all training texts", page)
+        (doubt,) = {doubt.split(": ", 1)[1] for doubt in crossed["doubts"]}
+        self.assertRegex(doubt, "^1 text repeats another one with a different label: ")
+        self.assertIn(doubt.split(": ", 1)[0], page)
 
     def test_a_folder_for_each_class_from_scratch(self):
         for i, (label, text) in enumerate(labelled_rows(120, seed=2)):

@@ -122,7 +122,7 @@ class Multilabel(TestCase):
         self.assertIn("texts with several labels each", self.ulmfit("inspect", "data/labelled").stdout)
         self.assertIn("several labels a text, at or above the thresholds", self.ulmfit("inspect", "run").stdout)
         self.assertIn("several labels a text", (self.dir / "run/stage/CARD.md").read_text())
-        self.ulmfit("status", "run")
+        self.assertIn("run: train-classifier, finished\n", self.ulmfit("status", "run").stdout)
         self.ulmfit("embed", "--model=run", "--input=in.jsonl", "--output=vectors.npy")
         self.assertIn("MultiCategoryBlock", self.ulmfit("export", "--model=run", "--output=fastai").stderr)
         self.ulmfit("export", "--model=run", "--bundle", "--output=run.zip")

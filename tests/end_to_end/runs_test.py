@@ -30,9 +30,11 @@ class Runs(TestCase):
         self.assertEqual(alive["state"], "running")
         self.assertIn(f"process {process.pid}", alive["holder"])
         self.assertGreater(alive["total_steps"], alive["step"])
+        self.assertEqual(alive["stage"], "pretrain")
+        self.assertGreater(alive["epoch"], 0)
         self.assertGreater(alive["left_s"], 0)
         self.assertGreaterEqual(alive["checkpoint"], 5)
-        self.assertRegex(self.ulmfit("status", "runs").stdout, r"runs/a: running .*\n  step \d+ of \d+, about \S+ left\n")
+        self.assertRegex(self.ulmfit("status", "runs").stdout, r"runs/a: pretrain, running .*\n  step \d+ of \d+, epoch \d+\.\d+, about \S+ left\n")
         os.kill(process.pid, signal.SIGUSR2)
         self.assertEqual(process.wait(), 75)
         stopped = self.status("runs/a")
@@ -43,7 +45,7 @@ class Runs(TestCase):
                                  and self.status("runs/a")["step"] > stopped["step"]))
         kill_all(process)
         died = self.ulmfit("status", "runs/a").stdout
-        self.assertIn("runs/a: died\n", died)
+        self.assertIn("runs/a: pretrain, died\n", died)
         self.assertIn("the same command goes on", died)
         # Killed before it reported a step.
         process = self.start(*self.SMALL[:-1], "--output=runs/d", "--log.every=1000", "--epochs=3000")

@@ -1,4 +1,5 @@
 // The whole way of a model away from the CPU: trained, gone on with, tuned, made a classifier, evaluated, asked.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,6 +21,8 @@
 namespace ulmfit::stages {
 namespace {
 
+using ::testing::HasSubstr;
+using ::testing::Not;
 using Words = std::vector<std::string>;
 
 class FakeStages : public ::testing::Test {
@@ -97,6 +100,17 @@ TEST_F(FakeStages, GoFromTextToAnswersAsOnTheCpu) {
   const std::string answers = answer(device);
   EXPECT_EQ(std::count(answers.begin(), answers.end(), '\n'), 2);
   EXPECT_EQ(answers.find("error"), std::string::npos) << answers;
+}
+
+TEST_F(FakeStages, SayThatAGpuHasTooLittleToDo) {
+  ::testing::internal::CaptureStderr();
+  pretrained("lm", test::fake_device());
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("each GPU computes 8 of the 8 of --train.streams, and is busy from 32 on: give 32 or more, or take "
+                        "fewer ranks"));
+  ::testing::internal::CaptureStderr();
+  pretrained("lm-cpu", at::kCPU);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("is busy from")));
 }
 
 TEST_F(FakeStages, GoOnWithTheSameBits) {

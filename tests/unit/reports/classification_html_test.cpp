@@ -6,6 +6,7 @@
 namespace ulmfit::reports {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -68,6 +69,9 @@ TEST(ClassificationTiles, ShowTheInterval) {
   const std::string html = classification_tiles(result, classification_metrics(result.confusion));
   EXPECT_THAT(html, HasSubstr("90.0%"));
   EXPECT_THAT(html, HasSubstr("95% interval 82.6 to 94.5%"));
+  // F1 of 80/90 and 100/110; (40 * 50 - 10 * 0) / sqrt(40 * 50 * 60 * 50).
+  EXPECT_THAT(html, ContainsRegex("Macro F1.*89.9%.*mean over 2 classes; 95% interval 8[0-9.]+ to 9[0-9.]+%"));
+  EXPECT_THAT(html, ContainsRegex("MCC.*0.816.*95% interval 0.[67][0-9]+ to 0.[89][0-9]+"));
 }
 
 }  // namespace

@@ -26,6 +26,15 @@ TEST(NumberFormat, KeepsSignificantDigits) {
   EXPECT_EQ(significant(1e300, 2), "1.0e+300");
 }
 
+TEST(NumberFormat, WritesCountsWhole) {
+  EXPECT_EQ(figure(100), "100");
+  EXPECT_EQ(figure(5589), "5589");
+  EXPECT_EQ(figure(98.45123), "98.45");
+  EXPECT_EQ(figure(0), "0");
+  EXPECT_EQ(figure(1e300), "1.000e+300");
+  EXPECT_EQ(figure(std::nan("")), "nan");
+}
+
 TEST(NumberFormat, SaysWhatIsNotFinite) {
   EXPECT_EQ(significant(-std::nan(""), 3), "nan");
   EXPECT_EQ(significant(INFINITY, 3), "inf");

@@ -33,10 +33,12 @@ TEST(StageCard, TellsLineageFiguresAndWhatWasNotMeasured) {
 
 TEST(StageCard, TellsLicensesOfTextsAndModel) {
   CardInfo info;
-  info.lineage = {{"pretrain", "00ff", {{"corpus", {{"request", {{"license", "CC BY-SA 3.0"}}}}}, {"license", "other"}}},
+  info.lineage = {{"import", "00fe", {{"licence", "older"}}},
+                  {"pretrain", "00ff", {{"corpus", {{"request", {{"license", "CC BY-SA 3.0"}}}}}, {"license", "other"}}},
                   {"train-classifier", "", {{"data", {{"request", json::object()}}}, {"license", "Apache-2.0"}}}};
   EXPECT_THAT(stage_card(info),
-              AllOf(HasSubstr("| this model | Apache-2.0 |"), HasSubstr("| text of pretrain | CC BY-SA 3.0 |"),
+              AllOf(HasSubstr("| this model | Apache-2.0 |"), HasSubstr("| model of pretrain | other |"),
+                    HasSubstr("| model of import | older |"), HasSubstr("| text of pretrain | CC BY-SA 3.0 |"),
                     HasSubstr("| text of train-classifier | not stated |")));
 }
 

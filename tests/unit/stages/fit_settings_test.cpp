@@ -38,6 +38,16 @@ TEST(FitSettings, AreThoseOfTheQuickStartForItsTexts) {
   EXPECT_EQ(value(classifier, "train.select"), "best");
 }
 
+TEST(FitSettings, HaveAReasonEach) {
+  for (const bool pretrained : {false, true}) {
+    const FitFacts facts{
+        .lm_tokens = 50'000, .texts = 900, .valid_texts = 100, .pretrained = pretrained, .shape = shape(300)};
+    for (const auto& settings : {language_model_settings(facts), classifier_settings(facts)}) {
+      for (const Setting& setting : settings) EXPECT_NE(setting.reason, "") << setting.key;
+    }
+  }
+}
+
 TEST(FitSettings, FewTextsGetSmallBatchesAndMoreEpochs) {
   const FitFacts facts{.lm_tokens = 5'000, .texts = 90, .valid_texts = 10, .shape = shape(1150)};
   EXPECT_EQ(value(language_model_settings(facts), "train.streams"), "8");
