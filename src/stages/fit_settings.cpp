@@ -1,8 +1,10 @@
 #include "stages/fit_settings.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -56,6 +58,18 @@ void add_shape(const FitFacts& facts, std::vector<Setting>& settings) {
   settings.push_back({"model.layers", str(shape.layers), reason});
 }
 
+// The default is that of the quick start's batches; Adam's rate follows the square root of smaller ones (measured on 100
+// and 500 labels: tests/bench/README.md).
+Setting classifier_rate(std::int64_t batch) {
+  constexpr double kRate = 0.01;
+  constexpr std::int64_t kBatch = 32;
+  if (batch >= kBatch)
+    return {"lr", str(kRate), "the default of train-classifier; what suits your texts, ulmfit find-lr tells"};
+  const double rate = kRate * std::sqrt(static_cast<double>(batch) / kBatch);
+  return {"lr", reports::significant(rate, 1),
+          str("batches of ", kBatch, " have ", kRate, "; it follows their square root")};
+}
+
 void add_selection(const FitFacts& facts, std::vector<Setting>& settings) {
   if (facts.valid_texts >= kTextsToSelectBy) {
     settings.push_back({"train.select", "best", str(facts.valid_texts, " validation texts tell when it was best")});
@@ -107,7 +121,7 @@ std::vector<Setting> classifier_settings(const FitFacts& facts) {
   settings.push_back(
       {"optim.factor", few ? "1" : "2.6",
        few ? "one rate: in so few steps the lower layers would hardly move" : "discriminative rates, as in the paper"});
-  settings.push_back({"lr", "0.01", "the default of train-classifier; what suits your texts, ulmfit find-lr tells"});
+  settings.push_back(classifier_rate(batch));
   settings.push_back({"schedule.kind", "one-cycle", "as fastai"});
   settings.push_back({"drop-mult", "0.7", "as in configs/quickstart-classifier.cfg"});
   add_selection(facts, settings);

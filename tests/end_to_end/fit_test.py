@@ -73,9 +73,9 @@ class Fit(TestCase):
         self.assertIn("train.threads = 2", (self.dir / "run/pipeline.cfg").read_text())
         self.ulmfit(*command)
         pipeline = self.dir / "run/pipeline.cfg"
-        pipeline.write_text(pipeline.read_text().replace("lr = 0.01", "lr = 0.02"))
+        pipeline.write_text(pipeline.read_text().replace("drop-mult = 0.7", "drop-mult = 0.6"))
         changed = self.ulmfit(*command, expect=2).stderr
-        self.assertIn("[train-classifier] lr: 0.02 in the file, 0.01 now", changed)
+        self.assertIn("[train-classifier] drop-mult: 0.6 in the file, 0.7 now", changed)
         self.assertIn("ulmfit run --config run/pipeline.cfg", changed)
         write_csv(self.dir / "train.csv", labelled_rows(200, seed=2))
         self.assertIn("(different: train)", self.ulmfit(*command, expect=3).stderr)

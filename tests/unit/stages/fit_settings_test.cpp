@@ -32,6 +32,7 @@ TEST(FitSettings, AreThoseOfTheQuickStartForItsTexts) {
   EXPECT_EQ(value(lm, "model.hidden"), "");
   const auto classifier = classifier_settings(facts);
   EXPECT_EQ(value(classifier, "train.batch-size"), "32");
+  EXPECT_EQ(value(classifier, "lr"), "0.01");
   EXPECT_EQ(value(classifier, "epochs"), "11");  // there 10
   EXPECT_EQ(value(classifier, "optim.unfreeze"), "full");
   EXPECT_EQ(value(classifier, "optim.factor"), "1");
@@ -53,6 +54,7 @@ TEST(FitSettings, FewTextsGetSmallBatchesAndMoreEpochs) {
   EXPECT_EQ(value(language_model_settings(facts), "train.streams"), "8");
   EXPECT_EQ(value(language_model_settings(facts), "epochs"), "15");
   EXPECT_EQ(value(classifier_settings(facts), "train.batch-size"), "8");
+  EXPECT_EQ(value(classifier_settings(facts), "lr"), "0.005");
   EXPECT_EQ(value(classifier_settings(facts), "epochs"), "20");
   EXPECT_EQ(value(classifier_settings(facts), "train.select"), "last");
 }
