@@ -70,9 +70,21 @@ std::string joined(const std::vector<std::string>& items) {
 }
 
 std::string sentence(const PrepareReport::Repeats& pair) {
-  return str(pair.repeats, ": ", pair.exact, pair.exact == 1 ? " text repeats " : " texts repeat ",
-             pair.repeats == pair.of ? "an earlier" : "a", " text of ", pair.of, " exactly, ", pair.near,
-             pair.near == 1 ? " shares a run of " : " share a run of ", kRunWords, " words with one");
+  const std::string other = str(pair.repeats == pair.of ? "an earlier" : "a", " text of ", pair.of);
+  std::string exact, near;
+  if (pair.exact > 0) exact = str(pair.exact, pair.exact == 1 ? " text repeats " : " texts repeat ", other, " exactly");
+  if (pair.near > 0) {
+    near = str(pair.near,
+               exact.empty() ? (pair.near == 1 ? " text shares" : " texts share") : (pair.near == 1 ? " shares" : " share"),
+               " a run of ", kRunWords, " words with ", exact.empty() ? other : "one");
+  }
+  return str(pair.repeats, ": ", exact, exact.empty() || near.empty() ? "" : ", ", near);
+}
+
+// Figures are measured on texts that something else has, too.
+bool makes_doubtful(const PrepareReport::Repeats& pair) {
+  const auto judged = [](const std::string& split) { return split == "valid" || split == "test"; };
+  return pair.repeats != pair.of && (judged(pair.repeats) || judged(pair.of)) && pair.exact + pair.near > 0;
 }
 
 }  // namespace
@@ -154,7 +166,7 @@ void PrepareReport::log() const {
     }
   }
   for (const Repeats& pair : repeats) {
-    if (pair.repeats == pair.of && pair.exact + pair.near > 0) log::info("prepare", sentence(pair));
+    if (!makes_doubtful(pair) && pair.exact + pair.near > 0) log::info("prepare", sentence(pair));
   }
   for (const std::string& doubt : doubts()) log::warn("prepare", doubt);
 }
@@ -167,7 +179,7 @@ std::vector<std::string> PrepareReport::doubts() const {
                         "; leave them out, for nothing can be learned or told of them"));
   }
   for (const Repeats& pair : repeats) {
-    if (pair.repeats != pair.of && pair.exact + pair.near > 0) found.push_back(sentence(pair));
+    if (makes_doubtful(pair)) found.push_back(sentence(pair));
   }
   if (disagreements > 0) {
     found.push_back(str(disagreements, disagreements == 1 ? " text repeats" : " texts repeat",

@@ -17,6 +17,7 @@ std::unique_ptr<Command> pretrain();
 std::unique_ptr<Command> finetune_lm();
 std::unique_ptr<Command> train_classifier();
 std::unique_ptr<Command> evaluate();
+std::unique_ptr<Command> join_folds();
 std::unique_ptr<Command> predict();
 std::unique_ptr<Command> embed();
 std::unique_ptr<Command> generate();
@@ -44,6 +45,7 @@ const std::vector<Entry>& all() {
       {"finetune-lm", "stage 2: tune a language model on the target text", finetune_lm, /*trains=*/true},
       {"train-classifier", "stage 3: train a classifier on it", train_classifier, /*trains=*/true},
       {"evaluate", "perplexity, or error rate and confusion matrix, of finished stages", evaluate},
+      {"join-folds", "the evaluations of cross-validation's folds as one", join_folds},
       {"predict", "text in, labels out", predict},
       {"embed", "text in, vectors out", embed},
       {"generate", "text that a language model goes on with", generate},

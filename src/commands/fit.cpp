@@ -174,10 +174,16 @@ class StagesOfFit {
     if (tested || validated_) {
       IniSection evaluate = evaluation(models, data, tested ? "test" : "valid", in_output(options_, "evaluation"));
       const bool compares = tested && validated_ && !options_.multilabel();
-      if (compares) append(evaluate, {{"baselines", "true"}, {"calibration", "true"}});
+      if (compares) append(evaluate, {{"calibration", "true"}});
       pipeline.add(evaluate);
     }
-    for (std::int64_t fold = 1; fold <= options_.folds; ++fold) add_fold(pipeline, fold);
+    IniSection join{"join-folds", {}};
+    for (std::int64_t fold = 1; fold <= options_.folds; ++fold) {
+      add_fold(pipeline, fold);
+      append(join, {{"evaluation", fold_folder(options_, fold) / "evaluation"}});
+    }
+    append(join, {{"report", in_output(options_, "cross-validation")}});
+    if (options_.folds > 0) pipeline.add(join);
   }
 
  private:
@@ -194,6 +200,7 @@ class StagesOfFit {
     IniSection evaluate{"evaluate", models};
     append(evaluate, {{"data", data + "/labelled"}, {"split", split}, {"report", report}});
     if (!options_.multilabel()) append(evaluate, {{"top-losses", "50"}});
+    if (!options_.multilabel() && validated_) append(evaluate, {{"baselines", "true"}});
     append(evaluate, compute_);
     return evaluate;
   }
@@ -239,36 +246,9 @@ std::string chosen_pipeline(const FitOptions& options, const config::OptionSet& 
   const StagesOfFit stages(options, set, facts, ways);
   stages.tell_settings();
   PipelineText pipeline("fit", "where fit was called");
-  if (options.folds > 0) pipeline.say("The figures of the folds are joined by ulmfit fit alone.");
   pipeline.add(prepare);
   stages.add_to(pipeline);
   return pipeline.text();
-}
-
-// The folds' answers as one, printed and in OUTPUT/cross-validation. Rank 0.
-void tell_of_folds(const FitOptions& options) {
-  std::vector<fs::path> folders;
-  for (std::int64_t fold = 1; fold <= options.folds; ++fold) folders.push_back(fold_folder(options, fold) / "evaluation");
-  reports::Classification joined = stages::joined_evaluations(folders);
-  joined.split = "held-out training";
-  stages::Evaluated result = stages::classification_result(joined);
-  Values summary = {{"folds", str(options.folds)}, {"language model", "has read all training texts, without their labels"}};
-  for (std::int64_t fold = 1; fold <= options.folds; ++fold) {
-    for (const std::string& doubt : data::doubts_of(fold_folder(options, fold) / "data/labelled")) {
-      summary.emplace_back("doubt", str("fold ", fold, ": ", doubt));
-      result.metrics["doubts"].push_back(summary.back().second);
-      log::warn("fit", summary.back().second);
-    }
-  }
-  log::info("fit", str("cross-validation on ", options.folds, " folds of the training texts:"));
-  stages::write_evaluation(in_output(options, "cross-validation"),
-                           {"cross-validation: " + options.sources.train, "fit", summary, reports::kClassifierMetrics,
-                            joined, read_file(in_output(options, "pipeline.cfg"))},
-                           result.metrics);
-  result.metrics.erase("top_losses");  // they are in the file
-  Outcome told = outcome(result.metrics, result.table);
-  told.table_tells_all = true;
-  print(told);
 }
 
 // The first stage of that name, which must be there.
@@ -359,11 +339,8 @@ ExitCode fit(const Arguments& arguments) {
   stages.erase(stages.begin());  // prepared
   if (options.dry_run) return measure(stages, shape, options.pretrained(), file.string());
   if (const ExitCode code = run_stages(stages, {.file = file.string()}); code != ExitCode::kDone) return code;
-  return comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
-    if (comm.rank() == 0 && options.folds > 0) tell_of_folds(options);
-    log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/"))));
-    return ExitCode::kDone;
-  });
+  log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/"))));
+  return ExitCode::kDone;
 }
 
 }  // namespace ulmfit::commands

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
+#include "commands/stages_in_order.h"
 #include "config/ini.h"
 #include "config/option_set.h"
 #include "stages/options.h"
@@ -33,21 +36,45 @@ std::map<std::string, std::string> settings_of(const std::string& pipeline, cons
   return settings;
 }
 
-// "\n  SETTING: VALUE in the file, VALUE now" for each that is another one.
+// "\n  SETTING: VALUE in the file, VALUE now" for each that is another one, up to ten: those that stand in both first.
 std::string differences(const std::map<std::string, std::string>& before, const std::map<std::string, std::string>& now) {
-  const auto value_in = [](const std::map<std::string, std::string>& settings, const std::string& name) {
-    const auto found = settings.find(name);
-    return found == settings.end() ? std::string("nothing") : found->second;
-  };
-  std::map<std::string, std::string> all = before;
-  all.insert(now.begin(), now.end());
-  std::string text;
-  for (const auto& setting : all) {
-    const std::string& name = setting.first;
-    const std::string old = value_in(before, name), wanted = value_in(now, name);
-    if (old != wanted) text += str("\n  ", name, ": ", old, " in the file, ", wanted, " now");
+  constexpr std::size_t kMost = 10;
+  std::vector<std::string> lines, of_one;
+  for (const auto& [name, old] : before) {
+    const auto found = now.find(name);
+    if (found == now.end()) {
+      of_one.push_back(str("\n  ", name, ": ", old, " in the file, nothing now"));
+    } else if (found->second != old) {
+      lines.push_back(str("\n  ", name, ": ", old, " in the file, ", found->second, " now"));
+    }
   }
-  return text;
+  for (const auto& [name, wanted] : now) {
+    if (!before.contains(name)) of_one.push_back(str("\n  ", name, ": nothing in the file, ", wanted, " now"));
+  }
+  lines.insert(lines.end(), of_one.begin(), of_one.end());
+  std::string text;
+  for (std::size_t i = 0; i < std::min(lines.size(), kMost); ++i) text += lines[i];
+  return lines.size() > kMost ? str(text, "\n  and ", lines.size() - kMost, " more") : text;
+}
+
+constexpr std::string_view kMark = "\n# as written: ";
+
+std::string marked(const std::string& text) { return str(text, kMark, fingerprint(text), '\n'); }
+
+// Nobody has changed it since marked().
+bool is_as_written(const std::string& there) {
+  const std::size_t mark = there.rfind(kMark);
+  return mark != there.npos && marked(there.substr(0, mark)) == there;
+}
+
+bool has_trained(const std::string& pipeline, const fs::path& file) {
+  for (const config::IniSection& section : config::read_ini(pipeline, file.string())) {
+    if (!stage_entry(section.name, file.string()).trains) continue;
+    for (const auto& [key, value] : section.values) {
+      if (key == "output" && fs::exists(value)) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -57,14 +84,16 @@ void keep_pipeline(const std::string& text, const fs::path& file) {
     const std::string there = read_file(file);
     if (config::flat(config::read_ini(there, file.string())) == config::flat(config::read_ini(text, file.string()))) return;
     const std::string changes = differences(settings_of(there, file), settings_of(text, file));
-    if (!changes.empty()) {
+    if (!changes.empty() && is_as_written(there) && !has_trained(there, file)) {
+      log::info("fit", str("nothing was trained by ", file.string(), " yet: it is written anew"));
+    } else if (!changes.empty()) {
       throw ConfigError(str(file.string(),
                             " is there and says something else: it was changed, or written with other options:", changes,
                             "\ngo on with it by ulmfit run --config ", file.string(), ", or give another --output"));
     }
-    log::info("fit", str("device and threads in ", file.string(), " become those of this call"));
+    if (changes.empty()) log::info("fit", str("device and threads in ", file.string(), " become those of this call"));
   }
-  write_file_atomic(file, text);
+  write_file_atomic(file, marked(text));
 }
 
 }  // namespace ulmfit::commands

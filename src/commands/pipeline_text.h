@@ -6,8 +6,8 @@
 
 namespace ulmfit::commands {
 
-// Writes the pipeline to `file`, or finds it there, but for device and threads, which are then those of `text`. Throws
-// ConfigError naming each setting that differs.
+// Writes the pipeline to `file`, or finds it there, but for device and threads, which are then those of `text`. One that is
+// as it was written, and by which nothing was trained yet, is written anew. Throws ConfigError naming settings that differ.
 void keep_pipeline(const std::string& text, const std::filesystem::path& file);
 
 }  // namespace ulmfit::commands

@@ -131,6 +131,10 @@ void write_corpus_info(const fs::path& folder, const CorpusInfo& info, const jso
 }
 
 CorpusInfo open_corpus(const fs::path& folder) {
+  if (!fs::exists(folder / kManifestName) && fs::exists(folder / "labelled" / kManifestName)) {
+    throw DataError(str(folder.string(), " holds two corpora: give ", (folder / "labelled").string(),
+                        " (for classifiers) or ", (folder / "lm").string()));
+  }
   return opening(folder, [&folder] {
     check_manifest<DataError>(folder, false);
     for (const char* name : {"vocab.txt", "text.json"}) {

@@ -136,15 +136,41 @@ reports::HardText hardest_from(const json& entry) {
           .words = entry.value("words", std::vector<std::string>())};
 }
 
-reports::Classification read_evaluation(const fs::path& file) {
+struct Evaluation {
+  reports::Classification answers;
+  std::map<std::string, double> errors_of_baselines;
+  std::vector<std::string> doubts;
+};
+
+Evaluation read_evaluation(const fs::path& file) {
   try {
     const json metrics = parse_json(read_file(file));
-    reports::Classification c{metrics.at("labels"), metrics.at("confusion"), metrics.at("split")};
-    for (const json& entry : metrics.value("top_losses", json::array())) c.hardest.push_back(hardest_from(entry));
-    return c;
+    Evaluation found{.answers = {metrics.at("labels"), metrics.at("confusion"), metrics.at("split")},
+                     .errors_of_baselines = {},
+                     .doubts = metrics.value("doubts", std::vector<std::string>())};
+    for (const json& entry : metrics.value("top_losses", json::array())) {
+      found.answers.hardest.push_back(hardest_from(entry));
+    }
+    for (const json& baseline : metrics.value("baselines", json::array())) {
+      const std::string name = baseline.at("name");  // with the smoothing of these texts behind it
+      found.errors_of_baselines[name.substr(0, name.find(" ("))] = baseline.at("error");
+    }
+    return found;
   } catch (const json::exception& e) {
     throw DataError(str("cannot read the evaluation ", file.string(), ": ", e.what(), "; remove it and evaluate again"));
   }
+}
+
+// Those that stand in both, with what is right in both.
+void join_baselines(JoinedEvaluations& all, const Evaluation& one, std::int64_t texts, bool first) {
+  std::map<std::string, std::int64_t> joined;
+  for (const auto& [name, error] : one.errors_of_baselines) {
+    const std::int64_t right = texts - std::llround(error * static_cast<double>(texts));
+    const auto before = all.right_of_baselines.find(name);
+    if (first) joined[name] = right;
+    if (before != all.right_of_baselines.end()) joined[name] = before->second + right;
+  }
+  all.right_of_baselines = std::move(joined);
 }
 
 }  // namespace
@@ -182,12 +208,24 @@ void write_evaluation(const fs::path& folder, const reports::ReportInfo& info, c
   log::info("evaluate", str("report: ", (folder / "report.html").string()));
 }
 
-reports::Classification joined_evaluations(const std::vector<fs::path>& folders) {
-  reports::Classification all;
+std::string error_text(std::int64_t correct, std::int64_t texts) {
+  const reports::Interval interval = reports::wilson_interval(correct, texts);
+  const double error = 1 - static_cast<double>(correct) / static_cast<double>(texts);
+  char numbers[100];
+  std::snprintf(numbers, sizeof numbers, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * error,
+                100 * (1 - interval.high), 100 * (1 - interval.low));
+  return numbers;
+}
+
+JoinedEvaluations joined_evaluations(const std::vector<fs::path>& folders) {
+  JoinedEvaluations joined;
+  reports::Classification& all = joined.answers;
   std::size_t shown = 0;
   for (const fs::path& folder : folders) {
-    const reports::Classification one = read_evaluation(folder / kEvaluationFile);
-    if (all.labels.empty()) {
+    const Evaluation found = read_evaluation(folder / kEvaluationFile);
+    const reports::Classification& one = found.answers;
+    const bool first = all.labels.empty();
+    if (first) {
       all = {one.labels, reports::ConfusionMatrix(one.labels.size(), std::vector<std::int64_t>(one.labels.size())),
              one.split};
       shown = one.hardest.size();
@@ -195,16 +233,20 @@ reports::Classification joined_evaluations(const std::vector<fs::path>& folders)
     if (one.labels != all.labels || one.confusion.size() != all.labels.size()) {
       throw DataError(str("the classes of ", folder.string(), " are not those of ", folders.front().string()));
     }
+    std::int64_t texts = 0;
     for (std::size_t given = 0; given < one.labels.size(); ++given) {
       for (std::size_t predicted = 0; predicted < one.labels.size(); ++predicted) {
         all.confusion[given][predicted] += one.confusion[given].at(predicted);
+        texts += one.confusion[given][predicted];
       }
     }
+    join_baselines(joined, found, texts, first);
+    for (const std::string& doubt : found.doubts) joined.doubts.push_back(str(folder.string(), ": ", doubt));
     all.hardest.insert(all.hardest.end(), one.hardest.begin(), one.hardest.end());
   }
   std::stable_sort(all.hardest.begin(), all.hardest.end(), [](const auto& a, const auto& b) { return a.loss > b.loss; });
   all.hardest.resize(std::min(all.hardest.size(), shown));
-  return all;
+  return joined;
 }
 
 }  // namespace ulmfit::stages

@@ -65,7 +65,9 @@ Evaluated evaluate(const EvaluateOptions& options, comm::Communicator& comm) {
   const data::CorpusInfo corpus = data::open_corpus(options.data);
   if (!corpus.splits.contains(options.split)) {
     std::string names;
-    for (const auto& [name, unused] : corpus.splits) names += (names.empty() ? "" : " or ") + name;
+    for (const auto& [name, unused] : corpus.splits) {
+      if (name != "train" || corpus.splits.size() == 1) names += (names.empty() ? "" : " or ") + name;
+    }
     throw DataError(str("--split=", options.split, ": ", options.data, " has no such texts; give --split ", names));
   }
   const data::ShardSet shards = data::open_split(options.data, corpus, options.split);

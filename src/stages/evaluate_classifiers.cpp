@@ -128,6 +128,30 @@ std::vector<bool> right_of(const reports::BaselineResult& baseline, const data::
   return right;
 }
 
+// What makes the figures doubtful.
+std::vector<std::string> doubts_about(const EvaluateOptions& options) {
+  std::vector<std::string> doubts = data::doubts_of(options.data);
+  if (options.split == "train") doubts.emplace_back("the classifier was trained on these texts: it errs more on others");
+  if (options.split == "valid") {
+    doubts.emplace_back(
+        "the training was watched, and its weights may have been chosen, by these texts: it may err more on others");
+  }
+  return doubts;
+}
+
+std::string verdict_on(const reports::PairedComparison& against_bayes) {
+  constexpr double kChance = 0.05;
+  char p[40];
+  std::snprintf(p, sizeof p, " (McNemar's test: p %.2g)", against_bayes.p);
+  if (against_bayes.p >= kChance) return str("no difference to naive Bayes that could not be chance", p);
+  if (against_bayes.difference < 0) return str("errs less than naive Bayes, beyond chance", p);
+  return str(
+      "naive Bayes errs less", p,
+      ": word counts tell more here than the classifier has learned; what may help is more text of this kind, without "
+      "labels too (--unlabelled of prepare-labelled and fit), a language model of more text (ulmfit fetch), or more "
+      "labels");
+}
+
 // Adds what the classifier has to beat to table, summary and metrics, and says so if word counts beat it. right: which
 // texts it answers rightly.
 void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpus, const data::ShardSet& test,
@@ -141,21 +165,14 @@ void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpu
     const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
     result.metrics["baselines"].push_back(
         {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
-    char numbers[100];
-    std::snprintf(numbers, sizeof numbers, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * b.error,
-                  100 * (1 - interval.high), 100 * (1 - interval.low));
+    const std::string numbers = error_text(b.correct, b.total);
     result.table += str("  ", b.name, ": ", numbers, '\n');
     summary.emplace_back(b.name, numbers);
   }
   result.metrics["baselines"].back()["p"] = against_bayes.p;  // McNemar's test with the classifier
-  constexpr double kChance = 0.05;
-  if (against_bayes.difference <= 0 || against_bayes.p >= kChance) return;
-  const std::string word =
-      "word counts tell more here than the classifier has learned: what may help is more text of this kind, without "
-      "labels "
-      "too (--unlabelled of prepare-labelled and fit), a language model of more text (ulmfit fetch), or more labels";
-  log::warn("evaluate", word);
-  summary.emplace_back("naive Bayes errs less", word);
+  const std::string verdict = verdict_on(against_bayes);
+  result.table += str("  ", verdict, '\n');
+  summary.emplace_back("against naive Bayes", verdict);
 }
 
 }  // namespace
@@ -209,7 +226,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     log::warn("evaluate", temperature.why_not);
     summary.emplace_back("calibration", temperature.why_not);
   }
-  for (const std::string& doubt : data::doubts_of(options.data)) {
+  for (const std::string& doubt : doubts_about(options)) {
     log::warn("evaluate", str("in ", options.data, ": ", doubt));
     result.metrics["doubts"].push_back(doubt);
     summary.emplace_back("doubt", doubt);

@@ -271,7 +271,7 @@ void ClassifierStage::describe() {
                                 ? "thresholds that are chosen on so few may not suit other texts"
                                 : str("each is ", std::llround(100.0 / static_cast<double>(validated)), " % of the error");
     doubts.push_back(str("there are ", validated, " validation texts: ", why, "; ", kFewestValidated,
-                         " or more can be held out by prepare-labelled --valid-share"));
+                         " or more can be held out by --valid-share of prepare-labelled or fit"));
   }
 }
 

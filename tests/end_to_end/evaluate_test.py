@@ -93,11 +93,17 @@ class TopLosses(TestCase):
                     "--model.layers=1", "--optim.unfreeze=full", "--train.steps=1", "--train.batch-size=16", "--train.threads=1")
         said = self.ulmfit("evaluate", "--model=poor", "--data=data/labelled", "--baselines", "--report=shown")
         self.assertRegex(said.stderr, r"naive Bayes \(alpha \S+\): error \d+\.\d\d % \(95 % interval \d+\.\d\d to \d+\.\d\d %\)")
-        self.assertIn("word counts tell more here than the classifier has learned: what may help", said.stderr)
+        self.assertIn("word counts tell more here than the classifier has learned; what may help", said.stderr)
         page = (self.dir / "shown/report.html").read_text()
         self.assertIn("word counts tell more here", page)
         self.assertIn("majority class", page)
-        self.assertNotIn("word counts tell more", self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--baselines").stderr)
+        said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", "--baselines").stderr
+        self.assertNotIn("word counts tell more", said)
+        self.assertRegex(said, r"\n  (no difference to naive Bayes that could not be chance|errs less than naive Bayes, beyond chance) \(McNemar's test: p \S+\)\n")
+        for split, doubt in (("train", "was trained on these texts"), ("valid", "the training was watched")):
+            said = self.ulmfit("evaluate", "--model=run", "--data=data/labelled", f"--split={split}")
+            self.assertIn(doubt, said.stderr)
+            self.assertIn(doubt, json.loads(said.stdout)["doubts"][-1])
 
     def test_no_temperature_of_few_texts_and_empty_ones_are_named(self):
         (self.dir / "few.csv").write_text((self.dir / "test.csv").read_text() + 'red,""\n')

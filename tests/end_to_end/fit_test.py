@@ -49,7 +49,7 @@ class Fit(TestCase):
             self.assertIn(words, classifier)
         self.assertRegex(self.ulmfit("inspect", "run/data/labelled").stdout, r"(?s)^labelled texts, \d+ words\nclasses: blue, green, red\n.*test: 60 texts, \d+ tokens\n  first: .*\ndoubt: ")
         lost = self.ulmfit("evaluate", "--model=run/classifier", "--data=run/data/labelled", "--split=dev", expect=3).stderr
-        self.assertIn("--split=dev: run/data/labelled has no such texts; give --split test or train or valid", lost)
+        self.assertIn("--split=dev: run/data/labelled has no such texts; give --split test or valid", lost)
         lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
         self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
         self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
@@ -65,9 +65,16 @@ class Fit(TestCase):
     def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
         command = (*self.COMMON, "--from=general-forward", "--output=run", "--dry-run")
         self.ulmfit(*command)
+        # As it was written, and nothing is trained: written anew. Else other options are refused.
+        self.assertIn("it is written anew", self.ulmfit(*command, "--seeds=2").stderr)
+        self.assertIn("run/classifier-seed2", (self.dir / "run/pipeline.cfg").read_text())
+        self.ulmfit(*command)
+        (self.dir / "run/lm").mkdir()
         other = self.ulmfit(*command, "--seeds=2", expect=2).stderr
         self.assertIn("pipeline.cfg is there and says something else", other)
         self.assertIn("[train-classifier] output: run/classifier in the file, run/classifier-seed1 now", other)
+        self.assertRegex(self.ulmfit(*command, "--folds=5", expect=2).stderr, r"\n  \[[^\n]*\n  and \d+ more\n")
+        (self.dir / "run/lm").rmdir()
         # Threads do not matter for the result; the file then names those that are used.
         self.ulmfit("fit", "--train=train.csv", "--threads=2", *command[3:])
         self.assertIn("train.threads = 2", (self.dir / "run/pipeline.cfg").read_text())
@@ -110,8 +117,12 @@ class Fit(TestCase):
         found = sum(f"train.csv:{i + 2}" in doubted for i in wrong)
         self.assertGreaterEqual(found, 4, (doubted, wrong))
         page = (self.dir / "run/cross-validation/report.html").read_text()
-        self.assertIn("has read all training texts", page)
+        self.assertIn("may have read these texts, without their labels", page)
         (doubt,) = {doubt.split(": ", 1)[1] for doubt in crossed["doubts"]}
+        self.assertEqual({b["name"] for b in crossed["baselines"]}, {"majority class", "naive Bayes"})
+        for name, at in (("majority class", 0), ("naive Bayes", 1)):  # each text once
+            wrong = sum(p["texts"] * p["baselines"][at]["error"] for p in parts)
+            self.assertAlmostEqual(next(b["error"] for b in crossed["baselines"] if b["name"] == name), wrong / 241)
         self.assertRegex(doubt, "^1 text repeats another one with a different label: ")
         self.assertIn(doubt.split(": ", 1)[0], page)
 

@@ -57,7 +57,7 @@ class Layout(TestCase):
         text = html.escape((self.made / page).read_text(), quote=True)
         frames = "".join(f'<iframe style="border:0;height:800px;width:{width}px" srcdoc="{text}"></iframe>' for width in WIDTHS)
         (self.dir / "frames.html").write_text(FRAMES.format(frames=frames))
-        done = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1600,900", f"--user-data-dir={self.dir / 'profile'}",
+        done = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1600,900", f"--user-data-dir={self.dir / 'profile'}",
                                f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=5000", "--dump-dom", (self.dir / "frames.html").as_uri()],
                               capture_output=True, text=True, timeout=120)
         title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
