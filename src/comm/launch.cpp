@@ -126,6 +126,9 @@ std::vector<std::string> environment_without_launcher(const std::vector<std::str
                                            "OMPI_MCA_initial_wdir",
                                            "OMPI_MCA_shmem_RUNTIME",
                                            "OMPI_MCA_mpi_oversubscribe",
+                                           "OMPI_MCA_mca_base_component_path",  // these three by Open MPI 5
+                                           "OMPI_MCA_num_procs",
+                                           "OMPI_MCA_cpu_type",
                                            "PMIX_",
                                            "PMI_",
                                            "PRTE_",

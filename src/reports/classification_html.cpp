@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kLargestMatrix = 30;  // classes; more cells can't be read
 constexpr std::size_t kNarrowMatrix = 8;    // classes; more take the whole width
 constexpr std::size_t kMostConfusions = 10;
+constexpr std::int64_t kFewestInBin = 10;  // texts whose mean is drawn
 
 // The darker, the larger the share of its row; a root, so that rare mistakes are seen.
 std::string matrix_cell(std::int64_t count, std::int64_t support, bool hit) {
@@ -108,12 +109,14 @@ std::string hardest_html(const std::vector<HardText>& texts) {
   return html + "</table></section>\n";
 }
 
+// Bins of few texts would draw a zigzag of chance; where all have few, it is drawn.
 std::vector<Point> reliability_points(const std::vector<Confidence>& answers) {
-  std::vector<Point> points;
+  std::vector<Point> points, of_few;
   for (const ReliabilityBin& bin : reliability_bins(answers)) {
-    if (bin.texts > 0) points.push_back({100 * bin.confidence, 100 * bin.accuracy});
+    if (bin.texts == 0) continue;
+    (bin.texts < kFewestInBin ? of_few : points).push_back({100 * bin.confidence, 100 * bin.accuracy});
   }
-  return points;
+  return points.empty() ? of_few : points;
 }
 
 std::string reliability_html(const Calibration& calibration) {
@@ -122,7 +125,7 @@ std::string reliability_html(const Calibration& calibration) {
   chart.note =
       "Of the texts whose label got a probability of about x %, y % have that label. On the straight line the model is as "
       "sure "
-      "as it should be; below it, it is too sure.";
+      "as it should be; below it, it is too sure. Where fewer than 10 texts have about that probability, nothing is drawn.";
   chart.x_name = "probability, %";
   chart.unit = "%";
   chart.from_zero = true;

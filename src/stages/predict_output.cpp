@@ -190,6 +190,9 @@ AnswerFile::AnswerFile(fs::path file, json asked) : file_(std::move(file)), aske
     throw ConfigError(str("--output=", file_.string(), " is there; remove it, or give another name"));
   }
   const fs::path partial = beside(file_, ".partial");
+  const fs::path folder = file_.has_parent_path() ? file_.parent_path() : ".";
+  if (!fs::is_directory(folder))
+    throw FileError(str("cannot write ", file_.string(), ": there is no folder ", folder.string()));
   lock_ = std::make_unique<FileLock>(beside(file_, ".lock"));
   const Progress before = progress_of(file_, asked_).value_or(Progress{});
   answered_ = before.answers;

@@ -128,6 +128,7 @@ class Files(TestCase):
         self.assertIn("no such file", self.predict("--input=none.csv", expect=3).stderr)
         (self.dir / "there.csv").write_text("mine")
         self.assertIn("is there", self.predict("--input=in.csv", "--output=there.csv", expect=2).stderr)
+        self.assertIn("cannot write no/where.csv: there is no folder no", self.predict("--input=in.csv", "--output=no/where.csv", expect=3).stderr)
         self.assertEqual((self.dir / "there.csv").read_text(), "mine")
         (self.dir / "cut.csv.gz").write_bytes(gzip.compress(b"text\n" + os.urandom(40_000).hex().encode() + b"\n")[:-2000])
         self.assertIn("damaged or cut off", self.predict("--input=cut.csv.gz", "--output=o.csv", expect=3).stderr)

@@ -93,7 +93,8 @@ class Typed(TestCase):
 
     @classmethod
     def type(cls, folder, line):
-        variables = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "ULMFIT": str(folder / "bin/ulmfit"), "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+        variables = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "ULMFIT": str(folder / "bin/ulmfit"), "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
+                     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}  # Open MPI 4, 4, 5
         done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", line], cwd=folder, env={**environment(), **variables}, capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise AssertionError(f"{line}\nends with {done.returncode}\n{done.stdout}{done.stderr}")

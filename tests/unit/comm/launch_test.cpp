@@ -162,8 +162,8 @@ TEST(LaunchName, IsThatOfTheJob) {
 TEST(EnvironmentWithoutLauncher, IsThatOfAShell) {
   EXPECT_THAT(environment_without_launcher({"PATH=/bin", "OMPI_COMM_WORLD_SIZE=4", "OMPI_MCA_ess_base_vpid=1",
                                             "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
-                                            "PMIX_RANK=1", "PMI_SIZE=4", "SLURM_NTASKS=4", "SLURM_JOB_ID=7",
-                                            "SLURM_STEP_ID=0", "ULMFIT_STOP_FILE=x"}),
+                                            "PMIX_RANK=1", "OMPI_MCA_num_procs=4", "PRTE_LAUNCHED=1", "PMI_SIZE=4",
+                                            "SLURM_NTASKS=4", "SLURM_JOB_ID=7", "SLURM_STEP_ID=0", "ULMFIT_STOP_FILE=x"}),
               testing::ElementsAre("PATH=/bin", "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
                                    "SLURM_JOB_ID=7", "ULMFIT_STOP_FILE=x"));
 }

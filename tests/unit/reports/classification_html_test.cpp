@@ -64,6 +64,21 @@ TEST(ClassificationSections, NothingWithoutTexts) {
   EXPECT_EQ(classification_tiles(result, classification_metrics(result.confusion)), "");
 }
 
+TEST(ClassificationSections, DrawNoChanceOfFewTexts) {
+  const auto chart = [](int few) {
+    Classification result{{"a", "b"}, {{40, 10}, {0, 50}}, "test"};
+    for (int i = 0; i < 90; ++i) result.calibration.answers.push_back({0.97, true});
+    for (int i = 0; i < few; ++i) result.calibration.answers.push_back({0.55, false});
+    return classification_sections(result, classification_metrics(result.confusion));
+  };
+  const auto points = [](const std::string& html) {
+    const std::string behind = html.substr(html.find("Can its probabilities"));
+    return behind.substr(0, behind.find("</figure>"));
+  };
+  EXPECT_EQ(points(chart(0)), points(chart(9)));
+  EXPECT_NE(points(chart(0)), points(chart(10)));
+}
+
 TEST(ClassificationTiles, ShowTheInterval) {
   const Classification result{{"a", "b"}, {{40, 10}, {0, 50}}, "test"};
   const std::string html = classification_tiles(result, classification_metrics(result.confusion));
