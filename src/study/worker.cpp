@@ -262,23 +262,27 @@ std::optional<std::string> gpu_of(const comm::LocalPlace& place, const char* vis
 
 std::string last_message(const std::string& log) {
   std::istringstream in(log);
-  std::string last, told;
-  bool ours = false;
+  std::string last, told, framed;
+  bool ours = false, in_frame = false;
   for (std::string line; std::getline(in, line);) {
-    if (line.empty()) continue;
-    last = line;
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
     // What follows a line of ours belongs to it, but for what a launcher frames with dashes.
-    if (has_time(line)) {
+    if (line.starts_with("---")) {
+      ours = false;
+      in_frame = !in_frame;
+    } else if (has_time(line)) {
       told = line.substr(line.find(' ') + 1);
       ours = true;
-    } else if (ours && !line.starts_with("---")) {
+    } else if (ours) {
       told += " " + line;
+    } else if (in_frame) {
+      framed += (framed.empty() ? "" : " ") + line;
     } else {
-      ours = false;
+      last = line;
     }
   }
   constexpr std::size_t kMost = 600;
-  return (told.empty() ? last : told).substr(0, kMost);
+  return (!told.empty() ? told : !framed.empty() ? framed : last).substr(0, kMost);
 }
 
 }  // namespace ulmfit::study

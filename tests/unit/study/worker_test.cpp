@@ -151,6 +151,8 @@ TEST(GpuOf, IsOneOfThoseThatTheWorkerSees) {
 TEST(LastMessage, IsThatOfTheProgramAndNotOfItsLauncher) {
   EXPECT_EQ(last_message(""), "");
   EXPECT_EQ(last_message("terminate called\nAborted\n"), "Aborted");
+  EXPECT_EQ(last_message("-----\nThere are not enough slots\n\nfor ulmfit\n-----\n \n"),
+            "There are not enough slots for ulmfit");
   EXPECT_EQ(last_message("10:00:00 [run] stage pretrain\n10:00:02 [run] cannot read x:\n  expected y\n"),
             "[run] cannot read x:   expected y");
   EXPECT_EQ(last_message("10:00:02 [0] [comm] rank 1 is lost\n-----\nmpirun detected that one or more processes\n-----\n"),
