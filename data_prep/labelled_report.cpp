@@ -69,16 +69,17 @@ std::string joined(const std::vector<std::string>& items) {
   return text;
 }
 
+std::string counted(std::int64_t count, const char* one, const char* several) {
+  return str(count, count == 1 ? one : several);
+}
+
 std::string sentence(const PrepareReport::Repeats& pair) {
   const std::string other = str(pair.repeats == pair.of ? "an earlier" : "a", " text of ", pair.of);
-  std::string exact, near;
-  if (pair.exact > 0) exact = str(pair.exact, pair.exact == 1 ? " text repeats " : " texts repeat ", other, " exactly");
-  if (pair.near > 0) {
-    near = str(pair.near,
-               exact.empty() ? (pair.near == 1 ? " text shares" : " texts share") : (pair.near == 1 ? " shares" : " share"),
-               " a run of ", kRunWords, " words with ", exact.empty() ? other : "one");
-  }
-  return str(pair.repeats, ": ", exact, exact.empty() || near.empty() ? "" : ", ", near);
+  const std::string run = str(" a run of ", kRunWords, " words with ");
+  const std::string exact = str(counted(pair.exact, " text repeats ", " texts repeat "), other, " exactly");
+  if (pair.near == 0) return str(pair.repeats, ": ", exact);
+  if (pair.exact == 0) return str(pair.repeats, ": ", counted(pair.near, " text shares", " texts share"), run, other);
+  return str(pair.repeats, ": ", exact, ", ", counted(pair.near, " shares", " share"), run, "one");
 }
 
 // Figures are measured on texts that something else has, too.
@@ -182,11 +183,11 @@ std::vector<std::string> PrepareReport::doubts() const {
     if (makes_doubtful(pair)) found.push_back(sentence(pair));
   }
   if (disagreements > 0) {
-    found.push_back(str(disagreements, disagreements == 1 ? " text repeats" : " texts repeat",
+    found.push_back(str(counted(disagreements, " text repeats", " texts repeat"),
                         " another one with a different label: ", joined(disagreement_examples)));
   }
   if (leaking_groups > 0) {
-    found.push_back(str(leaking_groups, leaking_groups == 1 ? " group stands" : " groups stand",
+    found.push_back(str(counted(leaking_groups, " group stands", " groups stand"),
                         " in more than one split: ", joined(leaking_group_examples)));
   }
   return found;

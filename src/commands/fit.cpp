@@ -3,7 +3,6 @@
 #include <chrono>
 #include <iostream>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "comm/launch.h"
 #include "commands/call.h"
@@ -13,7 +12,6 @@
 #include "commands/pipeline_text.h"
 #include "commands/stages_in_order.h"
 #include "data/corpus_folder.h"
-#include "stages/classification_result.h"
 #include "stages/fit_settings.h"
 #include "stages/pipeline_text.h"
 #include "stages/starting_models.h"

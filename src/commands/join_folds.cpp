@@ -1,6 +1,5 @@
 // join-folds: the evaluations of cross-validation's folds as one.
 #include "base/error.h"
-#include "base/log.h"
 #include "commands/call.h"
 #include "stages/classification_result.h"
 
@@ -25,21 +24,13 @@ class JoinFolds : public Command {
     reports::Classification answers = joined.answers;
     answers.split = "held-out training";
     stages::Evaluated result = stages::classification_result(answers);
-    std::vector<std::pair<std::string, std::string>> summary = {
-        {"folds", str(evaluations_.size())}, {"language model", "may have read these texts, without their labels"}};
+    stages::Summary summary = {{"folds", str(evaluations_.size())},
+                               {"language model", "may have read these texts, without their labels"}};
     if (!joined.right_of_baselines.empty()) result.table += "\nto be beaten:\n";
     for (const auto& [name, right] : joined.right_of_baselines) {
-      const auto texts = result.metrics.at("texts").get<std::int64_t>();
-      summary.emplace_back(name, stages::error_text(right, texts));
-      result.table += str("  ", name, ": ", summary.back().second, '\n');
-      result.metrics["baselines"].push_back(
-          {{"name", name}, {"error", static_cast<double>(texts - right) / static_cast<double>(texts)}});
+      stages::add_baseline(name, right, result.metrics.at("texts"), result, summary);
     }
-    for (const std::string& doubt : joined.doubts) {
-      log::warn("join-folds", doubt);
-      summary.emplace_back("doubt", doubt);
-      result.metrics["doubts"].push_back(doubt);
-    }
+    stages::add_doubts(joined.doubts, "join-folds", "", result, summary);
     stages::write_evaluation(
         report_,
         {"cross-validation: " + report_, "join-folds", summary, reports::kClassifierMetrics, answers, set.to_config()},

@@ -84,14 +84,15 @@ void keep_pipeline(const std::string& text, const fs::path& file) {
     const std::string there = read_file(file);
     if (config::flat(config::read_ini(there, file.string())) == config::flat(config::read_ini(text, file.string()))) return;
     const std::string changes = differences(settings_of(there, file), settings_of(text, file));
-    if (!changes.empty() && is_as_written(there) && !has_trained(there, file)) {
+    if (changes.empty()) {
+      log::info("fit", str("device and threads in ", file.string(), " become those of this call"));
+    } else if (is_as_written(there) && !has_trained(there, file)) {
       log::info("fit", str("nothing was trained by ", file.string(), " yet: it is written anew"));
-    } else if (!changes.empty()) {
+    } else {
       throw ConfigError(str(file.string(),
                             " is there and says something else: it was changed, or written with other options:", changes,
                             "\ngo on with it by ulmfit run --config ", file.string(), ", or give another --output"));
     }
-    if (changes.empty()) log::info("fit", str("device and threads in ", file.string(), " become those of this call"));
   }
   write_file_atomic(file, marked(text));
 }

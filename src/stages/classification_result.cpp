@@ -16,6 +16,14 @@ namespace {
 
 using nlohmann::json;
 
+// "error 17.00 % (95 % interval 14.79 to 19.46 %)". right: the interval of the share that is right.
+std::string error_text(double error, const reports::Interval& right) {
+  char text[100];
+  std::snprintf(text, sizeof text, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * error, 100 * (1 - right.high),
+                100 * (1 - right.low));
+  return text;
+}
+
 std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics,
                        const reports::ResampledIntervals& intervals) {
   std::ostringstream out;
@@ -38,13 +46,10 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
     }
     out << '\n';
   }
-  std::snprintf(row, sizeof row,
-                "\nerror %.2f %% (95 %% interval %.2f to %.2f %%), macro-F1 %.3f (%.3f to %.3f), MCC %.3f (%.3f to %.3f), "
-                "%lld texts\n",
-                100 * metrics.error, 100 * (1 - metrics.accuracy_interval.high), 100 * (1 - metrics.accuracy_interval.low),
-                metrics.macro_f1, intervals.macro_f1.low, intervals.macro_f1.high, metrics.mcc, intervals.mcc.low,
-                intervals.mcc.high, static_cast<long long>(metrics.texts));
-  out << row;
+  std::snprintf(row, sizeof row, ", macro-F1 %.3f (%.3f to %.3f), MCC %.3f (%.3f to %.3f), %lld texts\n", metrics.macro_f1,
+                intervals.macro_f1.low, intervals.macro_f1.high, metrics.mcc, intervals.mcc.low, intervals.mcc.high,
+                static_cast<long long>(metrics.texts));
+  out << '\n' << error_text(metrics.error, metrics.accuracy_interval) << row;
   return out.str();
 }
 
@@ -208,13 +213,23 @@ void write_evaluation(const fs::path& folder, const reports::ReportInfo& info, c
   log::info("evaluate", str("report: ", (folder / "report.html").string()));
 }
 
-std::string error_text(std::int64_t correct, std::int64_t texts) {
-  const reports::Interval interval = reports::wilson_interval(correct, texts);
-  const double error = 1 - static_cast<double>(correct) / static_cast<double>(texts);
-  char numbers[100];
-  std::snprintf(numbers, sizeof numbers, "error %.2f %% (95 %% interval %.2f to %.2f %%)", 100 * error,
-                100 * (1 - interval.high), 100 * (1 - interval.low));
-  return numbers;
+void add_baseline(const std::string& name, std::int64_t correct, std::int64_t texts, Evaluated& result, Summary& summary) {
+  const reports::Interval right = reports::wilson_interval(correct, texts);
+  const double error = static_cast<double>(texts - correct) / static_cast<double>(texts);
+  result.metrics["baselines"].push_back(
+      {{"name", name}, {"error", error}, {"error_low", 1 - right.high}, {"error_high", 1 - right.low}});
+  const std::string text = error_text(error, right);
+  result.table += str("  ", name, ": ", text, '\n');
+  summary.emplace_back(name, text);
+}
+
+void add_doubts(const std::vector<std::string>& doubts, const std::string& component, const std::string& where,
+                Evaluated& result, Summary& summary) {
+  for (const std::string& doubt : doubts) {
+    log::warn(component, where + doubt);
+    result.metrics["doubts"].push_back(doubt);
+    summary.emplace_back("doubt", doubt);
+  }
 }
 
 JoinedEvaluations joined_evaluations(const std::vector<fs::path>& folders) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reports/classification_metrics.h"
@@ -23,8 +24,15 @@ Evaluated classification_result(const reports::Classification& c, double reject_
 // Writes FOLDER/report.html, and `metrics` as FOLDER/evaluation.json.
 void write_evaluation(const std::filesystem::path& folder, const reports::ReportInfo& info, const nlohmann::json& metrics);
 
-// "error 17.00 % (95 % interval 14.79 to 19.46 %)", by Wilson.
-std::string error_text(std::int64_t correct, std::int64_t texts);
+using Summary = std::vector<std::pair<std::string, std::string>>;  // of a report
+
+// Adds what a baseline does on the same texts, with Wilson's interval, to metrics, table and summary.
+void add_baseline(const std::string& name, std::int64_t correct, std::int64_t texts, Evaluated& result, Summary& summary);
+
+// Says, as `component`, what makes the figures doubtful, and adds it to metrics and summary. where: before each sentence in
+// what is said.
+void add_doubts(const std::vector<std::string>& doubts, const std::string& component, const std::string& where,
+                Evaluated& result, Summary& summary);
 
 // The answers of several classifiers, each on texts of its own, as one.
 struct JoinedEvaluations {

@@ -118,8 +118,6 @@ std::string comparison_text(const reports::PairedComparison& c, const json& metr
   return errors + told.at("models").get<std::string>() + numbers;
 }
 
-using Summary = std::vector<std::pair<std::string, std::string>>;
-
 std::vector<bool> right_of(const reports::BaselineResult& baseline, const data::ShardSet& shards) {
   std::vector<bool> right;
   for (std::int64_t d = 0; d < shards.document_count(); ++d) {
@@ -162,12 +160,7 @@ void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpu
   const auto against_bayes = reports::paired_comparison(right, right_of(bayes, test));
   result.table += "\nto be beaten:\n";
   for (const auto& b : {reports::majority_baseline(train, test), bayes}) {
-    const reports::Interval interval = reports::wilson_interval(b.correct, b.total);
-    result.metrics["baselines"].push_back(
-        {{"name", b.name}, {"error", b.error}, {"error_low", 1 - interval.high}, {"error_high", 1 - interval.low}});
-    const std::string numbers = error_text(b.correct, b.total);
-    result.table += str("  ", b.name, ": ", numbers, '\n');
-    summary.emplace_back(b.name, numbers);
+    add_baseline(b.name, b.correct, b.total, result, summary);
   }
   result.metrics["baselines"].back()["p"] = against_bayes.p;  // McNemar's test with the classifier
   const std::string verdict = verdict_on(against_bayes);
@@ -226,11 +219,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
     log::warn("evaluate", temperature.why_not);
     summary.emplace_back("calibration", temperature.why_not);
   }
-  for (const std::string& doubt : doubts_about(options)) {
-    log::warn("evaluate", str("in ", options.data, ": ", doubt));
-    result.metrics["doubts"].push_back(doubt);
-    summary.emplace_back("doubt", doubt);
-  }
+  add_doubts(doubts_about(options), "evaluate", str("in ", options.data, ": "), result, summary);
   if (options.baselines) {
     add_baselines(options, corpus, shards, right_answers(probabilities, shards), result, summary);
   }

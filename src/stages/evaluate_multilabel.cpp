@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "reports/multilabel_metrics.h"
 #include "stages/classification_result.h"
 #include "stages/classifier_info.h"
@@ -98,16 +97,12 @@ Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const dat
   const reports::MultilabelMetrics metrics = reports::multilabel_metrics(decided);
   Evaluated result{metrics_json(decided, metrics), table_text(decided, metrics)};
   result.metrics["models"] = options.models;
-  std::vector<std::pair<std::string, std::string>> summary = {{"data", options.data}, {"split", options.split}};
+  Summary summary = {{"data", options.data}, {"split", options.split}};
   std::vector<std::string> doubts = data::doubts_of(options.data);
   if (options.split == "valid") {
     doubts.emplace_back("the thresholds were chosen on the validation texts: figures on them are better than on others");
   }
-  for (const std::string& doubt : doubts) {
-    log::warn("evaluate", str("in ", options.data, ": ", doubt));
-    result.metrics["doubts"].push_back(doubt);
-    summary.emplace_back("doubt", doubt);
-  }
+  add_doubts(doubts, "evaluate", str("in ", options.data, ": "), result, summary);
   if (!options.report.empty()) {
     write_evaluation(options.report,
                      {"evaluate: " + options.data, "evaluate", summary, reports::kMultilabelMetrics, std::nullopt,

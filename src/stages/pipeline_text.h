@@ -16,7 +16,6 @@ class PipelineText {
   PipelineText(const std::string& writer, const std::string& folder);
 
   void add(const config::IniSection& section, const std::vector<Setting>& chosen = {});
-  void say(const std::string& sentence) { text_ += "# " + sentence + "\n"; }
   const std::string& text() const { return text_; }
 
  private:

@@ -11,11 +11,13 @@
 namespace ulmfit::stages {
 namespace {
 
+constexpr const char* kAside = ".old-";  // behind the name, and a number
+
 // A run that is alive there keeps its folder: its lock is taken first, and moves with the folder.
 void move_aside(const fs::path& folder) {
   const FolderLock lock(folder);
   for (int n = 1;; ++n) {
-    const fs::path aside = folder.string() + ".old-" + std::to_string(n);
+    const fs::path aside = folder.string() + kAside + std::to_string(n);
     if (fs::exists(aside)) continue;
     rename_synced(folder, aside);
     log::info("run", str("moved the old run folder to ", aside.string()));
@@ -72,6 +74,8 @@ void check_new(const fs::path& folder) {
 }
 
 }  // namespace
+
+bool moved_aside(const fs::path& folder) { return folder.filename().string().find(kAside) != std::string::npos; }
 
 RunFolder::RunFolder(const RunOptions& run, const config::OptionSet& set, const comm::Facts& inputs,
                      const comm::Communicator& comm)

@@ -16,6 +16,9 @@
 
 namespace ulmfit::stages {
 
+// Whether --restart has put this folder aside.
+bool moved_aside(const std::filesystem::path& folder);
+
 class RunFolder {
  public:
   // Rank 0 creates the folder run.output, or moves an old one aside for --restart, holds its lock (CheckpointError if

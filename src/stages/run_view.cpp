@@ -11,6 +11,7 @@
 #include "base/file_lock.h"
 #include "base/manifest.h"
 #include "config/ini.h"
+#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 
 namespace ulmfit::stages {
@@ -108,9 +109,9 @@ std::vector<fs::path> run_folders(const fs::path& path) {
   std::error_code gone;  // folders come and go while runs are at work
   for (auto at = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, gone);
        !gone && at != fs::recursive_directory_iterator(); at.increment(gone)) {
-    const bool moved_aside = at->path().filename().string().find(".old-") != std::string::npos;  // by --restart
-    if (moved_aside || !at->is_directory(gone) || !is_run(at->path())) {
-      if (moved_aside || at.depth() >= kDeepest) at.disable_recursion_pending();
+    const bool aside = moved_aside(at->path());
+    if (aside || !at->is_directory(gone) || !is_run(at->path())) {
+      if (aside || at.depth() >= kDeepest) at.disable_recursion_pending();
       continue;
     }
     found.push_back(at->path());

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/manifest.h"
 #include "interop/safetensors.h"
+#include "stages/run_folder.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -81,11 +82,8 @@ std::optional<std::string> nearby_stages(const fs::path& path) {
   const auto holds = [&](const fs::path& stage) {
     return fs::exists(stage / "stage.json", unreadable) && fs::exists(stage / kManifestName, unreadable);
   };
-  const auto moved_aside = [](const fs::path& folder) {
-    return folder.filename().string().find(".old-") != std::string::npos;
-  };
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    if (moved_aside(entry->path())) continue;  // by --restart
+    if (moved_aside(entry->path())) continue;
     if (holds(entry->path()) || holds(entry->path() / "stage")) found.insert(entry->path().string());
   }
   if (found.empty()) return std::nullopt;

@@ -4,11 +4,9 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 import unittest
-from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, environment, labelled_rows, sentences, write_csv
+from tests.support.ulmfit import BINARY, TestCase, class_folder, environment, labelled_rows, sentences, write_csv
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (360, 820, 1440)
@@ -33,9 +31,7 @@ addEventListener("load", () => {{
 class Layout(TestCase):
     @classmethod
     def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="ulmfit-test-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.made = made = Path(temporary.name)
+        cls.made = made = class_folder(cls)
         for seed, (name, rows) in enumerate((("news", 160), ("valid", 60), ("test", 120))):
             write_csv(made / f"{name}.csv", [(LONG[label].replace(",", ";"), text) for label, text in labelled_rows(rows, seed=seed)])
         (made / "general.txt").write_text("\n".join(sentences(400, seed=4)) + "\n")

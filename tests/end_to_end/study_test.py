@@ -6,11 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, environment, kill_all, labelled_rows, read_safetensors, sentences, wait_for, write_csv
+from tests.support.ulmfit import BINARY, TestCase, class_folder, environment, kill_all, labelled_rows, read_safetensors, sentences, wait_for, write_csv
 
 MODEL = ("--model.embedding=24", "--model.hidden=32", "--model.layers=2", "--train.streams=8", "--train.bptt=20", "--train.threads=1")
 
@@ -20,9 +19,7 @@ class Study(TestCase):
 
     @classmethod
     def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="ulmfit-test-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.shared = Path(temporary.name)
+        cls.shared = class_folder(cls)
         write_csv(cls.shared / "train.csv", labelled_rows(140, seed=2))
         write_csv(cls.shared / "test.csv", labelled_rows(60, seed=3))
         (cls.shared / "more.txt").write_text("\n".join(sentences(60, seed=4)) + "\n")

@@ -4,11 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, environment, labelled_rows, sentences, write_csv
+from tests.support.ulmfit import BINARY, TestCase, class_folder, environment, labelled_rows, sentences, write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 # Lines that are typed elsewhere, or cannot be typed here.
@@ -62,9 +61,7 @@ class Typed(TestCase):
     @classmethod
     def setUpClass(cls):
         """A folder with all that the pages name."""
-        temporary = tempfile.TemporaryDirectory(prefix="ulmfit-test-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.made = made = Path(temporary.name)
+        cls.made = made = class_folder(cls)
         for seed, (name, rows) in enumerate((("news", 700), ("train", 160), ("test", 60), ("new", 20))):
             write_csv(made / f"{name}.csv", labelled_rows(rows, seed=seed))
         for name, count in (("more", 100), ("general", 2000)):

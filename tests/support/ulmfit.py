@@ -48,6 +48,13 @@ class TestCase(unittest.TestCase):
         return [line for line in map(json.loads, lines) if line["type"] == kind]
 
 
+def class_folder(cls):
+    """A temporary folder for what is made once for all tests of a class."""
+    temporary = tempfile.TemporaryDirectory(prefix="ulmfit-test-")
+    cls.addClassCleanup(temporary.cleanup)
+    return Path(temporary.name)
+
+
 def environment():
     return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 
