@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -117,7 +118,9 @@ PrepareReport examine(const LabelledSet& set, const Overlaps& overlaps, bool val
     const std::vector<std::int32_t> classes = set.classes_of(d.label);
     for (const std::int32_t c : classes) ++counts.classes[set.labels[static_cast<std::size_t>(c)]];
     if (d.label >= 0 && classes.empty()) ++counts.of_no_class;
-    if (d.label >= 0 && d.empty && counts.empty++ == 0) counts.first_empty = place(set, d);
+    if (d.label < 0 || !d.empty) continue;
+    ++counts.empty;
+    if (counts.empty_examples.size() < kExamples) counts.empty_examples.push_back(place(set, d));
   }
   report.about_files = set.doubts;
   report.repeats = count_repeats(set, overlaps, report.splits);
@@ -176,8 +179,9 @@ std::vector<std::string> PrepareReport::doubts() const {
   std::vector<std::string> found = about_files;
   for (const auto& [split, counts] : splits) {
     if (counts.empty == 0) continue;
-    found.push_back(str(split, ": texts that are empty: ", counts.empty, ", the first ", counts.first_empty,
-                        "; leave them out, for nothing can be learned or told of them"));
+    found.push_back(str(split, ": texts that are empty: ", counts.empty, ", ",
+                        std::cmp_less(counts.empty_examples.size(), counts.empty) ? "such as " : "",
+                        joined(counts.empty_examples), "; leave them out, for nothing can be learned or told of them"));
   }
   for (const Repeats& pair : repeats) {
     if (makes_doubtful(pair)) found.push_back(sentence(pair));

@@ -46,7 +46,7 @@ struct PrepareReport {
     std::map<std::string, std::int64_t> classes;  // the texts that have each
     std::int64_t of_no_class = 0;                 // where texts may have several labels: those that have none
     std::int64_t empty = 0;                       // documents with a label, but without text
-    std::string first_empty;                      // its place
+    std::vector<std::string> empty_examples;      // at most kExamples: their places
   };
   // Documents of `repeats` that repeat one of `of`; of an earlier one when both are the same split.
   struct Repeats {

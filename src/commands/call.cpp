@@ -78,33 +78,37 @@ Outcome Call::work(comm::Communicator& comm, const PipelineStep* step) {
   }
 }
 
-ExitCode Call::run(const PipelineStep* step) {
+Outcome Call::run(const PipelineStep* step) {
   const comm::LaunchFacts launch = comm::read_launch_environment();
   std::optional<StopSignalScope> stop_after_a_step;
   if (entry_.trains) stop_after_a_step.emplace(launch.under_launcher);
+  Outcome outcome;
   const auto body = [&](comm::Communicator& comm) {
-    const Outcome outcome = work(comm, step);
+    outcome = work(comm, step);
     if (comm.rank() == 0) print(outcome);
     return outcome.code;
   };
   if (const stages::ComputeOptions* wanted = command_->compute()) {
     stages::ComputeOptions compute = *wanted;
     if (!command_->on_all_ranks()) compute.deadline = std::chrono::duration<double>(kDeadline).count();
-    return stages::on_ranks(compute, body);
+    outcome.code = stages::on_ranks(compute, body);
+    return outcome;
   }
   // One process needs no launcher for what it does alone, whatever the job around it is.
   const bool launched = launch.under_launcher && launch.meant_ranks.value_or(2) > 1;
   if (!launched && !command_->on_all_ranks()) {
     comm::SoloCommunicator alone;
-    return body(alone);
+    body(alone);
+  } else {
+    outcome.code = comm::run_on_ranks({at::kCPU, kDeadline}, body);
   }
-  return comm::run_on_ranks({at::kCPU, kDeadline}, body);
+  return outcome;
 }
 
 ExitCode call(const Entry& entry, const Arguments& arguments) {
   if (entry.drive != nullptr) return entry.drive(arguments);
   Call one(entry, arguments);
-  if (!one.wants_help()) return one.run();
+  if (!one.wants_help()) return one.run().code;
   std::cout << one.help();
   return ExitCode::kDone;
 }

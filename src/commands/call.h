@@ -34,9 +34,9 @@ class Call {
   bool wants_help() const { return parsed_.help; }
   std::string help() const;
 
-  // Does the work on the ranks of the launcher, prints, and returns the exit code, the same on all ranks. Under a launcher
-  // an error ends them all (comm/launch.h), else it is thrown. Collective.
-  ExitCode run(const PipelineStep* step = nullptr);
+  // Does the work on the ranks of the launcher, prints, and returns what came of it, its exit code the same on all ranks.
+  // Under a launcher an error ends them all (comm/launch.h), else it is thrown. Collective.
+  Outcome run(const PipelineStep* step = nullptr);
 
  private:
   Outcome work(comm::Communicator& comm, const PipelineStep* step);

@@ -23,6 +23,7 @@ struct Outcome {
   std::string result{};          // standard output, mostly lines of JSON
   std::string table{};           // standard error, for people
   bool table_tells_all = false;  // on a terminal, which shows both, `result` is then left out
+  double planned_seconds = 0;    // that the steps of a training would take; of --dry-run
 };
 
 // Of one line of JSON.

@@ -12,6 +12,7 @@
 #include "commands/pipeline_text.h"
 #include "commands/stages_in_order.h"
 #include "data/corpus_folder.h"
+#include "reports/number_format.h"
 #include "stages/fit_settings.h"
 #include "stages/pipeline_text.h"
 #include "stages/starting_models.h"
@@ -273,12 +274,18 @@ ExitCode measure(const std::vector<IniSection>& stages, const model::Shape& shap
   log::info(
       "fit",
       "time and memory of a stage of each kind (of the classifier from scratch: what it starts from is not tuned yet):");
-  if (const ExitCode code = run_stages({tune, train}, {.file = file}); code != ExitCode::kDone) return code;
-  const auto count = [&](const std::string& name) {
-    return std::count_if(stages.begin(), stages.end(), [&](const IniSection& stage) { return stage.name == name; });
-  };
-  log::info("fit", str("the pipeline has finetune-lm x ", count("finetune-lm"), ", train-classifier x ",
-                       count("train-classifier")));
+  std::string kinds;
+  double seconds = 0;
+  for (const IniSection& kind : {tune, train}) {
+    const Outcome measured = run_stages({kind}, {.file = file});
+    if (measured.code != ExitCode::kDone) return measured.code;
+    const auto count =
+        std::count_if(stages.begin(), stages.end(), [&](const IniSection& stage) { return stage.name == kind.name; });
+    seconds += measured.planned_seconds * static_cast<double>(count);
+    kinds += str(kinds.empty() ? "" : ", ", kind.name, " x ", count);
+  }
+  log::info("fit", str("the pipeline has ", kinds, ": about ", reports::duration(seconds),
+                       " of training in all; validations and evaluations are on top of that"));
   return ExitCode::kDone;
 }
 
@@ -317,7 +324,7 @@ ExitCode fit(const Arguments& arguments) {
   const std::vector<Way> ways = ways_of(options, shape);
   const fs::path file = in_output(options, "pipeline.cfg");
   const IniSection prepare = preparation(options, set);
-  if (const ExitCode code = run_stages({prepare}, {.file = file}); code != ExitCode::kDone) return code;
+  if (const ExitCode code = run_stages({prepare}, {.file = file}).code; code != ExitCode::kDone) return code;
 
   std::string pipeline;
   const ExitCode chosen = comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
@@ -336,7 +343,7 @@ ExitCode fit(const Arguments& arguments) {
   std::vector<IniSection> stages = config::read_ini(pipeline, file.string());
   stages.erase(stages.begin());  // prepared
   if (options.dry_run) return measure(stages, shape, options.pretrained(), file.string());
-  if (const ExitCode code = run_stages(stages, {.file = file.string()}); code != ExitCode::kDone) return code;
+  if (const ExitCode code = run_stages(stages, {.file = file.string()}).code; code != ExitCode::kDone) return code;
   log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/"))));
   return ExitCode::kDone;
 }

@@ -1,5 +1,8 @@
 // inspect PATH: what a folder of ours holds.
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -8,6 +11,7 @@
 #include "data/corpus_folder.h"
 #include "reports/number_format.h"
 #include "stages/language_model_info.h"
+#include "stages/run_folder.h"
 #include "stages/stage_folder.h"
 #include "text/vocabulary.h"
 
@@ -55,6 +59,26 @@ json describe_run(const fs::path& folder) {
   return out;
 }
 
+bool is_ours(const fs::path& folder) {
+  constexpr const char* kFiles[] = {"corpus.json", "stage.json", "state.json", "config.cfg"};
+  return std::any_of(std::begin(kFiles), std::end(kFiles), [&](const char* file) { return fs::exists(folder / file); });
+}
+
+// Folders of ours in `folder` or in one of those in it: "run/classifier, run/data/lm".
+std::string folders_within(const fs::path& folder) {
+  constexpr std::size_t kMost = 8;
+  std::set<std::string> found;
+  std::error_code error;  // no folder, or none to be read
+  for (auto at = fs::recursive_directory_iterator(folder, error); !error && at != end(at); at.increment(error)) {
+    const bool ours = at->is_directory(error) && is_ours(at->path());
+    if (ours && !stages::moved_aside(at->path())) found.insert(at->path().string());
+    if (ours || at.depth() >= 1) at.disable_recursion_pending();
+  }
+  std::string names;
+  for (const std::string& name : found) names += (names.empty() ? "" : ", ") + name;
+  return found.size() > kMost ? str(found.size(), " of these, such as ", *found.begin()) : names;
+}
+
 json describe(const std::string& path, bool verify) {
   const fs::path folder = path;
   json out;
@@ -72,9 +96,11 @@ json describe(const std::string& path, bool verify) {
   } else if (fs::exists(folder / "config.cfg")) {
     out = describe_run(folder);
   } else {
+    const std::string within = folders_within(folder);
     throw DataError(str(
         path,
-        " is no corpus, run folder, checkpoint or stage of ulmfit (no corpus.json, config.cfg, state.json or stage.json)"));
+        " is no corpus, run folder, checkpoint or stage of ulmfit (no corpus.json, config.cfg, state.json or stage.json)",
+        within.empty() ? "" : "; it holds " + within));
   }
   return out;
 }

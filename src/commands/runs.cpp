@@ -1,10 +1,12 @@
 // status and compare: run folders seen from outside.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "commands/call.h"
+#include "commands/pipeline_view.h"
 #include "reports/comparison.h"
 #include "reports/number_format.h"
 #include "stages/run_view.h"
@@ -136,6 +138,30 @@ json status_json(const study::StudyFolder& folder, const study::Progress& progre
   return out;
 }
 
+std::size_t count_done(const std::vector<StageView>& stages) {
+  return static_cast<std::size_t>(std::count_if(stages.begin(), stages.end(), [](const auto& s) { return s.done; }));
+}
+
+// The first stage that is not done; null: all are.
+const StageView* next_of(const std::vector<StageView>& stages) {
+  const auto next = std::find_if(stages.begin(), stages.end(), [](const auto& stage) { return !stage.done; });
+  return next == stages.end() ? nullptr : &*next;
+}
+
+std::string status_text(const std::string& folder, const std::vector<StageView>& stages) {
+  const StageView* next = next_of(stages);
+  return str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
+             next == nullptr ? "" : ", then " + commands::told(*next), '\n');
+}
+
+json status_json(const std::string& folder, const std::vector<StageView>& stages) {
+  const StageView* next = next_of(stages);
+  return {{"folder", folder},
+          {"stages", stages.size()},
+          {"done", count_done(stages)},
+          {"next", next == nullptr ? json() : json(next->name)}};
+}
+
 class Status : public Command {
  public:
   void take_words(Arguments& arguments) override { take_folders(arguments); }
@@ -150,13 +176,16 @@ class Status : public Command {
            "what\n"
            "they reached and from which checkpoint they would go on; of a study how many of its cells are done, and the "
            "runs\n"
-           "at work. Needs no launcher and disturbs nothing.";
+           "at work; of what fit made how many of its stages. Needs no launcher and disturbs nothing.";
   }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
     Outcome outcome;
     for (const std::string& path : paths_) {
       const study::StudyFolder folder(path);
       if (!folder.exists()) {
+        const std::vector<StageView> pipeline = view_fit(path);
+        if (!pipeline.empty()) outcome.result += told(path, pipeline);
+        if (!pipeline.empty() && stages::run_folders(path).empty()) continue;
         for (const RunView& view : views_of({path})) outcome.result += told(view);
         continue;
       }

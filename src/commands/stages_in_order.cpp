@@ -6,6 +6,7 @@
 #include "base/stop_signal.h"
 #include "comm/launch.h"
 #include "commands/commands.h"
+#include "commands/pipeline_view.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -38,8 +39,14 @@ const Entry& stage_entry(const std::string& section, const std::string& file) {
   return *found;
 }
 
-ExitCode run_stages(const std::vector<config::IniSection>& sections, const StagesOptions& options) {
+void check_stages(const std::vector<config::IniSection>& sections, const StagesOptions& options) {
+  read_calls(sections, options);
+}
+
+Outcome run_stages(const std::vector<config::IniSection>& sections, const StagesOptions& options) {
   const auto calls = read_calls(sections, options);
+  const std::vector<StageView> views = view_pipeline(sections, options.file);
+  Outcome last;
   // Before threads start; those of a stage that does not train, too.
   { const StopSignalScope first(comm::read_launch_environment().under_launcher); }
   for (std::size_t i = 0; i < sections.size(); ++i) {
@@ -47,14 +54,14 @@ ExitCode run_stages(const std::vector<config::IniSection>& sections, const Stage
     const PipelineStep step{
         str("before stage ", name, " of ", options.file),
         str("put back what was there, or train this stage and those after it anew: ulmfit run --config ", options.file,
-            " --restart-from ", name)};
-    const ExitCode code = calls[i]->run(&step);
-    if (code == ExitCode::kStopped && i >= options.anew) {
+            " --restart-from ", restart_name(views, i))};
+    last = calls[i]->run(&step);
+    if (last.code == ExitCode::kStopped && i >= options.anew) {
       log::info("run", "to go on leave --restart-from out: it begins anew");
     }
-    if (code != ExitCode::kDone) return code;
+    if (last.code != ExitCode::kDone) break;
   }
-  return ExitCode::kDone;
+  return last;
 }
 
 }  // namespace ulmfit::commands

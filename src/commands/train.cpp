@@ -8,6 +8,7 @@ namespace {
 
 Outcome outcome_of(const stages::StageResult& result, const std::string& stage) {
   if (result.end == stages::StageEnd::kStopped) return {.code = ExitCode::kStopped};
+  if (result.end == stages::StageEnd::kPlanned) return {.planned_seconds = result.seconds};
   if (result.end != stages::StageEnd::kTrained) return {};
   return outcome(stages::to_json(result, stage));
 }

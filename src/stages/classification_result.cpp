@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data_prep/csv_writer.h"
 #include "reports/calibration.h"
+#include "reports/number_format.h"
 
 namespace ulmfit::stages {
 namespace {
@@ -141,6 +143,18 @@ reports::HardText hardest_from(const json& entry) {
           .words = entry.value("words", std::vector<std::string>())};
 }
 
+// For a spreadsheet, or a script that mends labels.
+void write_hard_texts(const fs::path& file, const std::vector<reports::HardText>& texts) {
+  std::string records = data_prep::csv_record({"place", "given", "predicted", "probability", "loss", "text", "words"});
+  for (const reports::HardText& t : texts) {
+    std::string words;
+    for (const std::string& word : t.words) words += (words.empty() ? "" : " ") + word;
+    records += data_prep::csv_record(
+        {t.place, t.given, t.predicted, reports::fixed(t.probability, 4), reports::fixed(t.loss, 4), t.text, words});
+  }
+  write_file_atomic(file, records);
+}
+
 struct Evaluation {
   reports::Classification answers;
   std::map<std::string, double> errors_of_baselines;
@@ -210,6 +224,9 @@ void write_evaluation(const fs::path& folder, const reports::ReportInfo& info, c
   make_directories(folder);
   write_file_atomic(folder / kEvaluationFile, metrics.dump(1) + "\n");
   reports::write_html_report(folder, info);
+  const bool has_texts = info.classification && !info.classification->hardest.empty();
+  if (has_texts) write_hard_texts(folder / kHardTextsFile, info.classification->hardest);
+  if (!has_texts) fs::remove(folder / kHardTextsFile);  // of an evaluation before
   log::info("evaluate", str("report: ", (folder / "report.html").string()));
 }
 

@@ -16,12 +16,14 @@
 namespace ulmfit::stages {
 
 inline constexpr const char* kEvaluationFile = "evaluation.json";
+inline constexpr const char* kHardTextsFile = "top_losses.csv";
 
 // Metrics (split, texts, error, its interval, macro-F1 and MCC with theirs, calibration, rejection below that probability,
 // labels, confusion, top_losses) and the tables for people.
 Evaluated classification_result(const reports::Classification& c, double reject_below = 0);
 
-// Writes FOLDER/report.html, and `metrics` as FOLDER/evaluation.json.
+// Writes FOLDER/report.html, `metrics` as FOLDER/evaluation.json, and the texts with the highest loss, if any, as
+// FOLDER/top_losses.csv.
 void write_evaluation(const std::filesystem::path& folder, const reports::ReportInfo& info, const nlohmann::json& metrics);
 
 using Summary = std::vector<std::pair<std::string, std::string>>;  // of a report

@@ -88,7 +88,7 @@ Measured time_gradients(train::Trainer& trainer, std::int64_t step, comm::Commun
 
 }  // namespace
 
-StageEnd measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm) {
+StageResult measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm) {
   forget_peak(comm.device());  // of a stage before this one
   StepTimes times;
   train::TrainerOptions options = trainer_options(stage);
@@ -103,18 +103,19 @@ StageEnd measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& 
   const Measured measured =
       whole ? time_steps(engine.trainer, times, first, end, comm) : time_gradients(engine.trainer, first, comm);
   if (measured.stopped) return StageEnd::kStopped;
+  StageResult planned(StageEnd::kPlanned);
+  planned.seconds = measured.seconds * static_cast<double>(plan.total_steps());
   const std::string of = phase > 0 ? " of the last phase" : "";
-  log::info(
-      stage.title,
-      str("  time: about ", reports::duration(measured.seconds * static_cast<double>(plan.total_steps())), " for the ",
-          plan.total_steps(), " steps, validations not counted (measured: ",
-          whole ? str(measured.steps, measured.steps == 1 ? " step" : " steps") : std::string("the gradients of a step"),
-          of, ")"));
+  log::info(stage.title, str("  time: about ", reports::duration(planned.seconds), " for the ", plan.total_steps(),
+                             " steps, validations not counted (measured: ",
+                             whole ? str(measured.steps, measured.steps == 1 ? " step" : " steps")
+                                   : std::string("the gradients of a step"),
+                             of, ")"));
   const PeakMemory peak = peak_memory(comm.device());
   std::string memory = megabytes(peak.host, comm) + " a rank";
   if (peak.gpu) memory += ", " + megabytes(*peak.gpu, comm) + " of its GPU";
   log::info(stage.title, str("  peak memory: ", memory, " in these steps"));
-  return StageEnd::kPlanned;
+  return planned;
 }
 
 }  // namespace ulmfit::stages

@@ -8,8 +8,8 @@
 namespace ulmfit::stages {
 
 // Trains some steps of the last unfreezing phase, for about a second, and logs how long all steps would take at that rate,
-// and the memory taken. The stage's weights are changed: it can only be thrown away. kPlanned, or kStopped by a signal.
-// Collective.
-StageEnd measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm);
+// and the memory taken. The stage's weights are changed: it can only be thrown away. kPlanned with these seconds, or
+// kStopped by a signal. Collective.
+StageResult measure_dry_run(const TrainingStage& stage, const train::TrainingPlan& plan, comm::Communicator& comm);
 
 }  // namespace ulmfit::stages

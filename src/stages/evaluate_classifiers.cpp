@@ -92,10 +92,14 @@ at::Tensor probabilities_of_others(const data::ShardSet& shards, const EvaluateO
   return mean_probabilities(models, shards, options, comm);
 }
 
-json comparison_json(const reports::PairedComparison& c, double error, const std::vector<std::string>& against) {
+std::string together(const std::vector<std::string>& models) {
   std::string names;
-  for (const std::string& name : against) names += (names.empty() ? "" : " + ") + name;
-  return {{"models", names},
+  for (const std::string& name : models) names += (names.empty() ? "" : " + ") + name;
+  return names;
+}
+
+json comparison_json(const reports::PairedComparison& c, double error, const std::vector<std::string>& against) {
+  return {{"models", together(against)},
           {"error", error - c.difference},
           {"difference", c.difference},
           {"low", c.interval.low},
@@ -186,6 +190,10 @@ at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const dat
   return sum / static_cast<double>(models.size());
 }
 
+std::string title_of(const EvaluateOptions& options) {
+  return str(together(options.models), " on the ", options.split, " texts of ", options.data);
+}
+
 std::string config_of(const std::vector<TrainedModel>& models) {
   std::string config;
   for (const auto& model : models) config += "model = " + model.folder.string() + "\n";
@@ -231,7 +239,7 @@ Evaluated evaluate_classifiers(const std::vector<TrainedModel>& models, const da
   }
   if (!options.report.empty()) {
     write_evaluation(options.report,
-                     {"evaluate: " + options.data, "evaluate", summary, reports::kClassifierMetrics, c, config_of(models)},
+                     {title_of(options), "evaluate", summary, reports::kClassifierMetrics, c, config_of(models)},
                      result.metrics);
     result.metrics.erase("top_losses");  // they are in the file: the line is to stay readable
   }

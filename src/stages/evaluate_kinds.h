@@ -38,6 +38,9 @@ Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const dat
 at::Tensor mean_probabilities(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                               const EvaluateOptions& options, comm::Communicator& comm);
 
+// Of a report: models, split and data.
+std::string title_of(const EvaluateOptions& options);
+
 // The models, as lines of a configuration.
 std::string config_of(const std::vector<TrainedModel>& models);
 

@@ -104,10 +104,10 @@ Evaluated evaluate_multilabel(const std::vector<TrainedModel>& models, const dat
   }
   add_doubts(doubts, "evaluate", str("in ", options.data, ": "), result, summary);
   if (!options.report.empty()) {
-    write_evaluation(options.report,
-                     {"evaluate: " + options.data, "evaluate", summary, reports::kMultilabelMetrics, std::nullopt,
-                      config_of(models), decided},
-                     result.metrics);
+    write_evaluation(
+        options.report,
+        {title_of(options), "evaluate", summary, reports::kMultilabelMetrics, std::nullopt, config_of(models), decided},
+        result.metrics);
   }
   return result;
 }

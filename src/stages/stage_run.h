@@ -32,10 +32,10 @@ struct StageResult {
   StageResult(StageEnd how = StageEnd::kTrained) : end(how) {}  // NOLINT(google-explicit-constructor)
 
   StageEnd end;
+  double seconds = 0;  // of the run with validations, over all restarts; kPlanned: that its steps would take
   // All that follows is of a stage that was trained.
   std::filesystem::path run_folder;
   train::Evaluation evaluation;  // of the weights selected
-  double seconds = 0;            // of the run with validations, over all restarts
   double items = 0;              // targets seen
   std::int64_t steps = 0;
   reports::MetricNames names;  // Task::metric_names()

@@ -116,7 +116,7 @@ class TopLosses(TestCase):
         page = (self.dir / "shown/report.html").read_text()
         self.assertIn("no temperature: 100 validation texts are needed", page)
         self.assertNotIn("with that temperature", page)
-        self.assertIn("test: texts that are empty: 1, the first few.csv:62", page)
+        self.assertIn("test: texts that are empty: 1, few.csv:62", page)
         texts = {entry["place"]: entry["text"] for entry in json.loads((self.dir / "shown/evaluation.json").read_text())["top_losses"]}
         self.assertEqual(texts["few.csv:62"], "(empty)")
 

@@ -1,4 +1,5 @@
 """fit: from labelled texts to a tested classifier by one command, settings chosen, gone on with after a stop."""
+import csv
 import json
 import random
 import re
@@ -31,7 +32,8 @@ class Fit(TestCase):
         memory = [int(m.replace(",", "")) for m in re.findall(r"peak memory: ([\d,]+) MB a rank", planned.stderr)]
         self.assertEqual(len(memory), 2)
         self.assertRegex(planned.stderr, r"\[train-classifier\]   model: AWD-LSTM 32/48 x 2")  # that of the pretrained model
-        self.assertIn("the pipeline has finetune-lm x 1, train-classifier x 1", planned.stderr)
+        self.assertRegex(planned.stderr, r"the pipeline has finetune-lm x 1, train-classifier x 1: about .+ of training in all; validations")
+        self.assertEqual(self.ulmfit("status", "run").stdout, "run: fit, 1 of 4 stages done, then finetune-lm (run/lm)\n")
         self.assertEqual([name for name in ("lm", "classifier") if (self.dir / "run" / name).exists()], [])
         done = self.ulmfit(*command)
         self.assertIn("to use it: ulmfit predict --model run/classifier\n", done.stderr)
@@ -60,6 +62,11 @@ class Fit(TestCase):
         weights = (self.dir / "run/classifier/stage/model.safetensors").read_bytes()
         self.assertNotIn("step 1 ", self.ulmfit(*command).stderr)
         self.ulmfit("run", "--config=run/pipeline.cfg")
+        self.assertRegex(self.ulmfit("status", str(self.dir / "run"), cwd="/").stdout, r"run: fit, 4 of 4 stages done\n/.*/run/classifier: train-classifier, finished\n")
+        self.assertIn("; it holds run/classifier, run/data/labelled, run/data/lm, run/lm\n", self.ulmfit("inspect", "run", expect=3).stderr)
+        with open(self.dir / "run/evaluation/top_losses.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([(row["place"], row["given"]) for row in rows], [(t["place"], t["given"]) for t in evaluation["top_losses"]])
         self.assertEqual((self.dir / "run/classifier/stage/model.safetensors").read_bytes(), weights)
 
     def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
@@ -125,6 +132,19 @@ class Fit(TestCase):
             self.assertAlmostEqual(next(b["error"] for b in crossed["baselines"] if b["name"] == name), wrong / 241)
         self.assertRegex(doubt, "^1 text repeats another one with a different label: ")
         self.assertIn(doubt.split(": ", 1)[0], page)
+
+    def test_killed_on_two_ranks_it_goes_on_to_the_same_weights(self):
+        command = (*self.COMMON, "--test=test.csv", "--from=general-forward")
+        self.ulmfit(*command, "--output=whole", ranks=2)
+        wanted = (self.dir / "whole/classifier/stage/model.safetensors").read_bytes()
+        process = self.start(*command, "--output=run", ranks=2)
+        self.addCleanup(kill_all, process)
+        self.assertTrue(wait_for(lambda: list((self.dir / "run/classifier/checkpoints").glob("step-*")) or process.poll() is not None))
+        kill_all(process)
+        self.assertFalse((self.dir / "run/evaluation").exists(), "killed too late")
+        self.assertRegex(self.ulmfit("status", "run").stdout, r"^run: fit, 2 of 4 stages done, then train-classifier \(run/classifier\)\n")
+        self.ulmfit(*command, "--output=run", ranks=2)
+        self.assertEqual((self.dir / "run/classifier/stage/model.safetensors").read_bytes(), wanted)
 
     def test_a_folder_for_each_class_from_scratch(self):
         for i, (label, text) in enumerate(labelled_rows(120, seed=2)):

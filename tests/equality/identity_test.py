@@ -159,10 +159,13 @@ class Pipeline(TestCase):
         self.assertEqual(again.stderr.count("nothing to do"), 1, "pretrain")
         self.assertTrue((self.dir / "target-lm.old-1").exists())
         self.assertTrue((self.dir / "classifier.old-1").exists())
+        # A stage's folder names it too; a dry run says what would be done.
+        plan = self.ulmfit("run", "--config=pipeline.cfg", "--restart-from=classifier/", "--dry-run").stderr
+        self.assertRegex(plan, r"(?s) 2 pretrain \(general-lm\): done\n.* 4 finetune-lm \(target-lm\): done\n.* 5 train-classifier \(classifier\): anew\n.* 6 evaluate \(evaluation\)\n$")
         last = self.ulmfit("run", "--config=pipeline.cfg")
         self.assertEqual(last.stderr.count("nothing to do"), 3)
         unknown = self.ulmfit("run", "--config=pipeline.cfg", "--restart-from=prepare-corpus", expect=2)
-        self.assertIn("no such stage that trains; it has pretrain, finetune-lm, train-classifier", unknown.stderr)
+        self.assertIn("no such stage that trains; it has pretrain (general-lm), finetune-lm (target-lm), train-classifier (classifier)", unknown.stderr)
         self.assertIn("did you mean --restart-from?", self.ulmfit("run", "--config=pipeline.cfg", "--restartfrom=x", expect=2).stderr)
 
 

@@ -172,7 +172,7 @@ TEST_F(PrepareLabelled, EmptyTextsAreTold) {
   const PrepareReport report = prepare_labelled(o).report;
   EXPECT_EQ(report.splits.at("train").empty, 2);
   EXPECT_EQ(report.splits.at("test").empty, 0);
-  EXPECT_THAT(report.doubts(), ElementsAre(HasSubstr("train: texts that are empty: 2, the first train.csv:22")));
+  EXPECT_THAT(report.doubts(), ElementsAre(HasSubstr("train: texts that are empty: 2, train.csv:22; train.csv:")));
   EXPECT_EQ(report.to_json().at("splits").at("train").at("empty"), 2);
   o.columns.text = {"text", "group"};
   o.output = dir_ / "two";

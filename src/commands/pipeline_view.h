@@ -1,0 +1,31 @@
+// A pipeline's stages seen from outside: what they write, and whether it is there.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/ini.h"
+
+namespace ulmfit::commands {
+
+struct StageView {
+  std::string name;    // of its command
+  std::string output;  // the folder that it writes; empty: none
+  bool trains = false;
+  bool done = false;  // what it writes is whole
+};
+
+// One a section, in order. ConfigError naming `file` for a section that is no stage.
+std::vector<StageView> view_pipeline(const std::vector<config::IniSection>& sections, const std::string& file);
+
+// The view of FOLDER/pipeline.cfg as `fit` leaves it there, wherever it was called; empty without such a file.
+std::vector<StageView> view_fit(const std::filesystem::path& folder);
+
+// "finetune-lm (news/lm)".
+std::string told(const StageView& stage);
+
+// How --restart-from calls a stage: by its name, or by its folder where one before it has that name.
+std::string restart_name(const std::vector<StageView>& stages, std::size_t number);
+
+}  // namespace ulmfit::commands
