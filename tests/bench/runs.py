@@ -48,6 +48,26 @@ def ulmfit(*arguments):
     return json.loads(lines[-1]) if lines else None
 
 
+def pretrained(work, wanted, epochs, threads, precision):
+    """Stage folders by name: small language models of WikiText-2 (configs/wikitext-2-small.cfg, 20,000 words of our rules), `wanted`
+    the options of each; those that are there stay."""
+    corpus = work / "wikitext-2"
+    data = Path(os.environ["ULMFIT_TEST_DATA"]) / "wikitext-2"
+    if not (corpus / "MANIFEST.json").exists():
+        ulmfit("prepare-corpus", "--input", data / "train.txt.xz", "--valid-input", data / "valid.txt.xz", "--format", "lines",
+               "--vocab.size", 20000, "--output", corpus)
+    for name, more in wanted.items():
+        ulmfit("pretrain", "--config", ROOT / "configs/wikitext-2-small.cfg", "--corpus", corpus, "--output", work / f"lm-{name}", "--epochs", epochs, *more,
+               "--train.threads", threads, "--precision", precision)
+    return {name: work / f"lm-{name}/stage" for name in wanted}
+
+
+def perplexity(stage):
+    """At the end of its training."""
+    lines = map(json.loads, (stage.parent / "metrics.jsonl").read_text().splitlines())
+    return [round(line["perplexity"], 2) for line in lines if line["type"] == "valid"][-1]
+
+
 def kept(file, make):
     """The result in a file; made, and written whole, if it is not there."""
     if not file.exists():
