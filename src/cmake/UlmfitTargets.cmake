@@ -54,6 +54,28 @@ endfunction()
 
 include(FindCudart)
 
+# src/kernels/cuda/*.cpp is compiled wherever CUDA's headers are, and linked where CUDA is. After ulmfit_nccl, which finds them.
+function(ulmfit_cuda_kernels kernels)
+  if(NOT ULMFIT_CUDA_INCLUDE)
+    message(STATUS "GPU kernels: not built (no cuda_runtime_api.h)")
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.cpp)
+  add_library(ulmfit_cuda_kernels OBJECT ${sources})
+  target_include_directories(ulmfit_cuda_kernels PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(ulmfit_cuda_kernels SYSTEM PRIVATE ${ULMFIT_CUDA_INCLUDE})
+  target_link_libraries(ulmfit_cuda_kernels PRIVATE ulmfit_base ulmfit::torch ulmfit_warnings)  # not the library: it holds these
+  ulmfit_find_cudart(cudart ${ULMFIT_TORCH_ROOT})
+  if(ULMFIT_WITH_CUDA AND cudart)
+    message(STATUS "GPU kernels: ${cudart}")
+    target_sources(ulmfit_${kernels} PRIVATE $<TARGET_OBJECTS:ulmfit_cuda_kernels>)
+    target_compile_definitions(ulmfit_${kernels} PRIVATE ULMFIT_WITH_KERNELS=1)
+    target_link_libraries(ulmfit_${kernels} PUBLIC ${cudart})
+  else()
+    message(STATUS "GPU kernels: compiled, not linked (no CUDA in this build)")
+  endif()
+endfunction()
+
 # NCCL: src/comm/nccl/*.cpp is compiled wherever the headers are (a CPU build compiles it too, so that it stays correct), and
 # cuda_calls.cpp, the only file that needs the libraries, linked into the comm library where CUDA is. Headers come from the
 # nvidia-nccl wheel beside torch, or from the system. Sets ULMFIT_NCCL_HEADERS for who calls it.

@@ -114,18 +114,20 @@ std::vector<LstmWeights> AwdLstm::batch_weights(double weight_drop, const MaskKe
   std::vector<LstmWeights> weights = layers_;
   for (std::size_t l = 0; l < weights.size(); ++l) {
     LstmWeights& layer = weights[l];
-    at::Tensor mask;
-    if (key != nullptr && weight_drop > 0) {
-      mask = shared_mask(*key, Purpose::kWeightDropout, static_cast<std::uint32_t>(l), weight_drop, layer.weight_hh.size(0),
-                         layer.weight_hh.size(1), device());
-    }
+    const bool drops = key != nullptr && weight_drop > 0;
+    const auto number = static_cast<std::uint32_t>(l);
     if (!device().is_cpu()) {
+      WeightMask mask;
+      if (drops) mask = {draws_of_shared_mask(*key, Purpose::kWeightDropout, number), weight_drop};
       const FlatWeights flat =
           flat_weights({layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh}, mask, lstm_type(precision_));
       layer = {flat.weight_ih, flat.weight_hh, flat.bias_ih, flat.bias_hh, std::nullopt};
       continue;
     }
-    if (mask.defined()) layer.weight_hh = drop_weights(layer.weight_hh, mask);
+    if (drops) {
+      layer.weight_hh = drop_weights(layer.weight_hh, shared_mask(*key, Purpose::kWeightDropout, number, weight_drop,
+                                                                  layer.weight_hh.size(0), layer.weight_hh.size(1)));
+    }
     if (has_block_lstm(lstm_type(precision_), layer.weight_ih, layer.weight_hh)) {
       layer.packed = pack_lstm_weights(lstm_type(precision_), layer.weight_ih, layer.weight_hh);
       continue;

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/activity.h"
+#include "kernels/masks.h"
+#include "model/gpu_kernels.h"
 #include "model/tensor_random.h"
 #include "model/to_device.h"
 
@@ -55,6 +57,7 @@ RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, st
 
 // One factor for each of `ids`, in their shape.
 at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double drop) {
+  if (kernels::Launcher* gpu = kernels_on(ids.device())) return kernels::mask_at(*gpu, draws, drop, ids);
   if (!ids.is_cpu()) return dropout_mask_at(draws, ids, drop);
   const at::Tensor dense = ids.contiguous();
   at::Tensor factors = at::empty(ids.sizes(), at::kFloat);
@@ -72,7 +75,12 @@ at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double dr
 
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device) {
-  // On the host everywhere: it takes microseconds, and tensor operations that do it take more to be started.
+  if (kernels::Launcher* gpu = kernels_on(device)) {
+    const std::vector<std::int64_t> streams(key.streams.begin(), key.streams.end());
+    const at::Tensor there = to_device(at::tensor(streams, at::kLong), device);
+    return kernels::locked_masks(*gpu, draw_key(key, purpose, 0, layer), drop, there, width);
+  }
+  // Else on the host everywhere: it takes microseconds, and tensor operations that do it take more to be started.
   at::Tensor mask = at::empty({static_cast<std::int64_t>(key.streams.size()), width}, at::kFloat);
   auto* out = mask.mutable_data_ptr<float>();
   for (const std::uint32_t stream : key.streams) {
@@ -82,14 +90,15 @@ at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer,
   return to_device(mask, device);
 }
 
+RandomKey draws_of_shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer) {
+  return draw_key(key, purpose, layer, 0);
+}
+
 at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t rows,
-                       std::int64_t cols, at::Device device) {
-  const RandomKey draws = draw_key(key, purpose, layer, 0);
-  if (!device.is_cpu()) {
-    return dropout_mask(draws, drop, rows * cols, device).view({rows, cols});
-  }
+                       std::int64_t cols) {
   at::Tensor mask = at::empty({rows, cols}, at::kFloat);
-  fill_dropout_mask(draws, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(rows * cols));
+  fill_dropout_mask(draws_of_shared_mask(key, purpose, layer), drop, mask.mutable_data_ptr<float>(),
+                    static_cast<std::size_t>(rows * cols));
   return mask;
 }
 

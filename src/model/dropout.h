@@ -15,9 +15,12 @@ namespace ulmfit::model {
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device);
 
-// [rows, cols] float32: one mask that all ranks share.
+// [rows, cols] float32 on the CPU: one mask that all ranks share.
 at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t rows,
-                       std::int64_t cols, at::Device device);
+                       std::int64_t cols);
+
+// The draws that shared_mask() is made of, element by element.
+RandomKey draws_of_shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer);
 
 // weight * mask, differentiable in weight. The mask is not.
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask);

@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "base/random.h"
+
 namespace ulmfit::model {
 
 struct FlatWeights {
@@ -13,8 +15,13 @@ struct FlatWeights {
   at::Tensor bias_hh;    // [4 W]
 };
 
-// Copies of `weights` in `type`, the recurrent ones times `mask` ([4 W, W] float32; undefined: as they are). Differentiable
-// in the weights.
-FlatWeights flat_weights(const FlatWeights& weights, const at::Tensor& mask, at::ScalarType type);
+// A mask over the recurrent weights.
+struct WeightMask {
+  RandomKey draws;
+  double drop = 0;  // 0: none
+};
+
+// Copies of `weights` in `type`, the recurrent ones times the mask. Differentiable in the weights.
+FlatWeights flat_weights(const FlatWeights& weights, const WeightMask& mask, at::ScalarType type);
 
 }  // namespace ulmfit::model

@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "base/activity.h"
+#include "kernels/softmax.h"
 #include "model/block_kernels.h"
+#include "model/gpu_kernels.h"
 #include "model/head_products.h"
 #include "model/rounded_sums.h"
 #include "model/softmax_rows.h"
@@ -22,14 +24,18 @@ using torch::autograd::Function;
 using torch::autograd::variable_list;
 
 // Rows of logits at a time: so many that the passes over the weight's gradient, one a block, cost little beside the
-// products. 123 MB at 60,000 words; on CUDA bfloat16 needs a float32 copy of them besides.
+// products. 123 MB at 60,000 words; libtorch's operators need a float32 copy besides of those in bfloat16.
 std::int64_t block_rows(const at::Tensor& hidden, at::ScalarType logits) {
   return logits == at::kBFloat16 && hidden.is_cpu() ? 1024 : 512;
 }
 
-// Losses of a block of logits (in place: becomes the gradient), [n] float32.
-at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
-                        bool gradient) {
+// Losses of a block of logits (in place: becomes the gradient), [n] float32; the gradient's sums over the rows where they
+// come with it.
+kernels::RowLosses block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Tensor& targets, double scale,
+                                bool gradient) {
+  if (kernels::Launcher* gpu = kernels_on(logits.device())) {
+    return kernels::row_losses(*gpu, logits, bias, targets, scale, gradient);
+  }
   if (!logits.is_cpu()) {
     const at::Tensor valid = targets.ge(0);
     const at::Tensor index = targets.clamp_min(0).unsqueeze(1);
@@ -43,7 +49,7 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
       wide.mul_(valid.to(at::kFloat).mul_(scale).unsqueeze(1));
       if (!wide.is_same(logits)) logits.copy_(wide);
     }
-    return losses;
+    return {losses, {}};
   }
   const std::int64_t cols = logits.size(1);
   at::Tensor losses = at::empty({logits.size(0)}, bias.options());
@@ -63,7 +69,7 @@ at::Tensor block_losses(at::Tensor& logits, const at::Tensor& bias, const at::Te
   } else {
     in_rows(logits.mutable_data_ptr<float>());
   }
-  return losses;
+  return {losses, {}};
 }
 
 // The products of HeadProducts by ATen: on CUDA, and on CPUs without the block kernels. Its gradients of the weight go to
@@ -140,7 +146,7 @@ double in_blocks(const HeadInputs& in, Products products) {
     const at::Tensor hidden = in.hidden.narrow(0, first, n);
     products.logits(hidden, logits);
     if (layer.last_logits.defined()) logits.select(1, last).copy_(layer.last_logits.narrow(0, first, n));
-    const at::Tensor losses = block_losses(logits, layer.bias, in.targets.narrow(0, first, n), in.scale, gradient);
+    const auto [losses, bias_sums] = block_losses(logits, layer.bias, in.targets.narrow(0, first, n), in.scale, gradient);
     nats.add_(losses.sum(at::kDouble));
     if (!gradient) continue;
     at::Tensor block_gradient = in.hidden_gradient.narrow(0, first, n);
@@ -149,7 +155,9 @@ double in_blocks(const HeadInputs& in, Products products) {
     if (!weight_gradient) continue;
     products.add_weight_gradient(logits, hidden);
     if (!layer.bias_gradient.defined()) continue;
-    if (in.logits == at::kBFloat16) {
+    if (bias_sums.defined()) {
+      at::Tensor(layer.bias_gradient).add_(bias_sums);
+    } else if (in.logits == at::kBFloat16) {
       add_rounded_rows(layer.bias_gradient, logits);
     } else {
       at::Tensor(layer.bias_gradient).add_(logits.sum(0));

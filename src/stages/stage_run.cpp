@@ -18,6 +18,7 @@
 #include "comm/launch.h"
 #include "comm/rank_cores.h"
 #include "comm/world_check.h"
+#include "model/gpu_kernels.h"
 #include "reports/metrics.h"
 #include "reports/number_format.h"
 #include "stages/compute.h"
@@ -262,6 +263,7 @@ void check_world(const TrainingStage& stage, comm::Communicator& comm) {
   } else {  // what their CPUs are is all the same
     facts.emplace_back("libtorch", TORCH_VERSION);
     facts.emplace_back("GPU", comm.processor());
+    facts.emplace_back("GPU kernels", model::kernels_on(comm.device()) != nullptr ? "ulmfit's" : "libtorch's");
   }
   comm::world_check(comm, facts);
 }

@@ -2,13 +2,17 @@
 #include <ATen/ATen.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/util/Exception.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "comm/solo_communicator.h"
 #include "model/dropout.h"
+#include "model/flat_weights.h"
+#include "model/gpu_kernels.h"
 #include "optim/gradient_norm.h"
 #include "optim/optimizer.h"
 #include "stages/compute.h"
@@ -128,15 +132,30 @@ TEST_F(GpuStep, MasksHaveTheBitsOfTheCpu) {
     return model::locked_mask(key, Purpose::kHiddenDropout, 1, 0.3, 1153, device).cpu();
   };
   EXPECT_TRUE(same_bits(locked(device_), locked(at::kCPU)));
-  const auto shared = [&](at::Device device) {
-    return model::shared_mask(key, Purpose::kWeightDropout, 2, 0.2, 1203, 401, device).cpu();
-  };
-  EXPECT_TRUE(same_bits(shared(device_), shared(at::kCPU)));
+  // Of the paper's size, which takes each thread of a kernel more than one turn; and the gradient's, drawn again.
+  const std::int64_t rows = 4608, columns = 1152;
+  const at::Tensor mask = model::shared_mask(key, Purpose::kWeightDropout, 2, 0.2, rows, columns);
+  const auto zeros = [&](at::IntArrayRef shape) { return at::zeros(shape, at::TensorOptions(device_)); };
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor weight = at::ones({rows, columns}, at::TensorOptions(device_)).requires_grad_(true);
+    const model::WeightMask draws{model::draws_of_shared_mask(key, Purpose::kWeightDropout, 2), 0.2};
+    const at::Tensor masked =
+        model::flat_weights({zeros({rows, 1}), weight, zeros({rows}), zeros({rows})}, draws, type).weight_hh;
+    EXPECT_TRUE(same_bits(masked.cpu(), mask.to(type))) << type;
+    torch::autograd::backward({masked.sum()}, {});
+    EXPECT_TRUE(same_bits(weight.grad().cpu(), mask)) << type;
+  }
   const auto embedded = [&](at::Device device) {
     const at::Tensor ids = at::arange(3000, at::TensorOptions(device).dtype(at::kLong)).reshape({60, 50});
     return model::embed(ids, at::ones({3000, 4}, at::TensorOptions(device)), 0.4, &key).cpu();
   };
   EXPECT_TRUE(same_bits(embedded(device_), embedded(at::kCPU)));
+}
+
+// Compiled for this GPU, and found to compute what libtorch's operators do; the log says why not.
+TEST_F(GpuStep, HasKernelsOfOurs) {
+  if (!device_.is_cuda() && std::getenv("ULMFIT_TEST_KERNELS") == nullptr) return;
+  EXPECT_NE(model::kernels_on(device_), nullptr);
 }
 
 // "RNN module weights are not part of single contiguous chunk of memory": each call would copy them.

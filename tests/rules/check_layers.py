@@ -19,7 +19,8 @@ MAY_USE = {
     "reports": ["data", "base"],
     "comm": ["base"],
     "optim": ["base"],
-    "model": ["base"],
+    "kernels": ["base"],
+    "model": ["kernels", "base"],
     "interop": ["base"],
     "train": ["reports", "data", "comm", "model", "optim", "interop", "text", "base"],
     "data_prep": ["data", "text", "config", "base"],
@@ -41,7 +42,7 @@ HOME = {
     r"unicode/.*": ["src/text", "tests/unit/text"],
     r"sentencepiece.*": ["src/text", "tests/support"],
     r"libxml/.*": ["data_prep"],
-    r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/model", "src/interop", "src/train", "src/stages", "src/perf",
+    r"(torch|ATen|c10)/.*": ["src/comm", "src/optim", "src/kernels", "src/model", "src/interop", "src/train", "src/stages", "src/perf",
                              "src/study", "src/commands", "src/cmake", "tests"],
 }
 

@@ -5,11 +5,14 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <optional>
+
 #include "comm/solo_communicator.h"
 #include "model/to_device.h"
 #include "optim/gradient_norm.h"
 #include "optim/optimizer.h"
 #include "tests/support/corpora.h"
+#include "tests/support/host_kernels.h"
 #include "tests/support/temp_dir.h"
 #include "train/classifier_task.h"
 #include "train/lm_task.h"
@@ -69,8 +72,14 @@ TEST(FakeDevice, CountsWhereTheHostWaits) {
 }
 
 // What follows holds for GPUs as well: our code takes the same way there.
-class HostWaits : public ::testing::Test {
+// By libtorch's operators, and by kernels of ours.
+class HostWaits : public ::testing::TestWithParam<bool> {
  protected:
+  void SetUp() override {
+    if (GetParam()) scope_.emplace(fake_device().type(), launcher_);
+  }
+  void TearDown() override { EXPECT_EQ(launcher_.launches().empty(), !GetParam()); }
+
   // Of the second of two steps: the first makes what stays.
   std::vector<std::string> of_a_step(train::Task& task, optim::Optimizer& optimizer, comm::GradReducer& reducer) {
     task.seek({});
@@ -91,12 +100,14 @@ class HostWaits : public ::testing::Test {
     return waits;
   }
 
+  HostLauncher launcher_;
+  std::optional<LauncherScope> scope_;
   const test::TempDir dir_;
   comm::SoloCommunicator comm_{fake_device()};
   model::AwdLstm encoder_{{4000, 24, 40, 3}, 1, fake_device()};
 };
 
-TEST_F(HostWaits, OfALanguageModelAreForLossAndNorm) {
+TEST_P(HostWaits, OfALanguageModelAreForLossAndNorm) {
   const data::ShardSet shards = counting_corpus(dir_.path(), {4000});
   model::SoftmaxHead head(encoder_);
   train::LmTaskOptions options;
@@ -108,7 +119,7 @@ TEST_F(HostWaits, OfALanguageModelAreForLossAndNorm) {
   EXPECT_THAT(of_a_step(task, optimizer, reducer), ElementsAre(kRead, kRead));
 }
 
-TEST_F(HostWaits, OfAClassifierAreForLossAndNorm) {
+TEST_P(HostWaits, OfAClassifierAreForLossAndNorm) {
   const data::ShardSet shards =
       counting_corpus(dir_.path(), {90, 40, 120, 60, 15, 75, 33, 57, 20, 88, 90, 41}, data::kShardTokens, true);
   model::PoolingHead head({{72, 10, 12}, {.window = 16}}, 1, fake_device());
@@ -121,6 +132,9 @@ TEST_F(HostWaits, OfAClassifierAreForLossAndNorm) {
   comm::GradReducer reducer(comm_, task.reduced_parameters());
   EXPECT_THAT(of_a_step(task, optimizer, reducer), ElementsAre(kRead, kRead));
 }
+
+INSTANTIATE_TEST_SUITE_P(Step, HostWaits, ::testing::Bool(),
+                         [](const auto& kernels) { return kernels.param ? "WithKernels" : "WithOperators"; });
 
 }  // namespace
 }  // namespace ulmfit::test

@@ -62,7 +62,7 @@ TEST(LockedMask, DropsItsShareAndKeepsTheMean) {
 
 TEST(SharedMask, DependsOnNoStream) {
   const auto mask = [](const MaskKey& key, std::uint32_t layer) {
-    return shared_mask(key, Purpose::kWeightDropout, layer, 0.5, 32, 8, at::kCPU);
+    return shared_mask(key, Purpose::kWeightDropout, layer, 0.5, 32, 8);
   };
   EXPECT_TRUE(same_bits(mask(key_of(1, {0, 1}), 0), mask(key_of(1, {9}), 0)));
   EXPECT_FALSE(same_bits(mask(key_of(1, {0}), 0), mask(key_of(1, {0}), 1)));
@@ -71,7 +71,7 @@ TEST(SharedMask, DependsOnNoStream) {
 
 TEST(DropWeights, GradientIsThatOfTheProduct) {
   const at::Tensor weight = closed_form(1, {8, 6}, 1).requires_grad_(true);
-  const at::Tensor mask = shared_mask(key_of(1, {}), Purpose::kWeightDropout, 0, 0.5, 8, 6, at::kCPU);
+  const at::Tensor mask = shared_mask(key_of(1, {}), Purpose::kWeightDropout, 0, 0.5, 8, 6);
   const at::Tensor factor = closed_form(2, {8, 6}, 1);
   const auto loss = [&] { return (drop_weights(weight, mask).square() * factor).sum(); };
   torch::autograd::backward({loss()}, {});

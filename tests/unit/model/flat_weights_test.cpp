@@ -22,7 +22,9 @@ FlatWeights leaves() {
 
 std::vector<at::Tensor> all(const FlatWeights& w) { return {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh}; }
 
-at::Tensor some_mask() { return shared_mask({7, 3, {}}, Purpose::kWeightDropout, 0, 0.4, 12, 3, at::kCPU); }
+const MaskKey kKey{7, 3, {}};
+WeightMask some_draws() { return {draws_of_shared_mask(kKey, Purpose::kWeightDropout, 0), 0.4}; }
+at::Tensor some_mask() { return shared_mask(kKey, Purpose::kWeightDropout, 0, 0.4, 12, 3); }
 
 TEST(FlatWeights, LieOneBehindTheOther) {
   const FlatWeights given = leaves();
@@ -48,7 +50,7 @@ TEST(FlatWeights, ALayerOfThemIsThatOfTheOthers) {
   };
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const FlatWeights a = leaves(), b = leaves();
-    const at::Tensor flat = run(all(flat_weights(a, some_mask(), type)), type);
+    const at::Tensor flat = run(all(flat_weights(a, some_draws(), type)), type);
     std::vector<at::Tensor> scattered = all(b);
     scattered[1] = drop_weights(scattered[1], some_mask());
     for (at::Tensor& t : scattered) t = t.to(type);
@@ -65,7 +67,7 @@ TEST(FlatWeights, ALayerOfThemIsThatOfTheOthers) {
 TEST(FlatWeights, FrozenOnesGetNoGradient) {
   FlatWeights given = leaves();
   given.weight_hh.set_requires_grad(false);
-  const FlatWeights flat = flat_weights(given, some_mask(), at::kFloat);
+  const FlatWeights flat = flat_weights(given, some_draws(), at::kFloat);
   torch::autograd::backward({flat.weight_ih.sum() + flat.weight_hh.sum()}, {});
   EXPECT_TRUE(same_bits(given.weight_ih.grad(), at::ones({12, 5})));
   EXPECT_FALSE(given.weight_hh.grad().defined());

@@ -86,8 +86,8 @@ TEST_F(ReferenceTest, Masks) {
   }
   for (std::uint32_t l = 0; l < 3; ++l) {
     const std::int64_t width = l == 2 ? kE : 8;
-    expect_same(shared_mask(key, Purpose::kWeightDropout, l, kRates.weight, 4 * width, width, at::kCPU),
-                masks.at("weight")[l], "weight");
+    expect_same(shared_mask(key, Purpose::kWeightDropout, l, kRates.weight, 4 * width, width), masks.at("weight")[l],
+                "weight");
   }
 }
 
