@@ -73,6 +73,10 @@ LabelledReader::LabelledReader(const std::filesystem::path& path, LabelledFormat
     : path_(path), format_(format), columns_(columns) {
   columns_.table.column_options = "--text-column or --label-column";
   if (columns.text.empty()) throw ConfigError("no text column was given");
+  if (std::find(columns.text.begin(), columns.text.end(), columns.label) != columns.text.end()) {
+    throw ConfigError(
+        str("--text-column names '", columns.label, "', which is the label column too: the text would hold its label"));
+  }
   const bool has_columns = format != LabelledFormat::kTrec && format != LabelledFormat::kFolders;
   if (!has_columns && !columns.group.empty()) {
     throw ConfigError(str("cannot read group column '", columns.group, "' of ", path.string(), ": ",

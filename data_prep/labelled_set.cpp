@@ -137,9 +137,23 @@ void LabelledSetReader::tell_of_joined_labels() {
   }
 }
 
+void LabelledSetReader::tell_of_labels_alike() {
+  std::map<std::string, std::string> by_small_letters;
+  for (const std::string& label : set_.labels) {
+    std::string small = label;
+    std::transform(small.begin(), small.end(), small.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    const auto [found, is_new] = by_small_letters.try_emplace(small, label);
+    if (is_new) continue;
+    set_.doubts.push_back(str("the labels '", found->second, "' and '", label,
+                              "' differ in capital letters alone and are two classes: is that meant?"));
+  }
+}
+
 LabelledSet LabelledSetReader::take() {
   tell_of_headers();
   tell_of_joined_labels();
+  tell_of_labels_alike();
   std::vector<std::int32_t> sorted(set_.labels.size());  // by number in reading order: number in byte order
   std::int32_t next = 0;
   for (const auto& [label, number] : labels_) {
@@ -159,9 +173,16 @@ LabelledSet LabelledSetReader::take() {
 
 void check_labels(const LabelledSet& set) {
   std::set<std::int32_t> trained;
+  std::size_t texts = 0;
   for (const LabelledDocument& d : set.documents) {
     if (d.split != Split::kTrain) continue;
+    ++texts;
     for (const std::int32_t c : set.classes_of(d.label)) trained.insert(c);
+  }
+  constexpr std::size_t kFew = 20;  // texts may all have other labels by chance
+  if (!set.multilabel() && texts >= kFew && 2 * trained.size() > texts) {
+    throw DataError(str("cannot prepare labelled text: ", texts, " training texts have ", trained.size(),
+                        " different labels, such as '", set.labels.front(), "'; is the label column right?"));
   }
   for (const LabelledDocument& d : set.documents) {
     for (const std::int32_t c : set.classes_of(d.label)) {

@@ -31,6 +31,7 @@ class LabelledSetReader {
   void add(LabelledDocument document, std::string text);
   void tell_of_headers();
   void tell_of_joined_labels();
+  void tell_of_labels_alike();
   std::int32_t label_of(const LabelledRow& row);
 
   const PrepareLabelledOptions& options_;

@@ -68,6 +68,8 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   const std::optional<char> delimiter = options.columns.label_delimiter;
   request["label_delimiter"] = delimiter ? nlohmann::json(std::string(1, *delimiter)) : nlohmann::json();
   request["valid_share"] = options.valid.empty() ? options.valid_share : 0.0;
+  // Of the default, null, as that of "fold" below.
+  request["valid_least"] = options.valid_least > 0 ? nlohmann::json(options.valid_least) : nlohmann::json();
   request["include_test_text"] = options.include_test_text;
   // Of the default, null: older folders lack the key, and a request without one must differ from a folder with it.
   request["fold"] = options.fold.of > 0 ? nlohmann::json{options.fold.number, options.fold.of} : nlohmann::json();
@@ -150,6 +152,20 @@ std::int64_t move_held_out(LabelledSet& set, const TrainingDocuments& training, 
   return moved;
 }
 
+// The share of the training texts that is to be held out: the least from which on there are `valid_least` of them.
+double share_held_out(const PrepareLabelledOptions& options, const LabelledSet& set) {
+  constexpr double kMost = 0.2;
+  const std::vector<std::int32_t> labels = training_documents(set, no_copies(set)).labels;
+  const auto texts = static_cast<double>(labels.size()), least = static_cast<double>(options.valid_least);
+  double share = options.valid_share;
+  if (least > kMost * texts) return share;
+  // Classes of one text give none: there may not be so many.
+  while (share < 2 * kMost && held_out_by_label(labels, share) < options.valid_least) {
+    share = std::max(share + 0.25 / texts, least / texts);
+  }
+  return share;
+}
+
 // Moves a share of the training texts to the validation split.
 void hold_out_validation(LabelledSet& set, const std::vector<std::int64_t>& first_copies, double share,
                          std::uint64_t seed) {
@@ -189,10 +205,17 @@ LabelledSet read_set(const PrepareLabelledOptions& options, TokenSpool& spool, t
   spool.finish();
   cleaned = reader.cleaned();
   LabelledSet set = reader.take();
+  if (cleaned.invalid_utf8 > 0) {
+    set.doubts.push_back(str(cleaned.invalid_utf8,
+                             " byte sequences were not UTF-8 and became U+FFFD: is a file in another encoding? "
+                             "Convert it, such as by iconv -f LATIN1 -t UTF-8"));
+  }
   first = first_copies(spool);
   if (options.fold.of > 0) hold_out_fold(set, first, options.fold, options.seed);
   check_labels(set);
-  if (options.valid.empty() && options.valid_share > 0) hold_out_validation(set, first, options.valid_share, options.seed);
+  if (options.valid.empty() && options.valid_share > 0) {
+    hold_out_validation(set, first, share_held_out(options, set), options.seed);
+  }
   return set;
 }
 

@@ -37,6 +37,7 @@ struct PrepareLabelledOptions {
   std::vector<std::string> unlabelled_text_columns;  // by default, columns.text
   LabelledColumns columns;
   double valid_share = 0.1;        // in [0, 1); 0: no validation split
+  std::int64_t valid_least = 0;    // texts held out at least, where these are no more than a fifth of all
   Fold fold;                       // with `test` empty
   bool include_test_text = false;  // in OUTPUT/lm; corpus.json records it
   std::uint64_t seed = 0;          // of the held-out draw

@@ -62,6 +62,14 @@ std::vector<bool> hold_out(std::int64_t documents, double share, std::uint64_t s
   return held_out;
 }
 
+std::int64_t held_out_by_label(const std::vector<std::int32_t>& labels, double share) {
+  std::map<std::int32_t, std::int64_t> counts;
+  for (const std::int32_t label : labels) ++counts[label];
+  std::int64_t held_out = 0;
+  for (const auto& [label, count] : counts) held_out += target(share, count);
+  return held_out;
+}
+
 std::vector<bool> hold_out_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,
                                     double share, std::uint64_t seed) {
   check_share(share);

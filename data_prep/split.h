@@ -20,6 +20,9 @@ std::vector<bool> hold_out(std::int64_t documents, double share, std::uint64_t s
 std::vector<bool> hold_out_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,
                                     double share, std::uint64_t seed);
 
+// So many, where no groups stand in the way.
+std::int64_t held_out_by_label(const std::vector<std::int32_t>& labels, double share);
+
 // The fold, 0 to `folds` - 1, of each document: of each label, and in all, about as many in one fold as in another;
 // documents of one group in the same. Throws DataError when there are fewer groups than folds.
 std::vector<std::int32_t> folds_by_label(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& groups,

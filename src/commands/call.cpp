@@ -85,6 +85,7 @@ Outcome Call::run(const PipelineStep* step) {
   Outcome outcome;
   const auto body = [&](comm::Communicator& comm) {
     outcome = work(comm, step);
+    if (step != nullptr) outcome.table_tells_all = true;  // the log does
     if (comm.rank() == 0) print(outcome);
     return outcome.code;
   };

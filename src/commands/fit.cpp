@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "comm/launch.h"
 #include "commands/call.h"
@@ -10,9 +13,11 @@
 #include "commands/given_options.h"
 #include "commands/labelled_sources.h"
 #include "commands/pipeline_text.h"
+#include "commands/pipeline_view.h"
 #include "commands/stages_in_order.h"
 #include "data/corpus_folder.h"
 #include "reports/number_format.h"
+#include "stages/classification_result.h"
 #include "stages/fit_settings.h"
 #include "stages/pipeline_text.h"
 #include "stages/starting_models.h"
@@ -49,7 +54,7 @@ struct FitOptions {
     set.add(
         "from", from,
         "stage of the language model to start from; one that reads forward and one that reads backward: both are used, and "
-        "their classifiers averaged; none: from scratch");
+        "their classifiers averaged; the word none: from scratch");
     set.require("from");
     set.add("output", output, "folder of data, language model, classifier, evaluation and pipeline.cfg");
     set.require("output");
@@ -63,8 +68,8 @@ struct FitOptions {
             "prepare the texts, print the settings, and time and memory by a second of training of each kind of stage, and "
             "stop");
     compute.declare(set);
-    set.add_common({"valid", "test", "unlabelled", "text-column", "label-column", "label-delimiter", "delimiter", "seeds",
-                    "folds", "dry-run", "device", "train.threads"});
+    set.add_common({"valid", "valid-share", "test", "unlabelled", "text-column", "label-column", "label-delimiter",
+                    "delimiter", "seeds", "folds", "dry-run", "device", "train.threads"});
   }
   bool multilabel() const { return sources.label_delimiter != LabelledSources::kNone; }
   bool pretrained() const { return from != std::vector<std::string>{"none"}; }
@@ -86,6 +91,11 @@ Values given_sources(const config::OptionSet& set) { return given_of<LabelledSou
 
 IniSection preparation(const FitOptions& options, const config::OptionSet& set) {
   IniSection section{"prepare-labelled", given_sources(set)};
+  const auto given = [&](const char* key) {
+    return std::any_of(section.values.begin(), section.values.end(), [&](const auto& value) { return value.first == key; });
+  };
+  // What a validation needs that selects weights and fits a temperature.
+  if (!given("valid") && !given("valid-share")) append(section, {{"valid-least", "100"}});
   if (options.pretrained()) append(section, {{"vocab", options.from.front()}, {"vocab.extend", "true"}});
   append(section, {{"output", in_output(options, "data")}});
   return section;
@@ -289,6 +299,31 @@ ExitCode measure(const std::vector<IniSection>& stages, const model::Shape& shap
   return ExitCode::kDone;
 }
 
+// What was found, and where people read it.
+void tell_results(const FitOptions& options) {
+  for (const char* name : {"evaluation", "cross-validation"}) {
+    const fs::path report = in_output(options, name);
+    const std::string found = evaluated(report);
+    if (found.empty()) continue;
+    const nlohmann::json all = parse_json(read_file(report / stages::kEvaluationFile));
+    const std::string verdict = all.value("verdict", "");
+    log::info("fit", str(name, ": ", found, verdict.empty() ? "" : "; " + verdict));
+    const fs::path texts = report / stages::kHardTextsFile;
+    log::info("fit", str("  ", (report / "report.html").string(),
+                         fs::exists(texts) ? str("; texts whose label it finds least likely: ", texts.string()) : ""));
+  }
+}
+
+// " --temperature 1.659" where one was fitted.
+std::string temperature_of(const FitOptions& options) {
+  const fs::path file = in_output(options, "evaluation") / stages::kEvaluationFile;
+  if (!fs::exists(file)) return "";
+  const nlohmann::json calibration = parse_json(read_file(file)).value("calibration", nlohmann::json::object());
+  return calibration.contains("temperature")
+             ? str(" --temperature ", reports::fixed(calibration.at("temperature").get<double>(), 3))
+             : "";
+}
+
 // The classifiers that the pipeline makes, as options of predict.
 std::string models_of(const std::vector<IniSection>& stages, const std::string& of_folds) {
   std::string options;
@@ -344,7 +379,9 @@ ExitCode fit(const Arguments& arguments) {
   stages.erase(stages.begin());  // prepared
   if (options.dry_run) return measure(stages, shape, options.pretrained(), file.string());
   if (const ExitCode code = run_stages(stages, {.file = file.string()}).code; code != ExitCode::kDone) return code;
-  log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/"))));
+  tell_results(options);
+  log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/")),
+                       temperature_of(options)));
   return ExitCode::kDone;
 }
 

@@ -57,7 +57,7 @@ std::string differences(const std::map<std::string, std::string>& before, const 
   return lines.size() > kMost ? str(text, "\n  and ", lines.size() - kMost, " more") : text;
 }
 
-constexpr std::string_view kMark = "\n# as written: ";
+constexpr std::string_view kMark = "\n# as written (by this fit knows whether somebody has changed the file): ";
 
 std::string marked(const std::string& text) { return str(text, kMark, fingerprint(text), '\n'); }
 

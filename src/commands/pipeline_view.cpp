@@ -1,11 +1,14 @@
 #include "commands/pipeline_view.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "commands/stages_in_order.h"
 #include "config/option_set.h"
+#include "reports/number_format.h"
 #include "stages/classification_result.h"
 #include "stages/stage_folder.h"
 
@@ -62,6 +65,18 @@ std::vector<StageView> view_fit(const fs::path& folder) {
 
 std::string told(const StageView& stage) {
   return stage.output.empty() ? stage.name : str(stage.name, " (", stage.output, ")");
+}
+
+std::string evaluated(const fs::path& report) {
+  const fs::path file = report / stages::kEvaluationFile;
+  if (report.empty() || !fs::exists(file)) return "";
+  const nlohmann::json found = parse_json(read_file(file));
+  const auto percent = [&](const char* key) { return reports::fixed(100 * found.at(key).get<double>(), 2); };
+  const std::string interval = found.contains("error_low")
+                                   ? str(" (95 % interval ", percent("error_low"), " to ", percent("error_high"), " %)")
+                                   : "";
+  return str("error ", percent("error"), " %", interval, " on ", found.at("texts").dump(), " ",
+             found.at("split").get<std::string>(), " texts");
 }
 
 std::string restart_name(const std::vector<StageView>& stages, std::size_t number) {

@@ -107,6 +107,9 @@ class PrepareLabelled : public Command {
     set.require("output");
     set.add("include-test-text", include_test_text_,
             "let the language model read the test texts (without labels); the lineage records it");
+    set.add("valid-least", valid_least_,
+            "hold out so many texts at least, where these are no more than a fifth of all; 0: --valid-share alone",
+            {.min = 0});
     set.add("fold", fold_, "test on one fold of the training texts, and train on the others: 2/5 is the second of five");
     set.add("threads", threads_, "0: all cores", {.min = 0, .max = 4096});
     declare_license(set, license_);
@@ -124,6 +127,7 @@ class PrepareLabelled : public Command {
     data_prep::PrepareLabelledOptions options = sources_.resolved();
     options.output = output_;
     options.include_test_text = include_test_text_;
+    options.valid_least = valid_least_;
     if (!fold_.empty()) options.fold = data_prep::parse_fold(fold_);
     options.threads = static_cast<int>(threads_);
     options.license = license_;
@@ -141,6 +145,7 @@ class PrepareLabelled : public Command {
 
  private:
   LabelledSources sources_;
+  std::int64_t valid_least_ = 0;
   TextArguments text_;
   VocabularyArguments vocabulary_;
   std::string output_;

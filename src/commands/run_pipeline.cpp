@@ -55,6 +55,7 @@ void list_stages(const std::vector<StageView>& stages, std::size_t anew, const s
     const char* state = i >= anew ? (stages[i].trains ? ": anew" : "") : stages[i].done ? ": done" : "";
     log::info("run", str("  ", i + 1, " ", told(stages[i]), state));
   }
+  log::info("run", "what is done is skipped if its settings and texts are still these, and refused with the reason if not");
 }
 
 }  // namespace

@@ -150,8 +150,13 @@ const StageView* next_of(const std::vector<StageView>& stages) {
 
 std::string status_text(const std::string& folder, const std::vector<StageView>& stages) {
   const StageView* next = next_of(stages);
-  return str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
-             next == nullptr ? "" : ", then " + commands::told(*next), '\n');
+  std::string text = str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
+                         next == nullptr ? "" : ", then " + commands::told(*next), '\n');
+  for (const StageView& stage : stages) {
+    const std::string found = stage.trains ? "" : evaluated(stage.output);
+    if (!found.empty()) text += str("  ", stage.output, ": ", found, '\n');
+  }
+  return text;
 }
 
 json status_json(const std::string& folder, const std::vector<StageView>& stages) {

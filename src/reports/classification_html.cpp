@@ -128,7 +128,7 @@ std::string reliability_html(const Calibration& calibration) {
       "sure "
       "as it should be; below it, it is too sure. Where fewer than 10 texts have about that probability, nothing is drawn.";
   chart.x_name = "probability, %";
-  chart.unit = "%";
+  chart.unit = "% that are right";
   chart.from_zero = true;
   chart.series = {{"as sure as it should be", {{0, 0}, {100, 100}}, LineStyle::kFaint, 7},
                   {"this model", reliability_points(calibration.answers), LineStyle::kMarked, 0}};

@@ -17,7 +17,8 @@
 namespace ulmfit::reports {
 namespace {
 
-constexpr std::size_t kSmoothFrom = 40;  // reports; fewer are shown as they are
+constexpr std::string_view kDoubt = "doubt";  // in the summary
+constexpr std::size_t kSmoothFrom = 40;       // reports; fewer are shown as they are
 
 template <class Value>
 std::vector<Point> points_of(const std::vector<StepReport>& train, const Value& value) {
@@ -170,10 +171,21 @@ std::string progress_tiles(const MetricsHistory& history, const MetricNames& nam
   return html + tile_html("Training time", duration(last.elapsed_seconds), speed);
 }
 
+// What makes the figures doubtful, apart.
+std::string doubts_html(const ReportInfo& info) {
+  std::string items;
+  for (const auto& [name, value] : info.summary) {
+    if (name == kDoubt) items += "<li>" + escape_html(value) + "</li>\n";
+  }
+  if (items.empty()) return "";
+  return "<section class=\"card doubts\"><h3>What makes these figures doubtful</h3><ul>\n" + items + "</ul></section>\n";
+}
+
 std::string summary_html(const ReportInfo& info) {
   if (info.summary.empty()) return "";
   std::string html = "<section class=\"card\"><dl class=\"facts\">\n";
   for (const auto& [name, value] : info.summary) {
+    if (name == kDoubt) continue;
     html += "<div><dt>" + escape_html(name) + "</dt><dd>" + escape_html(value) + "</dd></div>\n";
   }
   return html + "</dl></section>\n";
@@ -204,7 +216,7 @@ void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
   }
   tiles += progress_tiles(history, info.names);
   if (!tiles.empty()) body += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  body += summary_html(info) + answers + charts_html(history, info.names);
+  body += summary_html(info) + doubts_html(info) + answers + charts_html(history, info.names);
   if (!info.config_text.empty()) {
     body += "<h2>Settings</h2>\n<details class=\"card\"><summary>The whole configuration</summary><pre>" +
             escape_html(info.config_text) + "</pre></details>\n";

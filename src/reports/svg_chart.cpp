@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iomanip>
 #include <iterator>
+#include <set>
 #include <sstream>
 
 #include "reports/chart_axis.h"
@@ -138,6 +139,20 @@ std::string grid(const Axes& axes, const std::vector<double>& x_ticks, const std
          (vertical.empty() ? "" : "<path class=\"mark\" d=\"" + vertical + "\"/>");
 }
 
+// Where the points are, if these are few and have room for their labels: the numbers that somebody chose.
+std::vector<double> log_x_ticks(const Chart& chart, Range range) {
+  constexpr std::size_t kMost = 8;
+  constexpr double kRoom = 1.25;
+  std::set<double> places;
+  for (const Series& series : chart.series) {
+    for (const Point& point : series.points) places.insert(point.x);
+  }
+  std::vector<double> ticks(places.begin(), places.end());
+  const auto close = [](double a, double b) { return b < kRoom * a; };
+  const bool fit = std::adjacent_find(ticks.begin(), ticks.end(), close) == ticks.end();
+  return ticks.size() <= kMost && fit ? ticks : log_ticks(range, static_cast<int>(kMost));
+}
+
 std::string drawing(const Chart& chart, const Axes& axes, const std::vector<double>& x_ticks,
                     const std::vector<double>& y_ticks) {
   std::string svg = "<svg viewBox=\"0 0 100 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"" +
@@ -192,7 +207,7 @@ std::string chart_html(const Chart& chart) {
   std::erase_if(finite.series, [](const Series& series) { return series.points.empty(); });
   if (finite.series.empty()) return "";
   const Axes axes = axes_of(finite);
-  const std::vector<double> x_ticks = axes.log_x ? log_ticks(axes.x, 8) : round_ticks(axes.x, 6);
+  const std::vector<double> x_ticks = axes.log_x ? log_x_ticks(finite, axes.x) : round_ticks(axes.x, 6);
   const std::vector<double> y_ticks = axes.log ? log_ticks(axes.y, 7) : round_ticks(axes.y, 7);
   const std::string unit = chart.unit.empty() ? "" : " <small>" + escape_html(chart.unit) + "</small>";
   return std::string("<figure class=\"card chart") + (chart.wide ? " wide" : "") + "\"><figcaption><h3>" +

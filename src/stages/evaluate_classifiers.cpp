@@ -109,17 +109,23 @@ json comparison_json(const reports::PairedComparison& c, double error, const std
           {"p", c.p}};
 }
 
+constexpr double kChance = 0.05;  // of McNemar's test
+
 std::string comparison_text(const reports::PairedComparison& c, const json& metrics) {
   const json& told = metrics.at("against");
+  const auto other = told.at("models").get<std::string>();
   char errors[80], numbers[200];
-  std::snprintf(errors, sizeof errors, "error %.2f %% for %.2f %% of ", 100 * metrics.at("error").get<double>(),
+  std::snprintf(errors, sizeof errors, "error %.2f %% here, %.2f %% of ", 100 * metrics.at("error").get<double>(),
                 100 * told.at("error").get<double>());
   std::snprintf(numbers, sizeof numbers,
-                ": difference %.2f points (95 %% interval %.2f to %.2f); right here alone %lld texts, there alone %lld, "
-                "McNemar's test p %.2g",
+                "; difference %.2f points (95 %% interval %.2f to %.2f); right here alone %lld texts, there alone %lld, "
+                "McNemar's test p %.2g: ",
                 100 * c.difference, 100 * c.interval.low, 100 * c.interval.high, static_cast<long long>(c.only_first),
                 static_cast<long long>(c.only_second), c.p);
-  return errors + told.at("models").get<std::string>() + numbers;
+  const std::string verdict = c.p >= kChance     ? "it may be chance"
+                              : c.difference < 0 ? "these err less, beyond chance"
+                                                 : "these err more, beyond chance";
+  return errors + other + numbers + verdict;
 }
 
 std::vector<bool> right_of(const reports::BaselineResult& baseline, const data::ShardSet& shards) {
@@ -142,16 +148,14 @@ std::vector<std::string> doubts_about(const EvaluateOptions& options) {
 }
 
 std::string verdict_on(const reports::PairedComparison& against_bayes) {
-  constexpr double kChance = 0.05;
   char p[40];
   std::snprintf(p, sizeof p, " (McNemar's test: p %.2g)", against_bayes.p);
-  if (against_bayes.p >= kChance) return str("no difference to naive Bayes that could not be chance", p);
-  if (against_bayes.difference < 0) return str("errs less than naive Bayes, beyond chance", p);
-  return str(
-      "naive Bayes errs less", p,
-      ": word counts tell more here than the classifier has learned; what may help is more text of this kind, without "
-      "labels too (--unlabelled of prepare-labelled and fit), a language model of more text (ulmfit fetch), or more "
-      "labels");
+  if (against_bayes.p < kChance && against_bayes.difference < 0) return str("errs less than naive Bayes, beyond chance", p);
+  const bool worse = against_bayes.p < kChance;
+  return str(worse ? "naive Bayes errs less" : "cannot be told apart from naive Bayes", p, ": word counts ",
+             worse ? "tell more here than the classifier has learned" : "may do as well",
+             "; what may help is more text of this kind, without labels too (--unlabelled of prepare-labelled and fit), a "
+             "language model of more text (ulmfit fetch), or more labels");
 }
 
 // Adds what the classifier has to beat to table, summary and metrics, and says so if word counts beat it. right: which
@@ -168,6 +172,7 @@ void add_baselines(const EvaluateOptions& options, const data::CorpusInfo& corpu
   }
   result.metrics["baselines"].back()["p"] = against_bayes.p;  // McNemar's test with the classifier
   const std::string verdict = verdict_on(against_bayes);
+  result.metrics["verdict"] = verdict;
   result.table += str("  ", verdict, '\n');
   summary.emplace_back("against naive Bayes", verdict);
 }

@@ -91,7 +91,8 @@ std::vector<Setting> language_model_settings(const FitFacts& facts) {
   const std::int64_t epochs = epochs_for(wanted, steps, 3, 15);
   const bool few = steps * epochs < 2 * kLmSteps;
   settings.push_back({"train.streams", str(streams), str("about ", steps, " steps an epoch")});
-  settings.push_back({"epochs", str(epochs), str(steps * epochs, " steps; ", wanted, " are aimed at, in 3 to 15 epochs")});
+  settings.push_back(
+      {"epochs", str(epochs), str("about ", steps * epochs, " steps; ", wanted, " are aimed at, in 3 to 15 epochs")});
   settings.push_back(
       {"lr", small ? "0.005" : "0.004", small ? "the model is small" : "the model is as large as the paper's"});
   settings.push_back(
@@ -101,7 +102,7 @@ std::vector<Setting> language_model_settings(const FitFacts& facts) {
   settings.push_back(
       {"drop-mult", small ? "0.3" : "0.5", small ? "little dropout for a small model" : "the model is large"});
   if (facts.valid_texts > 0) {
-    settings.push_back({"train.select", "best", "more epochs than the text can bear do no harm then"});
+    settings.push_back({"train.select", "best", "of more epochs than the text can bear the best is kept"});
   }
   return settings;
 }

@@ -162,7 +162,9 @@ void select_best(const TrainingStage& stage, const train::Trainer& trainer, trai
     log::warn(stage.title, str("weights of step ", best->step, " selected: those of step ", trainer.best_step(),
                                ", which validated better, can't be read"));
   } else if (best) {
-    log::info(stage.title, str("weights of step ", best->step, " selected: they validated best"));
+    const bool early = 2 * best->step < trainer.step();
+    log::info(stage.title, str("weights of step ", best->step, " of ", trainer.step(), " selected: they validated best",
+                               early ? "; so early the rate is high yet: fewer --epochs may do better, in less time" : ""));
   }
 }
 
@@ -250,6 +252,13 @@ train::TrainerOptions trainer_options(const TrainingStage& stage) {
   return options;
 }
 
+std::string TrainingStage::shown_config() const {
+  std::string config = settings.to_config();
+  const std::size_t begin = config.find("\n[model]\n");
+  if (!shape_of_parent || begin == config.npos) return config;
+  return config.erase(begin, config.find("\n[", begin + 1) - begin);
+}
+
 void check_world(const TrainingStage& stage, comm::Communicator& comm) {
   if (comm.size() == 1) return;
   comm::Facts facts = stage.inputs;
@@ -299,9 +308,9 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
     RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
-    observer = std::make_unique<RunObserver>(folder.path(), stage.title, stage.task().metric_names(), plan.total_steps(),
-                                             summary, stage.settings.to_config(),
-                                             snapshot ? snapshot->state.at("observer") : nlohmann::json());
+    observer =
+        std::make_unique<RunObserver>(folder.path(), stage.title, stage.task().metric_names(), plan.total_steps(), summary,
+                                      stage.shown_config(), snapshot ? snapshot->state.at("observer") : nlohmann::json());
   }
   Engine engine(stage, plan, comm, store.get(), observer.get(), trainer_options(stage));
   train::Trainer& trainer = engine.trainer;

@@ -52,6 +52,9 @@ struct TrainingStage {
   TrainingStage& operator=(const TrainingStage&) = delete;
 
   virtual train::Task& task() const = 0;
+  // The resolved configuration for people: without [model] where the stage before decides.
+  std::string shown_config() const;
+
   // Writes the stage with the weights that the model has now into the run folder. Rank 0 alone.
   virtual void write(const StageResult& result) const = 0;
 
@@ -59,6 +62,7 @@ struct TrainingStage {
   const RunOptions& run;
   const OptimOptions& optim;
   const config::OptionSet& settings;  // the resolved configuration
+  bool shape_of_parent = false;       // not that of settings
   train::MicroBatches micro_batches;
   std::int64_t batch_size = 0;                               // streams or documents of the global batch
   std::string batch_option;                                  // that sets it

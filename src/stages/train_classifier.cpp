@@ -224,6 +224,7 @@ void ClassifierStage::read_parent(at::Device device) {
   check_vocabulary(*parent_, text_->vocabulary, options_);
   check_same_text(*parent_, text_->corpus, options_.data);
   shape_ = parent_->info.shape;
+  shape_of_parent = true;
   backward_ = parent_->info.backward;
 }
 
@@ -270,8 +271,13 @@ void ClassifierStage::describe() {
     const std::string why = text_->corpus.multilabel()
                                 ? "thresholds that are chosen on so few may not suit other texts"
                                 : str("each is ", std::llround(100.0 / static_cast<double>(validated)), " % of the error");
-    doubts.push_back(str("there are ", validated, " validation texts: ", why, "; ", kFewestValidated,
-                         " or more can be held out by --valid-share of prepare-labelled or fit"));
+    // Not where that would leave too few to train on.
+    const bool can_be_more = text_->train.document_count() + validated >= 5 * kFewestValidated;
+    const std::string more = str(kFewestValidated, " or more can be held out by --valid-share of prepare-labelled or fit");
+    doubts.push_back(str("there are ", validated, " validation texts: ", why, "; ",
+                         can_be_more                  ? more
+                         : text_->corpus.multilabel() ? "give more labelled texts"
+                                                      : "give more labelled texts, or fit --folds 5, which judges by all"));
   }
 }
 
@@ -291,7 +297,7 @@ void ClassifierStage::write(const StageResult& result) const {
                         {"seed", static_cast<std::uint64_t>(run.seed)},   {"figures", result.evaluation.values}};
   if (!run.license.empty()) own["license"] = run.license;
   info.lineage = lineage_of(parent_, {kCommand, "", own});
-  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.data, settings.to_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.data, shown_config());
 }
 
 }  // namespace

@@ -123,6 +123,7 @@ void LmStage::read_parent(at::Device device) {
   }
   check_same_text(*parent_, text_->corpus, options_.corpus);
   shape_ = parent_->info.shape;
+  shape_of_parent = true;
   backward_ = parent_->info.backward;
 }
 
@@ -178,7 +179,7 @@ void LmStage::write(const StageResult& result) const {
   info.metrics = figures_of_stage(result.evaluation.values);
   info.lineage = lineage_of(parent_, {title, "", facts(result, info.metrics)});
   model::SoftmaxHead full = head_->full();
-  write_stage(result.run_folder / "stage", info, *encoder_, full, options_.corpus, settings.to_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, full, options_.corpus, shown_config());
   if (const std::string note = note_of_softmax(info); !note.empty()) log::warn(title, note);
 }
 

@@ -139,7 +139,7 @@ class BadInput(TestCase):
         said = self.ulmfit("train-classifier", "--data=few/labelled", "--output=run", *small).stderr
         self.assertRegex(said, r"phase 1 has 2 steps, .* smaller --train.batch-size \(now 64\), more epochs, or train all layers at once")
         self.assertRegex(said, r"time: about \S+ for the \d+ steps, validations not counted \(measured: (\d steps?|the gradients of a step) of the last phase\)")
-        self.assertRegex(said, r"there are 1\d validation texts: each is \d % of the error; .* --valid-share")
+        self.assertRegex(said, r"there are 1\d validation texts: each is \d % of the error; give more labelled texts, or fit --folds 5")
         said = self.ulmfit("finetune-lm", "--corpus=few/lm", "--output=run", *small).stderr
         self.assertRegex(said, r"phase 1 has \d steps, .* smaller --train.streams \(now 64\), more epochs\n")
         said = self.ulmfit("train-classifier", "--data=few/labelled", "--output=run", "--optim.unfreeze=full", "--train.batch-size=4", *small).stderr

@@ -36,6 +36,7 @@ class Fit(TestCase):
         self.assertEqual(self.ulmfit("status", "run").stdout, "run: fit, 1 of 4 stages done, then finetune-lm (run/lm)\n")
         self.assertEqual([name for name in ("lm", "classifier") if (self.dir / "run" / name).exists()], [])
         done = self.ulmfit(*command)
+        self.assertRegex(done.stderr, r"\[fit\] evaluation: error [\d.]+ % \(.*\) on 60 test texts; (errs less than|cannot be told apart from) naive Bayes.*\n.*\[fit\]   run/evaluation/report.html; .*: run/evaluation/top_losses.csv\n")
         self.assertIn("to use it: ulmfit predict --model run/classifier\n", done.stderr)
         evaluation = json.loads((self.dir / "run/evaluation/evaluation.json").read_text())
         self.assertEqual((evaluation["split"], evaluation["texts"]), ("test", 60))
@@ -55,6 +56,9 @@ class Fit(TestCase):
         lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
         self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
         self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
+        # The widths of the model before are told, not those that are the default.
+        for told in ("run/classifier/report.html", "run/classifier/stage/CARD.md", "run/lm/report.html"):
+            self.assertNotRegex((self.dir / told).read_text(), r"hidden = 1152", told)
         # The words of the general model stay known.
         known = set((self.dir / "general-forward/stage/vocab.txt").read_text().split())
         self.assertLessEqual(known - {"xxfake"}, set((self.dir / "run/classifier/stage/vocab.txt").read_text().split()))
@@ -62,7 +66,7 @@ class Fit(TestCase):
         weights = (self.dir / "run/classifier/stage/model.safetensors").read_bytes()
         self.assertNotIn("step 1 ", self.ulmfit(*command).stderr)
         self.ulmfit("run", "--config=run/pipeline.cfg")
-        self.assertRegex(self.ulmfit("status", str(self.dir / "run"), cwd="/").stdout, r"run: fit, 4 of 4 stages done\n/.*/run/classifier: train-classifier, finished\n")
+        self.assertRegex(self.ulmfit("status", str(self.dir / "run"), cwd="/").stdout, r"run: fit, 4 of 4 stages done\n  /.*/run/evaluation: error [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %\) on 60 test texts\n/.*/run/classifier: train-classifier, finished\n")
         self.assertIn("; it holds run/classifier, run/data/labelled, run/data/lm, run/lm\n", self.ulmfit("inspect", "run", expect=3).stderr)
         with open(self.dir / "run/evaluation/top_losses.csv", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -123,6 +127,7 @@ class Fit(TestCase):
         doubted = [entry["place"] for entry in crossed["top_losses"][:12]]
         found = sum(f"train.csv:{i + 2}" in doubted for i in wrong)
         self.assertGreaterEqual(found, 4, (doubted, wrong))
+        self.assertRegex(done.stderr, r"\[fit\] cross-validation: error [\d.]+ % \(.*\) on 241 held-out training texts\n")
         page = (self.dir / "run/cross-validation/report.html").read_text()
         self.assertIn("may have read these texts, without their labels", page)
         (doubt,) = {doubt.split(": ", 1)[1] for doubt in crossed["doubts"]}

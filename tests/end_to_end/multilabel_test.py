@@ -211,7 +211,7 @@ class Multilabel(TestCase):
         self.ulmfit("prepare-corpus", "--input=general.txt", "--output=corpus")
         self.ulmfit("pretrain", "--corpus=corpus", "--output=general", "--model.embedding=32", "--model.hidden=48", "--model.layers=2", "--train.streams=8")
         done = self.ulmfit("fit", "--train=train.csv", "--test=test.csv", "--label-delimiter=;", "--from=general", "--output=fitted", "--train.threads=1")
-        self.assertIn("468 texts of 2 classes, several a text, to train on, 52 to validate, 80 to test", done.stderr)
+        self.assertIn("420 texts of 2 classes, several a text, to train on, 100 to validate, 80 to test", done.stderr)
         pipeline = (self.dir / "fitted/pipeline.cfg").read_text()
         self.assertIn("label-delimiter = ;", pipeline)
         for option in ("baselines", "calibration", "top-losses"):

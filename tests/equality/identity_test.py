@@ -161,7 +161,7 @@ class Pipeline(TestCase):
         self.assertTrue((self.dir / "classifier.old-1").exists())
         # A stage's folder names it too; a dry run says what would be done.
         plan = self.ulmfit("run", "--config=pipeline.cfg", "--restart-from=classifier/", "--dry-run").stderr
-        self.assertRegex(plan, r"(?s) 2 pretrain \(general-lm\): done\n.* 4 finetune-lm \(target-lm\): done\n.* 5 train-classifier \(classifier\): anew\n.* 6 evaluate \(evaluation\)\n$")
+        self.assertRegex(plan, r"(?s) 2 pretrain \(general-lm\): done\n.* 4 finetune-lm \(target-lm\): done\n.* 5 train-classifier \(classifier\): anew\n.* 6 evaluate \(evaluation\)\n")
         last = self.ulmfit("run", "--config=pipeline.cfg")
         self.assertEqual(last.stderr.count("nothing to do"), 3)
         unknown = self.ulmfit("run", "--config=pipeline.cfg", "--restart-from=prepare-corpus", expect=2)

@@ -11,8 +11,11 @@
 namespace ulmfit::data_prep {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 
 std::string csv(int rows, const std::string& mark) {
   std::string text = "text,label,group\n";
@@ -163,6 +166,45 @@ TEST_F(PrepareLabelled, CopiesOfATextStayTogether) {
   const PreparedLabelled in_groups = prepare_labelled(torn);
   EXPECT_EQ(in_groups.report.leaking_groups, 0);
   EXPECT_EQ(in_groups.report.splits.at("valid").documents, 4);
+}
+
+TEST_F(PrepareLabelled, HoldsOutEnoughTextsWhereThatIsNoMoreThanAFifth) {
+  PrepareLabelledOptions o = options(csv(60, "train"));
+  const auto held_out = [&](std::int64_t least) {
+    o.valid_least = least;
+    o.output = dir_ / std::to_string(least);
+    return prepare_labelled(o).report.splits.at("valid").documents;
+  };
+  EXPECT_EQ(held_out(0), 6);
+  EXPECT_EQ(held_out(5), 6);
+  EXPECT_EQ(held_out(10), 10);
+  EXPECT_EQ(held_out(11), 12) << "each class is rounded by itself";
+  EXPECT_EQ(held_out(12), 12);
+  EXPECT_EQ(held_out(13), 6) << "more than a fifth";
+}
+
+TEST_F(PrepareLabelled, LabelsThatAreProbablyMistakesAreTold) {
+  PrepareLabelledOptions o = options(csv(20, "train") + "one more text,POS,\nand another,Pos,\n");
+  EXPECT_THAT(prepare_labelled(o).report.doubts(),
+              AllOf(Contains(HasSubstr("the labels 'pos' and 'POS' differ in capital letters alone")),
+                    Contains(HasSubstr("the labels 'pos' and 'Pos' differ"))));
+  std::string numbered = "text,label,group\n";
+  for (int i = 0; i < 30; ++i) numbered += "text number " + std::to_string(i) + "," + std::to_string(i) + ",\n";
+  o = options(numbered);
+  o.output = dir_ / "numbered";
+  EXPECT_THAT([&] { prepare_labelled(o); },
+              ThrowsMessage<DataError>(
+                  AllOf(HasSubstr("30 training texts have 30 different labels"), HasSubstr("is the label column right?"))));
+  o = options(csv(20, "train"));
+  o.columns.text = {"text", "label"};
+  o.output = dir_ / "columns";
+  EXPECT_THAT([&] { prepare_labelled(o); },
+              ThrowsMessage<ConfigError>(HasSubstr("names 'label', which is the label column too")));
+}
+
+TEST_F(PrepareLabelled, BytesOfAnotherEncodingAreADoubt) {
+  PrepareLabelledOptions o = options(csv(20, "train") + "caf\xE9 cr\xE8me,pos,\n");
+  EXPECT_THAT(prepare_labelled(o).report.doubts(), Contains(HasSubstr("2 byte sequences were not UTF-8")));
 }
 
 TEST_F(PrepareLabelled, EmptyTextsAreTold) {

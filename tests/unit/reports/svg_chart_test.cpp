@@ -9,6 +9,7 @@
 namespace ulmfit::reports {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -138,6 +139,14 @@ TEST(ChartHtml, LogarithmicInXFromTheFirstPointOn) {
   EXPECT_THAT(html, HasSubstr(">1,000</span>"));
   chart.series[0].points[0].x = 0;
   EXPECT_THAT(chart_html(chart), Not(HasSubstr("data-x-low"))) << "0 has no place on it";
+}
+
+TEST(ChartHtml, FewPlacesAreTheTicksOfALogarithmicAxis) {
+  Chart chart = chart_of({{"error", {{100, 3}, {300, 2}, {400, 1}}, LineStyle::kMarked}});
+  chart.log_x = true;
+  EXPECT_THAT(chart_html(chart), AllOf(HasSubstr(">100</span>"), HasSubstr(">300</span>"), HasSubstr(">400</span>")));
+  chart.series[0].points[1].x = 399;  // no room for both labels
+  EXPECT_THAT(chart_html(chart), AllOf(HasSubstr(">200</span>"), Not(HasSubstr(">400</span>"))));
 }
 
 TEST(ChartHtml, SpreadIsABarThatTheAxisHasRoomFor) {
