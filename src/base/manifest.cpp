@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -141,6 +142,13 @@ std::optional<std::string> manifest_defect(const fs::path& folder, bool checksum
     return str(path.string(), ": not a valid manifest: ", e.what());
   } catch (const fs::filesystem_error& e) {
     return str(folder.string(), ": ", e.what());
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> manifest_checksum(const fs::path& folder, std::string_view name) {
+  for (Entry& entry : parse(read_file(folder / kManifestName))) {
+    if (entry.name == name) return std::move(entry.xxh3);
   }
   return std::nullopt;
 }

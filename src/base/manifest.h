@@ -24,6 +24,10 @@ void write_manifest(const std::filesystem::path& folder);
 // file is there with its size, and its checksum if `checksums`. Files that the manifest does not name are ignored.
 std::optional<std::string> manifest_defect(const std::filesystem::path& folder, bool checksums);
 
+// The checksum of a file as the manifest has it; nothing if it does not name the file. Throws FileError, json::exception
+// for a manifest that manifest_defect() finds fault with.
+std::optional<std::string> manifest_checksum(const std::filesystem::path& folder, std::string_view name);
+
 // Throws ErrorType (DataError, CheckpointError, ...) with the defect.
 template <class ErrorType>
 void check_manifest(const std::filesystem::path& folder, bool checksums) {

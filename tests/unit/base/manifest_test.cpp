@@ -54,6 +54,8 @@ TEST_F(Manifest, NamesEveryFileSortedWithSizeAndChecksum) {
   EXPECT_EQ(manifest.at("files"), expected);
   EXPECT_EQ(defect(), "none");
   EXPECT_EQ(defect(false), "none");
+  EXPECT_EQ(manifest_checksum(dir_.path(), "part/a.txt"), fingerprint("aaaaa"));
+  EXPECT_EQ(manifest_checksum(dir_.path(), "c.txt"), std::nullopt);
 }
 
 TEST_F(Manifest, TheCallerPicksTheError) {
