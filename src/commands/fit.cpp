@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "comm/launch.h"
 #include "commands/call.h"
@@ -300,25 +299,18 @@ ExitCode measure(const std::vector<IniSection>& stages, const model::Shape& shap
 }
 
 // What was found, and where people read it.
-void tell_results(const FitOptions& options) {
-  for (const char* name : {"evaluation", "cross-validation"}) {
-    const fs::path report = in_output(options, name);
-    const std::string found = evaluated(report);
-    if (found.empty()) continue;
-    const nlohmann::json all = parse_json(read_file(report / stages::kEvaluationFile));
-    const std::string verdict = all.value("verdict", "");
-    log::info("fit", str(name, ": ", found, verdict.empty() ? "" : "; " + verdict));
-    const fs::path texts = report / stages::kHardTextsFile;
-    log::info("fit", str("  ", (report / "report.html").string(),
-                         fs::exists(texts) ? str("; texts whose label it finds least likely: ", texts.string()) : ""));
-  }
+void tell_result(const std::string& name, const fs::path& report, const nlohmann::json& found) {
+  if (found.is_null()) return;
+  const std::string verdict = found.value("verdict", "");
+  log::info("fit", str(name, ": ", evaluation_text(found), verdict.empty() ? "" : "; " + verdict));
+  const fs::path texts = report / stages::kHardTextsFile;
+  log::info("fit", str("  ", (report / "report.html").string(),
+                       fs::exists(texts) ? str("; texts whose label it finds least likely: ", texts.string()) : ""));
 }
 
-// " --temperature 1.659" where one was fitted.
-std::string temperature_of(const FitOptions& options) {
-  const fs::path file = in_output(options, "evaluation") / stages::kEvaluationFile;
-  if (!fs::exists(file)) return "";
-  const nlohmann::json calibration = parse_json(read_file(file)).value("calibration", nlohmann::json::object());
+// " --temperature 1.659" where the evaluation has fitted one.
+std::string temperature_of(const nlohmann::json& evaluation) {
+  const auto calibration = evaluation.is_null() ? nlohmann::json() : evaluation.value("calibration", nlohmann::json());
   return calibration.contains("temperature")
              ? str(" --temperature ", reports::fixed(calibration.at("temperature").get<double>(), 3))
              : "";
@@ -379,9 +371,12 @@ ExitCode fit(const Arguments& arguments) {
   stages.erase(stages.begin());  // prepared
   if (options.dry_run) return measure(stages, shape, options.pretrained(), file.string());
   if (const ExitCode code = run_stages(stages, {.file = file.string()}).code; code != ExitCode::kDone) return code;
-  tell_results(options);
+  const fs::path report = in_output(options, "evaluation"), crossed = in_output(options, "cross-validation");
+  const nlohmann::json evaluation = evaluation_in(report);
+  tell_result("evaluation", report, evaluation);
+  tell_result("cross-validation", crossed, evaluation_in(crossed));
   log::info("fit", str("done; to use it: ulmfit predict", models_of(stages, in_output(options, "folds/")),
-                       temperature_of(options)));
+                       temperature_of(evaluation)));
   return ExitCode::kDone;
 }
 

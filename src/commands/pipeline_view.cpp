@@ -1,7 +1,6 @@
 #include "commands/pipeline_view.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -24,25 +23,21 @@ std::string output_of(const config::IniSection& section) {
   return "";
 }
 
-bool is_written(const StageView& stage) {
-  const fs::path folder = stage.output;
+}  // namespace
+
+bool is_done(const StageView& stage) {
   if (stage.output.empty()) return false;
+  const fs::path folder = stage.output;
   if (stage.trains) return stages::holds_finished_stage(folder / "stage");
   return fs::exists(folder / "corpus.json") || fs::exists(folder / "labelled" / "corpus.json") ||
          fs::exists(folder / stages::kEvaluationFile);
 }
 
-StageView view(const config::IniSection& section, const std::string& file) {
-  return {.name = section.name, .output = output_of(section), .trains = stage_entry(section.name, file).trains};
-}
-
-}  // namespace
-
 std::vector<StageView> view_pipeline(const std::vector<config::IniSection>& sections, const std::string& file) {
   std::vector<StageView> stages;
   for (const config::IniSection& section : sections) {
-    stages.push_back(view(section, file));
-    stages.back().done = is_written(stages.back());
+    stages.push_back(
+        {.name = section.name, .output = output_of(section), .trains = stage_entry(section.name, file).trains});
   }
   return stages;
 }
@@ -50,16 +45,11 @@ std::vector<StageView> view_pipeline(const std::vector<config::IniSection>& sect
 std::vector<StageView> view_fit(const fs::path& folder) {
   const fs::path file = folder / kPipelineFile;
   if (!fs::exists(file)) return {};
-  const std::vector<config::IniSection> sections = config::read_pipeline(file);
-  if (sections.empty()) return {};
+  std::vector<StageView> stages = view_pipeline(config::read_pipeline(file), file.string());
+  if (stages.empty()) return {};
   // All that fit writes is in its --output, which the paths name as seen from where it was called.
-  const fs::path root = fs::path(output_of(sections.front())).parent_path();
-  std::vector<StageView> stages;
-  for (const config::IniSection& section : sections) {
-    stages.push_back(view(section, file.string()));
-    stages.back().output = folder / fs::path(stages.back().output).lexically_relative(root);
-    stages.back().done = is_written(stages.back());
-  }
+  const fs::path root = fs::path(stages.front().output).parent_path();
+  for (StageView& stage : stages) stage.output = folder / fs::path(stage.output).lexically_relative(root);
   return stages;
 }
 
@@ -67,16 +57,18 @@ std::string told(const StageView& stage) {
   return stage.output.empty() ? stage.name : str(stage.name, " (", stage.output, ")");
 }
 
-std::string evaluated(const fs::path& report) {
+nlohmann::json evaluation_in(const fs::path& report) {
   const fs::path file = report / stages::kEvaluationFile;
-  if (report.empty() || !fs::exists(file)) return "";
-  const nlohmann::json found = parse_json(read_file(file));
-  const auto percent = [&](const char* key) { return reports::fixed(100 * found.at(key).get<double>(), 2); };
-  const std::string interval = found.contains("error_low")
+  return !report.empty() && fs::exists(file) ? parse_json(read_file(file)) : nlohmann::json();
+}
+
+std::string evaluation_text(const nlohmann::json& evaluation) {
+  const auto percent = [&](const char* key) { return reports::fixed(100 * evaluation.at(key).get<double>(), 2); };
+  const std::string interval = evaluation.contains("error_low")
                                    ? str(" (95 % interval ", percent("error_low"), " to ", percent("error_high"), " %)")
                                    : "";
-  return str("error ", percent("error"), " %", interval, " on ", found.at("texts").dump(), " ",
-             found.at("split").get<std::string>(), " texts");
+  return str("error ", percent("error"), " %", interval, " on ", evaluation.at("texts").dump(), " ",
+             evaluation.at("split").get<std::string>(), " texts");
 }
 
 std::string restart_name(const std::vector<StageView>& stages, std::size_t number) {

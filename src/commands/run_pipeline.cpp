@@ -52,7 +52,7 @@ std::size_t first_anew(const RunOptions& options, const std::vector<StageView>& 
 void list_stages(const std::vector<StageView>& stages, std::size_t anew, const std::string& file) {
   log::info("run", str(file, ": ", stages.size(), " stages"));
   for (std::size_t i = 0; i < stages.size(); ++i) {
-    const char* state = i >= anew ? (stages[i].trains ? ": anew" : "") : stages[i].done ? ": done" : "";
+    const char* state = i >= anew ? (stages[i].trains ? ": anew" : "") : is_done(stages[i]) ? ": done" : "";
     log::info("run", str("  ", i + 1, " ", told(stages[i]), state));
   }
   log::info("run", "what is done is skipped if its settings and texts are still these, and refused with the reason if not");

@@ -139,12 +139,12 @@ json status_json(const study::StudyFolder& folder, const study::Progress& progre
 }
 
 std::size_t count_done(const std::vector<StageView>& stages) {
-  return static_cast<std::size_t>(std::count_if(stages.begin(), stages.end(), [](const auto& s) { return s.done; }));
+  return static_cast<std::size_t>(std::count_if(stages.begin(), stages.end(), is_done));
 }
 
 // The first stage that is not done; null: all are.
 const StageView* next_of(const std::vector<StageView>& stages) {
-  const auto next = std::find_if(stages.begin(), stages.end(), [](const auto& stage) { return !stage.done; });
+  const auto next = std::find_if_not(stages.begin(), stages.end(), is_done);
   return next == stages.end() ? nullptr : &*next;
 }
 
@@ -153,8 +153,8 @@ std::string status_text(const std::string& folder, const std::vector<StageView>&
   std::string text = str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
                          next == nullptr ? "" : ", then " + commands::told(*next), '\n');
   for (const StageView& stage : stages) {
-    const std::string found = stage.trains ? "" : evaluated(stage.output);
-    if (!found.empty()) text += str("  ", stage.output, ": ", found, '\n');
+    const json found = stage.trains ? json() : evaluation_in(stage.output);
+    if (!found.is_null()) text += str("  ", stage.output, ": ", evaluation_text(found), '\n');
   }
   return text;
 }
