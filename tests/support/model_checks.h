@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "model/awd_lstm.h"
 #include "model/pooling_head.h"
 #include "model/softmax_head.h"
@@ -54,6 +55,13 @@ class OneThread {
 };
 
 inline bool same_bits(const at::Tensor& a, const at::Tensor& b) { return a.detach().equal(b.detach()); }
+
+// [n] float32: the mask of `key` as the host draws it.
+inline at::Tensor mask_of_host(const RandomKey& key, double drop, std::int64_t n) {
+  at::Tensor mask = at::empty({n}, at::kFloat);
+  fill_dropout_mask(key, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(n));
+  return mask;
+}
 
 // The gradient of `loss` by central differences at every element of `tensor`, whose values are changed and put back. A step
 // of h leaves an error of h^2 and of the loss's rounding / h.

@@ -13,13 +13,8 @@ namespace ulmfit::kernels {
 namespace {
 
 using test::closed_form;
+using test::mask_of_host;
 using test::same_bits;
-
-at::Tensor on_host(const RandomKey& key, double drop, std::int64_t n) {
-  at::Tensor mask = at::empty({n}, at::kFloat);
-  fill_dropout_mask(key, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(n));
-  return mask;
-}
 
 const std::vector<RandomKey> kKeys = {
     {1, Purpose::kWeightDropout, 0, 0},
@@ -32,7 +27,7 @@ TEST(MaskedCopy, MultipliesByTheMaskOfTheHost) {
   for (const RandomKey& key : kKeys) {
     for (const double drop : {0.0, 0.02, 0.5, 0.9}) {
       for (const std::int64_t n : {1, 3, 4, 1153, 40'001}) {
-        const at::Tensor from = closed_form(1, {n}, 1), mask = on_host(key, drop, n);
+        const at::Tensor from = closed_form(1, {n}, 1), mask = mask_of_host(key, drop, n);
         const at::Tensor exact = at::empty({n}, at::kFloat), rounded = at::empty({n}, at::kBFloat16);
         masked_copy(launcher, key, drop, from, exact);
         EXPECT_TRUE(same_bits(exact, from * mask)) << drop << " " << n;
@@ -74,7 +69,7 @@ TEST(LockedMasks, AreThoseOfTheirStreams) {
     const at::Tensor masks = locked_masks(launcher, key, 0.3, streams, width);
     for (std::int64_t row = 0; row < 3; ++row) {
       key.stream = 2 * kLayerStride + static_cast<std::uint32_t>(streams[row].item<std::int64_t>());
-      EXPECT_TRUE(same_bits(masks[row], on_host(key, 0.3, width))) << width << " " << row;
+      EXPECT_TRUE(same_bits(masks[row], mask_of_host(key, 0.3, width))) << width << " " << row;
     }
   }
 }
@@ -82,7 +77,7 @@ TEST(LockedMasks, AreThoseOfTheirStreams) {
 TEST(MaskAt, PicksElementsOfTheMask) {
   test::HostLauncher launcher;
   const at::Tensor places = at::arange(1000, at::kLong).mul_(7).remainder_(1000).reshape({20, 50});
-  EXPECT_TRUE(same_bits(mask_at(launcher, kKeys[1], 0.3, places), on_host(kKeys[1], 0.3, 1000).index({places})));
+  EXPECT_TRUE(same_bits(mask_at(launcher, kKeys[1], 0.3, places), mask_of_host(kKeys[1], 0.3, 1000).index({places})));
   const std::int64_t far = (std::int64_t{1} << 34) - 1;
   const float kept = random_word(kKeys[0], static_cast<std::uint64_t>(far)) < keep_threshold(0.5) ? 2.0F : 0.0F;
   EXPECT_EQ(mask_at(launcher, kKeys[0], 0.5, at::tensor({far}, at::kLong)).item<float>(), kept);

@@ -11,13 +11,8 @@
 namespace ulmfit::model {
 namespace {
 
+using test::mask_of_host;
 using test::same_bits;
-
-at::Tensor on_host(const RandomKey& key, double drop, std::int64_t n) {
-  at::Tensor mask = at::empty({n}, at::kFloat);
-  fill_dropout_mask(key, drop, mask.mutable_data_ptr<float>(), static_cast<std::size_t>(n));
-  return mask;
-}
 
 // Keys whose words have their highest bits set: what a sign could spoil.
 const std::vector<RandomKey> kKeys = {
@@ -31,7 +26,7 @@ TEST(DropoutMask, IsThatOfTheHost) {
   for (const RandomKey& key : kKeys) {
     for (const double drop : {0.0, 0.02, 0.5, 0.9}) {
       for (const std::int64_t n : {1, 3, 4, 64, 1153}) {
-        EXPECT_TRUE(same_bits(dropout_mask(key, drop, n, at::kCPU), on_host(key, drop, n)))
+        EXPECT_TRUE(same_bits(dropout_mask(key, drop, n, at::kCPU), mask_of_host(key, drop, n)))
             << key.seed << " " << drop << " " << n;
       }
     }
@@ -40,12 +35,12 @@ TEST(DropoutMask, IsThatOfTheHost) {
 
 TEST(DropoutMask, OfALargeMatrixIsThatOfTheHost) {
   const std::int64_t words = 1'500'001;
-  EXPECT_TRUE(same_bits(dropout_mask(kKeys[1], 0.2, words, at::kCPU), on_host(kKeys[1], 0.2, words)));
+  EXPECT_TRUE(same_bits(dropout_mask(kKeys[1], 0.2, words, at::kCPU), mask_of_host(kKeys[1], 0.2, words)));
 }
 
 TEST(DropoutMaskAt, PicksElementsOfTheMask) {
   for (const RandomKey& key : kKeys) {
-    const at::Tensor mask = on_host(key, 0.3, 1000);
+    const at::Tensor mask = mask_of_host(key, 0.3, 1000);
     const at::Tensor places = at::arange(1000, at::kLong).mul_(7).remainder_(1000).reshape({20, 50});
     EXPECT_TRUE(same_bits(dropout_mask_at(key, places, 0.3), mask.index({places})));
   }
