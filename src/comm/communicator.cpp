@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <thread>
 
 #include "base/activity.h"
 #include "base/machine.h"
@@ -33,6 +34,10 @@ std::string Communicator::processor() const { return cpu_model(); }
 void Communicator::start_sum(at::Tensor& tensor) {
   const ScopedTimer timer(waited_seconds_);
   all_reduce(tensor, ReduceOp::kSum);
+}
+
+void Communicator::wait_until(const std::function<bool()>& passed, std::string_view /*what*/) {
+  while (!passed()) std::this_thread::yield();
 }
 
 void Communicator::broadcast_bytes(std::string& bytes, int root) {

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,10 +46,11 @@ class Communicator {
   // Returns when all ranks have called it and, on CUDA, what this rank started here has run.
   virtual void barrier() = 0;
 
-  // On CUDA: returns when all that this rank has queued on the current stream has run; CommError if that fails, or not by
-  // the deadline. Whoever reads on the host what an exchange() or a sum started by start_sum() has gone into calls it
-  // first: CUDA itself would wait for ever. Results of the other calls may be read at once.
-  virtual void wait() {}
+  // Polls until `passed()`, of an event on a GPU; `what` names in messages what is waited for. CommError if other ranks
+  // or the network fail meanwhile, or at the deadline. Whoever reads on the host what an exchange() or a sum started by
+  // start_sum() has gone into waits so first: CUDA itself would wait for ever. Results of the other calls may be read at
+  // once.
+  virtual void wait_until(const std::function<bool()>& passed, std::string_view what);
 
   // A sum that may run beside the computation that follows: `tensor` is neither read nor written until finish_sums(), after
   // which it holds the sum (on CUDA: for work queued on the stream current at that call). Here: done at once.

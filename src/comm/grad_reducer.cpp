@@ -147,12 +147,10 @@ void GradReducer::zero() {
   flat_.zero_();
 }
 
-void GradReducer::expect_lookup(const at::Tensor& ids) {
+void GradReducer::expect_lookup(const at::Tensor& rows) {
   rows_.reset();
   if (shared_ == kFrozen || !trainable_[shared_] || !early_parts_apart()) return;
   const at::Tensor& matrix = parameters_[shared_].tensor;
-  const at::Tensor rows = std::get<0>(at::_unique(comm_.all_gather(ids.contiguous())));
-  if (2 * rows.numel() >= matrix.size(0)) return;
   rows_ = rows;
   if (matrix.is_cpu()) return;
   // By pinned memory: a plain copy would wait for all that the GPU was given before.
@@ -188,16 +186,17 @@ void GradReducer::start_sum(std::size_t bucket) {
   }
 }
 
-void GradReducer::reduce() {
+void GradReducer::reduce(at::Tensor* beside) {
   const Activity activity("all-reduce");
   if (micro_batches_of_rank_ > 0) {
     reduce_in_tree();
   } else {
     if (!counting_) started_ = 0;
     for (; started_ < buckets_.size(); ++started_) start_sum(started_);
-    comm_.finish_sums();
     counting_ = false;
   }
+  if (beside != nullptr) comm_.start_sum(*beside);
+  comm_.finish_sums();
   join_early_part();
 }
 

@@ -7,8 +7,8 @@
 // ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
 // called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the gradient is
 // complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete last, only the
-// rows that some rank looked up; elsewhere both write into one gradient. In a fixed tree (--reproducible), S
-// micro-batches in all, S / N on each rank:
+// rows that some rank looked up, if it is told which; elsewhere both write into one gradient. In a fixed tree
+// (--reproducible), S micro-batches in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's micro-batches, in order: begin_micro_batch(), backward,
 //           end_micro_batch();  then reduce().
 #pragma once
@@ -53,14 +53,15 @@ class GradReducer {
 
   void zero();  // all gradients
 
-  // Before the backward passes of a step: `ids` [n] int64 on the CPU, n alike on all ranks, are the rows that this rank's
-  // passes look up in the matrix with an early leaf. Without it, or if they are many, the lookup's part is summed whole.
-  // Collective.
-  void expect_lookup(const at::Tensor& ids);
+  // Before the backward passes of a step: `rows` [n] int64 on the CPU, each once and the same on all ranks, are those that
+  // the passes of any rank look up in the matrix with an early leaf. Without it the lookup's part is summed whole.
+  void expect_lookup(const at::Tensor& rows);
   // The next backward pass is the last of this step. A parameter that it does not reach waits for reduce().
   void expect_backward();
-  // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them.
-  void reduce();
+  // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them; so does `beside`, if
+  // there is one, whose sum is started behind those of all gradients: in the same order on ranks whose backward pass had
+  // nothing to do.
+  void reduce(at::Tensor* beside = nullptr);
 
   // From now on reduce() sums `micro_batches` of them in one fixed tree, with the same bits on 1, 2, 4, ... ranks. 0: no
   // tree. CommError unless micro-batches and the number of ranks are powers of two, and there is at least one micro-batch a

@@ -166,6 +166,13 @@ LmBatch LmStreams::batch(std::int64_t epoch, std::int64_t window, std::int64_t f
   return batch;
 }
 
+std::vector<std::int64_t> LmStreams::words(std::int64_t epoch, std::int64_t window) {
+  std::vector<std::int64_t> words = batch(epoch, window, 0, impl_->options.streams).x;
+  std::sort(words.begin(), words.end());
+  words.erase(std::unique(words.begin(), words.end()), words.end());
+  return words;
+}
+
 LmBatch LmStreams::rest(std::int64_t epoch) {
   impl_->enter(epoch);
   return impl_->cut_out({impl_->length, dropped_tokens() - 1}, impl_->options.streams - 1, 1);

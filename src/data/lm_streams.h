@@ -30,6 +30,7 @@ struct LmBatch {
   bool epoch_start = false;  // state is zeroed before this window
   std::vector<std::int64_t> x;
   std::vector<std::int64_t> y;
+  std::vector<std::int64_t> words;  // those of x in all streams, once each, in order; only if asked for
 };
 
 // One window of an epoch: tokens [offset, offset + length) of every stream.
@@ -53,6 +54,9 @@ class LmStreams {
 
   // Streams [first, first + count) of window `window` of `epoch`. Not thread-safe (one reader thread).
   LmBatch batch(std::int64_t epoch, std::int64_t window, std::int64_t first, std::int64_t count);
+
+  // The ids that all streams together have in that window as inputs, each once, in order. Not thread-safe either.
+  std::vector<std::int64_t> words(std::int64_t epoch, std::int64_t window);
 
   // What the last stream leaves: its continuation to the epoch's last token, B = 1, T = dropped_tokens() - 1 (perhaps 0).
   // Evaluation, which counts every target, reads it behind the windows. Not thread-safe.

@@ -54,6 +54,11 @@ void check_bools(const at::Tensor& tensor, const std::string& name, const std::f
 
 }  // namespace
 
+const at::Tensor* find_tensor(const NamedTensors& tensors, std::string_view name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
+  return found == tensors.end() ? nullptr : &found->second;
+}
+
 void write_safetensors(const ByteSink& sink, const NamedTensors& tensors, const Metadata& metadata) {
   const std::string text = format_header(layout(tensors, metadata));
   if (text.size() > kMaxHeaderBytes)

@@ -24,6 +24,8 @@
 namespace ulmfit::interop {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;  // order matters
+// The tensor called `name`; null: there is none.
+const at::Tensor* find_tensor(const NamedTensors& tensors, std::string_view name);
 using Metadata = std::map<std::string, std::string>;
 
 // Takes the next bytes of a file.

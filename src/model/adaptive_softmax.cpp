@@ -56,7 +56,7 @@ CrossEntropy AdaptiveSoftmaxHead::loss(const at::Tensor& hidden, const at::Tenso
     }
     result.nats = first_part(h, first_targets, scale, precision, gradient);
     for (std::size_t k = 0; k < rows.size(); ++k) {
-      if (rows[k].numel() > 0) result.nats += cluster(k, rows[k], h, all_targets, scale, precision, gradient);
+      if (rows[k].numel() > 0) result.nats.add_(cluster(k, rows[k], h, all_targets, scale, precision, gradient));
     }
   }
   result.loss =
@@ -64,8 +64,8 @@ CrossEntropy AdaptiveSoftmaxHead::loss(const at::Tensor& hidden, const at::Tenso
   return result;
 }
 
-double AdaptiveSoftmaxHead::first_part(const at::Tensor& hidden, const at::Tensor& targets, double scale,
-                                       Precision precision, const at::Tensor& hidden_gradient) const {
+at::Tensor AdaptiveSoftmaxHead::first_part(const at::Tensor& hidden, const at::Tensor& targets, double scale,
+                                           Precision precision, const at::Tensor& hidden_gradient) const {
   const std::int64_t words = bounds_[0], clusters = cluster_bias_.size(0);
   LinearLayer layer{at::cat({weight().narrow(0, 0, words), cluster_weight_}),
                     at::cat({bias().narrow(0, 0, words), cluster_bias_})};
@@ -74,7 +74,7 @@ double AdaptiveSoftmaxHead::first_part(const at::Tensor& hidden, const at::Tenso
     layer.weight_gradient = at::zeros_like(layer.weight);
     layer.bias_gradient = at::zeros_like(layer.bias);
   }
-  const double nats = sum_of_cross_entropies(hidden, layer, targets, scale, precision, hidden_gradient);
+  const at::Tensor nats = sum_of_cross_entropies(hidden, layer, targets, scale, precision, hidden_gradient);
   if (!trains) return nats;
   weight().grad().narrow(0, 0, words).add_(layer.weight_gradient.narrow(0, 0, words));
   bias().grad().narrow(0, 0, words).add_(layer.bias_gradient.narrow(0, 0, words));
@@ -83,9 +83,9 @@ double AdaptiveSoftmaxHead::first_part(const at::Tensor& hidden, const at::Tenso
   return nats;
 }
 
-double AdaptiveSoftmaxHead::cluster(std::size_t k, const at::Tensor& rows, const at::Tensor& hidden,
-                                    const at::Tensor& targets, double scale, Precision precision,
-                                    const at::Tensor& hidden_gradient) const {
+at::Tensor AdaptiveSoftmaxHead::cluster(std::size_t k, const at::Tensor& rows, const at::Tensor& hidden,
+                                        const at::Tensor& targets, double scale, Precision precision,
+                                        const at::Tensor& hidden_gradient) const {
   const std::int64_t first = bounds_[k], words = bounds_[k + 1] - first, count = rows.size(0);
   const std::int64_t more = (kRowUnit - count % kRowUnit) % kRowUnit;  // rows that count for nothing: the first one again
   const at::Tensor used = more == 0 ? rows : at::cat({rows, rows.narrow(0, 0, 1).expand({more})});
@@ -98,7 +98,7 @@ double AdaptiveSoftmaxHead::cluster(std::size_t k, const at::Tensor& rows, const
   }
   const at::Tensor chosen = hidden.index_select(0, used);
   const at::Tensor gradient = hidden_gradient.defined() ? at::empty_like(chosen) : at::Tensor();
-  const double nats = sum_of_cross_entropies(chosen, layer, in_cluster, scale, precision, gradient);
+  const at::Tensor nats = sum_of_cross_entropies(chosen, layer, in_cluster, scale, precision, gradient);
   if (gradient.defined()) at::Tensor(hidden_gradient).index_add_(0, rows, gradient.narrow(0, 0, count));
   return nats;
 }

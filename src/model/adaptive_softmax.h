@@ -34,11 +34,11 @@ class AdaptiveSoftmaxHead : public SoftmaxHead {
 
  private:
   // Each adds to the gradients of what it used, and writes (first part) or adds to (a cluster) `hidden_gradient`; that is
-  // undefined if none is made. They return nats.
-  double first_part(const at::Tensor& hidden, const at::Tensor& targets, double scale, Precision precision,
-                    const at::Tensor& hidden_gradient) const;
-  double cluster(std::size_t k, const at::Tensor& rows, const at::Tensor& hidden, const at::Tensor& targets, double scale,
-                 Precision precision, const at::Tensor& hidden_gradient) const;
+  // undefined if none is made. They return nats (scalar float64).
+  at::Tensor first_part(const at::Tensor& hidden, const at::Tensor& targets, double scale, Precision precision,
+                        const at::Tensor& hidden_gradient) const;
+  at::Tensor cluster(std::size_t k, const at::Tensor& rows, const at::Tensor& hidden, const at::Tensor& targets,
+                     double scale, Precision precision, const at::Tensor& hidden_gradient) const;
 
   std::vector<std::int64_t> bounds_;  // c1, ..., cK, V
   at::Tensor cluster_weight_, cluster_bias_;

@@ -133,13 +133,13 @@ struct HeadInputs {
 
 // sum_of_cross_entropies, block by block of rows.
 template <class Products>
-double in_blocks(const HeadInputs& in, Products products) {
+at::Tensor in_blocks(const HeadInputs& in, Products products) {
   const LinearLayer& layer = in.layer;
   const std::int64_t rows = in.hidden.size(0), last = layer.weight.size(0) - 1;
   const bool gradient = in.hidden_gradient.defined(), weight_gradient = gradient && layer.weight_gradient.defined();
   const std::int64_t block = std::min(block_rows(in.hidden, in.logits), rows);
   const at::Tensor buffer = at::empty({block, layer.weight.size(0)}, in.hidden.options().dtype(in.logits));
-  at::Tensor nats = at::zeros({}, in.hidden.options().dtype(at::kDouble));  // read once: each reading waits for a GPU
+  at::Tensor nats = at::zeros({}, in.hidden.options().dtype(at::kDouble));
   for (std::int64_t first = 0; first < rows; first += block) {
     const std::int64_t n = std::min(block, rows - first);
     at::Tensor logits = buffer.narrow(0, 0, n);
@@ -164,16 +164,16 @@ double in_blocks(const HeadInputs& in, Products products) {
     }
   }
   if (weight_gradient) products.finish(layer.weight_gradient);
-  return nats.item<double>();
+  return nats;
 }
 
 struct GradientAtHand : Function<GradientAtHand> {
   using Maybe = std::optional<at::Tensor>;  // autograd does not take undefined ones
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const Maybe& gradient, double value,
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const Maybe& gradient, const at::Tensor& value,
                             const at::Tensor& /*weight*/, const at::Tensor& /*bias*/, const Maybe& /*more_weight*/,
                             const Maybe& /*more_bias*/) {
     ctx->saved_data["gradient"] = gradient.value_or(at::Tensor());
-    return at::scalar_tensor(value, hidden.options());
+    return value.to(hidden.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list&) {
@@ -183,8 +183,8 @@ struct GradientAtHand : Function<GradientAtHand> {
 
 }  // namespace
 
-double sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets, double scale,
-                              Precision precision, const at::Tensor& hidden_gradient) {
+at::Tensor sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets,
+                                  double scale, Precision precision, const at::Tensor& hidden_gradient) {
   const at::NoGradGuard no_grad;
   const bool rounded = precision == Precision::kBfloat16;
   const HeadInputs in{hidden, layer, targets, scale, hidden_gradient, rounded ? at::kBFloat16 : at::kFloat};
@@ -203,7 +203,7 @@ bool wants_gradients(const at::Tensor& hidden, const at::Tensor& weight, const a
   return gradient;
 }
 
-at::Tensor loss_with_gradient(double value, const at::Tensor& hidden, const at::Tensor& gradient,
+at::Tensor loss_with_gradient(const at::Tensor& value, const at::Tensor& hidden, const at::Tensor& gradient,
                               const LossParameters& parameters) {
   const auto maybe = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
   return GradientAtHand::apply(hidden, maybe(gradient), value, parameters.weight, parameters.bias,

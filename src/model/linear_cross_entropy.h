@@ -11,7 +11,7 @@ namespace ulmfit::model {
 
 struct CrossEntropy {
   at::Tensor loss;  // scalar float32, differentiable: scale * sum of the rows' losses
-  double nats = 0;  // the unscaled sum, accumulated in double
+  at::Tensor nats;  // scalar float64 on the same device: the unscaled sum; reading it waits for a GPU
 };
 
 // hidden [N, E], weight [V, E], bias [V], targets [N] int64 (-1: ignored). The gradient is made in the forward pass (when
@@ -38,11 +38,11 @@ struct LinearLayer {
   at::Tensor last_gradient = {};
 };
 
-// The unscaled sum of the rows' losses as linear_cross_entropy makes it, outside of autograd. hidden [N, E] and targets [N]
-// contiguous. `hidden_gradient` [N, E] is written, the layer's gradients are added to, all scaled by `scale`; undefined: no
-// gradient is made.
-double sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets, double scale,
-                              Precision precision, const at::Tensor& hidden_gradient);
+// The unscaled sum of the rows' losses (scalar float64) as linear_cross_entropy makes it, outside of autograd. hidden [N,
+// E] and targets [N] contiguous. `hidden_gradient` [N, E] is written, the layer's gradients are added to, all scaled by
+// `scale`; undefined: no gradient is made.
+at::Tensor sum_of_cross_entropies(const at::Tensor& hidden, const LinearLayer& layer, const at::Tensor& targets,
+                                  double scale, Precision precision, const at::Tensor& hidden_gradient);
 
 // Parameters of a loss; those that it does not have are undefined. They are told to autograd, which has nothing to add to
 // their gradients, so that who waits for these (comm::GradReducer) sees them complete.
@@ -55,8 +55,9 @@ struct LossParameters {
 // `bias` are wanted and have no buffers.
 bool wants_gradients(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias);
 
-// The scalar `value` as a loss of `hidden` whose gradient, with 1 as that of the loss, is `gradient` (undefined: none).
-at::Tensor loss_with_gradient(double value, const at::Tensor& hidden, const at::Tensor& gradient,
+// The scalar `value` (float64) as a loss of `hidden` whose gradient, with 1 as that of the loss, is `gradient` (undefined:
+// none).
+at::Tensor loss_with_gradient(const at::Tensor& value, const at::Tensor& hidden, const at::Tensor& gradient,
                               const LossParameters& parameters);
 
 }  // namespace ulmfit::model

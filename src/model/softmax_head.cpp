@@ -29,7 +29,8 @@ double SoftmaxHead::probe(const AwdLstm& encoder, const std::vector<std::int64_t
   const at::Tensor ids = at::tensor(tokens, at::kLong).to(encoder.device());
   const EncoderOutput out = encoder.forward(ids.narrow(0, 0, targets).unsqueeze(1), encoder.zero_state(1),
                                             encoder.batch_weights(0, nullptr), {}, nullptr);
-  return loss(out.top.squeeze(1), ids.narrow(0, 1, targets), 1.0, encoder.precision()).nats / static_cast<double>(targets);
+  return loss(out.top.squeeze(1), ids.narrow(0, 1, targets), 1.0, encoder.precision()).nats.item<double>() /
+         static_cast<double>(targets);
 }
 
 }  // namespace ulmfit::model

@@ -41,20 +41,17 @@ double sum_of_squares(const at::Tensor& tensor) {
   throw std::invalid_argument(ulmfit::str("global_norm: gradients are float32 or float64, not ", flat.scalar_type()));
 }
 
-double norm_on_device(const std::vector<at::Tensor>& gradients) {
-  const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2, at::kDouble));
-  return at::linalg_vector_norm(norms).item<double>();
-}
-
 }  // namespace
 
-double global_norm(const std::vector<at::Tensor>& gradients) {
+at::Tensor global_norm(const std::vector<at::Tensor>& gradients) {
   const Activity activity("norm and clip");
   const at::NoGradGuard no_grad;
-  if (!gradients.empty() && !gradients.front().is_cpu()) return norm_on_device(gradients);
+  if (!gradients.empty() && !gradients.front().is_cpu()) {
+    return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2, at::kDouble)));
+  }
   double total = 0;
   for (const at::Tensor& gradient : gradients) total += sum_of_squares(gradient);
-  return std::sqrt(total);
+  return at::scalar_tensor(std::sqrt(total), at::kDouble);
 }
 
 void clip_(const std::vector<at::Tensor>& gradients, double norm, double max_norm) {

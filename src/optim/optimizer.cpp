@@ -35,15 +35,23 @@ void check_entry(const std::string& name, const at::Tensor& expected, const at::
                                     "; the checkpoint belongs to another model"));
 }
 
-void adam(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1) {
-  at::_fused_adamw_(lists.parameters, lists.gradients, lists.moments[0], lists.moments[1], /*max_exp_avg_sqs=*/{},
-                    lists.steps, lr, beta1, options.beta2, lists.weight_decay, options.eps, /*amsgrad=*/false,
-                    /*maximize=*/false);
+std::optional<at::Tensor> divisor_of(const UpdateGate* gate) {
+  return gate == nullptr || !gate->divisor.defined() ? std::nullopt : std::optional(gate->divisor);
+}
+std::optional<at::Tensor> skipped_of(const UpdateGate* gate) {
+  return gate == nullptr ? std::nullopt : std::optional(gate->skipped);
 }
 
-void sgd(UpdateLists& lists, const OptimizerOptions& /*options*/, double lr, double /*beta1*/) {
+void adam(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1, const UpdateGate* gate) {
+  at::_fused_adamw_(lists.parameters, lists.gradients, lists.moments[0], lists.moments[1], /*max_exp_avg_sqs=*/{},
+                    lists.steps, lr, beta1, options.beta2, lists.weight_decay, options.eps, /*amsgrad=*/false,
+                    /*maximize=*/false, divisor_of(gate), skipped_of(gate));
+}
+
+void sgd(UpdateLists& lists, const OptimizerOptions& /*options*/, double lr, double /*beta1*/, const UpdateGate* gate) {
   at::_fused_sgd_(lists.parameters, lists.gradients, /*momentum_buffer_list=*/{}, lists.weight_decay, /*momentum=*/0, lr,
-                  /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
+                  /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false, divisor_of(gate),
+                  skipped_of(gate));
 }
 
 }  // namespace
@@ -51,7 +59,7 @@ void sgd(UpdateLists& lists, const OptimizerOptions& /*options*/, double lr, dou
 struct UpdateRule {
   OptimizerKind kind;
   std::vector<std::string> moments;  // names in a checkpoint, before that of the parameter
-  void (*update)(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1);
+  void (*update)(UpdateLists& lists, const OptimizerOptions& options, double lr, double beta1, const UpdateGate* gate);
 };
 
 namespace {
@@ -115,7 +123,7 @@ void Optimizer::gather_gradients(std::size_t group) {
   }
 }
 
-void Optimizer::step(const std::vector<double>& lr_by_group, std::optional<double> beta1) {
+void Optimizer::step(const std::vector<double>& lr_by_group, std::optional<double> beta1, const UpdateGate* gate) {
   const Activity activity("optimizer");
   if (lr_by_group.size() != groups_.size()) {
     throw std::invalid_argument(str("Optimizer: ", lr_by_group.size(), " rates for ", groups_.size(), " groups"));
@@ -124,16 +132,25 @@ void Optimizer::step(const std::vector<double>& lr_by_group, std::optional<doubl
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     if (states_[i].trainable) gather_gradients(i);  // all before the first update: an error leaves nothing half done
   }
+  const at::Tensor made = gate == nullptr ? at::Tensor() : 1 - gate->skipped;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     GroupState& group = states_[i];
     if (!group.trainable) continue;
     ++group.steps;
-    if (group.steps_on_device.defined()) group.steps_on_device.fill_(group.steps);
+    if (group.steps_on_device.defined()) {
+      gate == nullptr ? group.steps_on_device.fill_(group.steps) : group.steps_on_device.add_(made);
+    }
     for (UpdateLists* lists : {&group.decayed, &group.plain}) {
       if (lists->parameters.empty()) continue;
-      rule_.update(*lists, options_, lr_by_group[i], beta1.value_or(options_.beta1));
+      rule_.update(*lists, options_, lr_by_group[i], beta1.value_or(options_.beta1), gate);
       for (at::Tensor& gradient : lists->gradients) gradient.reset();  // they are the model's to keep or drop
     }
+  }
+}
+
+void Optimizer::take_back_count() {
+  for (GroupState& group : states_) {
+    if (group.trainable) --group.steps;
   }
 }
 
@@ -187,6 +204,7 @@ void Optimizer::load_state(const OptimizerState& state) {
   for (auto& [to, from] : copies) to.copy_(from);
   for (std::size_t i = 0; i < states_.size(); ++i) {
     states_[i].steps = state.steps[i];
+    if (states_[i].steps_on_device.defined()) states_[i].steps_on_device.fill_(state.steps[i]);
   }
 }
 

@@ -43,6 +43,13 @@ struct UpdateLists {
   std::vector<at::Tensor> steps;                 // the group's count on the device, once a parameter; empty without moments
 };
 
+// Whether and how an update is made, decided where the weights are, so that a host need not wait for a GPU: scalar float32
+// tensors on their device.
+struct UpdateGate {
+  at::Tensor divisor;  // of all gradients, before anything else; they are left divided. Undefined: 1
+  at::Tensor skipped;  // 1: parameters, moments and the device's counts stay as they are; 0: the update is made
+};
+
 struct UpdateRule;  // of an optimizer kind, in optimizer.cpp: its moments and its arithmetic
 
 // Updates the parameters in place from their `grad()`. With k the group's own count of updates, lr its rate:
@@ -60,8 +67,12 @@ class Optimizer {
   void set_trainable(const std::vector<bool>& trainable_by_group);
 
   // One update of the trainable groups; frozen ones keep parameters, moments and counts. `beta1` is the schedule's, if it
-  // cycles it. Allocates no tensor. Throws std::logic_error if a trainable parameter has no gradient.
-  void step(const std::vector<double>& lr_by_group, std::optional<double> beta1 = std::nullopt);
+  // cycles it. Without a gate it allocates no tensor; with one, the host counts the update as made until it has read of
+  // `skipped` and calls take_back_count(). Throws std::logic_error if a trainable parameter has no gradient.
+  void step(const std::vector<double>& lr_by_group, std::optional<double> beta1 = std::nullopt,
+            const UpdateGate* gate = nullptr);
+  // One update that was counted, of the groups that train now, was skipped by its gate.
+  void take_back_count();
 
   const std::vector<LayerGroup>& groups() const { return groups_; }
 
@@ -76,7 +87,7 @@ class Optimizer {
   struct GroupState {
     bool trainable = true;
     std::int64_t steps = 0;
-    at::Tensor steps_on_device;  // float32 scalar, shared by all entries of UpdateLists::steps
+    at::Tensor steps_on_device;  // float32 scalar, shared by all entries of UpdateLists::steps; gates decide if it grows
     UpdateLists decayed, plain;
   };
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kOperatorsShown = 10;
 
-// Takes the time of blocks between the reports of single steps.
+// Takes the time of blocks; a block ends with a report.
 class BlockObserver : public train::Observer {
  public:
   BlockObserver(const BlockOptions& options, const std::function<void(std::int64_t)>& between, at::Device device)
@@ -27,7 +27,8 @@ class BlockObserver : public train::Observer {
 
   void on_step_report(const reports::StepReport& report) override {
     seconds_ += watch_.seconds();
-    loss_ += report.loss;
+    loss_ += report.loss * static_cast<double>(report.step - reported_);
+    reported_ = report.step;
     if (report.step == block_end_) end_block(report.step);
     if (profile_ && report.step == report.total_steps) {  // before the trainer ends the epoch
       measurements_.profile = profile_->stop();
@@ -70,6 +71,7 @@ class BlockObserver : public train::Observer {
   double seconds_ = 0;
   double loss_ = 0;
   double items_ = 0;
+  std::int64_t reported_ = 0;
   std::int64_t block_start_ = 0;
   std::int64_t block_end_;
   std::unique_ptr<OpProfile> profile_;
@@ -100,8 +102,12 @@ stages::OptimOptions bench_optim() {
 }
 
 TrainingMeasurements measure_training(train::Task& task, const stages::RunOptions& run,
-                                      const train::MicroBatches& micro_batches, const BlockOptions& options,
+                                      const train::MicroBatches& micro_batches, const BlockOptions& asked,
                                       comm::Communicator& comm, const std::function<void(std::int64_t)>& between) {
+  // A report waits for a GPU: there a block has one, at its end.
+  const std::int64_t reports_every = comm.device().is_cpu() ? 1 : asked.block;
+  BlockOptions options = asked;
+  options.warmup = (asked.warmup + reports_every - 1) / reports_every * reports_every;
   stages::OptimOptions optim = bench_optim();
   optim.epochs = {config::Length::Unit::kSteps, static_cast<double>(options.steps())};
   const train::TrainingPlan plan(optim.plan(task, 1), task);
@@ -110,7 +116,7 @@ TrainingMeasurements measure_training(train::Task& task, const stages::RunOption
   if (run.compute.reproducible) reducer.use_fixed_tree(static_cast<int>(micro_batches.total));
   train::TrainerOptions trainer_options;
   trainer_options.clip = optim.clip;
-  trainer_options.log_every = 1;
+  trainer_options.log_every = reports_every;
   trainer_options.checkpoint_every = 0;
   BlockObserver observer(options, between, comm.device());
   stages::forget_peak(comm.device());  // the products that were timed before took more

@@ -89,12 +89,12 @@ std::shared_ptr<const HeadInfo> head_info(const ImportOptions& options, const in
 void copy_weights(const interop::NamedTensors& from, const interop::NamedTensors& to, const ImportOptions& options) {
   const at::NoGradGuard no_grad;
   for (auto [name, target] : to) {
-    const auto found = std::find_if(from.begin(), from.end(), [&](const auto& t) { return t.first == name; });
-    if (found == from.end()) {
+    const at::Tensor* found = interop::find_tensor(from, name);
+    if (found == nullptr) {
       if (name == "decoder.bias") continue;  // of an encoder: 0
       throw CheckpointError(str("cannot import ", options.weights, ": it has nothing for ", name));
     }
-    target.copy_(found->second);
+    target.copy_(*found);
   }
 }
 

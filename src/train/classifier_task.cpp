@@ -162,7 +162,7 @@ at::Tensor ClassifierTask::penalty(const model::ActivationSums& sums, const Docu
 // Runs the head on the features of the whole batch, back-propagates the mean loss into the head's parameters, and returns
 // the gradient of the features.
 at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position,
-                                         double* nats) {
+                                         at::Tensor& nats) {
   const std::int64_t n = features.size(0);
   const at::Tensor leaf = features.detach().requires_grad_(true);
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
@@ -175,7 +175,7 @@ at::Tensor ClassifierTask::head_gradient(const at::Tensor& features, const at::T
                               ? multilabel_loss(logits, labels, class_table_)
                               : at::cross_entropy_loss(logits, labels, class_weights_, at::Reduction::Mean, kNoneIgnored,
                                                        options_.label_smoothing);
-  *nats = loss.item<double>() * static_cast<double>(n);
+  nats = loss.detach().to(at::kDouble) * static_cast<double>(n);
   torch::autograd::backward({loss}, {});
   return leaf.grad();
 }
@@ -204,16 +204,18 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
     step_.features.push_back(std::move(features));
     std::vector<std::int64_t> column;
     for (const auto& document : documents) column.push_back(document.label);
-    label_columns.push_back(model::to_device(at::tensor(column, at::kLong).unsqueeze(1), encoder_.device()));
+    label_columns.push_back(at::tensor(column, at::kLong).unsqueeze(1));
   }
   const std::int64_t n = batch.global_documents;
   const auto options = at::TensorOptions(encoder_.device());
   const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, micro_batches_, comm_, options);
-  const at::Tensor labels = gather_by_slot(label_columns, n, 1, micro_batches_, comm_, options.dtype(at::kLong)).squeeze(1);
+  // By the hosts: on GPUs each gathering of their tensors is waited for.
+  const at::Tensor labels =
+      model::to_device(gather_by_slot(label_columns, n, 1, micro_batches_, comm_, at::kLong).squeeze(1), encoder_.device());
   statistics_before_.clear();
   for (const auto& [name, buffer] : head_.buffers()) statistics_before_.push_back(buffer.clone());
-  double nats = 0;
-  step_.gradient = head_gradient(all, labels, position, &nats);
+  at::Tensor nats;
+  step_.gradient = head_gradient(all, labels, position, nats);
   // The head saw the whole batch on every rank; one reports it. Equal parts would not add up to whole documents.
   if (comm_.rank() == 0) sums = {nats, static_cast<double>(n), static_cast<double>(n)};
 }
@@ -246,12 +248,12 @@ void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, con
   torch::autograd::backward(roots, gradients);
 }
 
-void ClassifierTask::discard_step() {
+void ClassifierTask::discard_step_unless(const at::Tensor& admitted) {
   at::NoGradGuard no_grad;
   const auto buffers = head_.buffers();
   for (std::size_t i = 0; i < statistics_before_.size(); ++i) {
     at::Tensor buffer = buffers[i].second;
-    buffer.copy_(statistics_before_[i]);
+    buffer.copy_(at::where(admitted, buffer, statistics_before_[i]));
   }
 }
 

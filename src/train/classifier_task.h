@@ -74,7 +74,7 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
     return options_.label_sets.empty() ? reports::kClassifierMetrics : reports::kMultilabelMetrics;
   }
   std::int64_t tokens_in_epoch() const override { return train_.token_count(); }
-  void discard_step() override;
+  void discard_step_unless(const at::Tensor& admitted) override;
   Evaluation validate() override;
   interop::NamedTensors recurrent_state() override { return {}; }
   void load_recurrent_state(const interop::NamedTensors&) override {}
@@ -103,7 +103,8 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   at::Tensor pooled(const std::vector<data::Document>& documents, const DocumentMicroBatches& batch,
                     const Position& position, BesideHead& beside) const;
   at::Tensor penalty(const model::ActivationSums& sums, const DocumentMicroBatches& batch) const;
-  at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position, double* nats);
+  at::Tensor head_gradient(const at::Tensor& features, const at::Tensor& labels, const Position& position,
+                           at::Tensor& nats);
 
   model::PoolingHead& head_;
   ClassifierTaskOptions options_;

@@ -35,28 +35,38 @@ std::int64_t streams_of_micro_batch(const LmTaskOptions& options, const MicroBat
   return options.streams.streams / micro_batches.total;
 }
 
-// This rank's streams of each window.
+// This rank's streams of each window; also the words of all ranks' streams where these are fewer than `most_words`, told by
+// the number of tokens.
 class WindowSource : public BatchSource<data::LmBatch> {
  public:
-  WindowSource(std::shared_ptr<data::LmStreams> streams, std::int64_t first, std::int64_t count)
-      : streams_(std::move(streams)), first_(first), count_(count) {}
+  WindowSource(std::shared_ptr<data::LmStreams> streams, std::int64_t first, std::int64_t count, std::int64_t all,
+               std::int64_t most_words)
+      : streams_(std::move(streams)), first_(first), count_(count), all_(all), most_words_(most_words) {}
 
   std::int64_t batches_in_epoch(std::int64_t epoch) const override {
     return static_cast<std::int64_t>(streams_->windows(epoch).size());
   }
   data::LmBatch read(std::int64_t epoch, std::int64_t index) override {
-    return streams_->batch(epoch, index, first_, count_);
+    data::LmBatch batch = streams_->batch(epoch, index, first_, count_);
+    if (batch.T * all_ <= most_words_) batch.words = streams_->words(epoch, index);
+    return batch;
   }
 
  private:
   std::shared_ptr<data::LmStreams> streams_;
-  std::int64_t first_, count_;
+  std::int64_t first_, count_, all_, most_words_;
 };
 
+// Where sums run beside the computation, those of the lookup's gradient come last, and nothing hides them: of large
+// vocabularies only the rows that are looked up are summed. Every rank reads all streams to know them, which costs less
+// than to ask the others, and nothing within the step.
 std::unique_ptr<WindowSource> window_source(std::shared_ptr<data::LmStreams> streams, const LmTaskOptions& options,
-                                            const MicroBatches& micro_batches) {
+                                            const MicroBatches& micro_batches, const model::AwdLstm& encoder,
+                                            const comm::Communicator& comm) {
   const std::int64_t columns = streams_of_micro_batch(options, micro_batches);
-  return std::make_unique<WindowSource>(std::move(streams), micro_batches.first * columns, micro_batches.count * columns);
+  const std::int64_t most_words = comm.overlaps() ? encoder.shape().vocabulary / 2 : 0;
+  return std::make_unique<WindowSource>(std::move(streams), micro_batches.first * columns, micro_batches.count * columns,
+                                        options.streams.streams, most_words);
 }
 
 constexpr std::size_t kWindowsAhead = 2;
@@ -82,14 +92,14 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
     const std::int64_t first = part_begin(options.streams, micro_batches.first + k, micro_batches.total);
     const std::int64_t count = part_begin(options.streams, micro_batches.first + k + 1, micro_batches.total) - first;
     model::LstmState state = encoder.zero_state(count);
-    double sum = 0;
+    at::Tensor sum = at::zeros({}, at::TensorOptions(encoder.device()).dtype(at::kDouble));
     const auto add = [&](const data::LmBatch& batch) {
       const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, encoder.device());
       const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, encoder.device());
       model::EncoderOutput out = encoder.forward(x, state, weights, {}, nullptr);
       state = std::move(out.next);
       const at::Tensor top = out.top.reshape({batch.T * batch.B, -1});
-      sum += head.loss(top, y.reshape({-1}), 1.0, encoder.precision()).nats;
+      sum.add_(head.loss(top, y.reshape({-1}), 1.0, encoder.precision()).nats);
     };
     for (std::int64_t w = 0; w < windows; ++w) {
       if (w % kWindowsBetweenMeetings == 0) comm.barrier();
@@ -99,7 +109,7 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
       state = state.narrow(count - 1, 1);
       add(streams.rest(0));
     }
-    nats[k] = sum;
+    nats[k] = sum.cpu();
   }
   // Added in the order of the micro-batches on every rank, so that the sum has the same bits everywhere.
   const at::Tensor all = comm.all_gather(nats).reshape({-1});
@@ -117,7 +127,8 @@ LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::Sh
 
 LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_ptr<data::LmStreams> streams,
                const data::ShardSet* valid, LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm)
-    : BatchTask(encoder, head, micro_batches, comm, window_source(streams, options, micro_batches), kWindowsAhead),
+    : BatchTask(encoder, head, micro_batches, comm, window_source(streams, options, micro_batches, encoder, comm),
+                kWindowsAhead),
       head_(head),
       options_(options),
       valid_(valid),
@@ -150,7 +161,7 @@ double LmTask::lr_scale(const Position& position) {
 void LmTask::prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
                           StepSums& /*sums*/) {
   head_.begin_step(position.step);
-  reducer.expect_lookup(columns_of(batch.x, batch.T, batch.B, 0, batch.B, at::kCPU).reshape({-1}));
+  if (!batch.words.empty()) reducer.expect_lookup(at::tensor(batch.words, at::kLong));
   if (batch.epoch_start) {
     for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
   }
@@ -189,9 +200,20 @@ void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& po
   }
   torch::autograd::backward({loss}, {});
   state = out.next.detached();
-  sums.nats += ce.nats;
+  sums.nats = sums.nats.defined() ? sums.nats + ce.nats : ce.nats;
   sums.targets += static_cast<double>(y.numel());
   sums.items += static_cast<double>(y.numel());
+}
+
+void LmTask::discard_step_unless(const at::Tensor& admitted) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const auto keep = [&](std::vector<at::Tensor>& now, const std::vector<at::Tensor>& before) {
+      for (std::size_t l = 0; l < now.size(); ++l) now[l] = at::where(admitted, now[l], before[l]);
+    };
+    keep(states_[i].h, states_before_[i].h);
+    keep(states_[i].c, states_before_[i].c);
+  }
 }
 
 Evaluation LmTask::validate() {

@@ -50,7 +50,7 @@ class LmTask : public BatchTask<data::LmBatch> {
   }
   std::int64_t tokens_in_epoch() const override;
   double lr_scale(const Position& position) override;
-  void discard_step() override { states_ = states_before_; }
+  void discard_step_unless(const at::Tensor& admitted) override;
   Evaluation validate() override;
   Evaluation validate_finished() override;
   interop::NamedTensors recurrent_state() override;

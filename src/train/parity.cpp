@@ -32,7 +32,7 @@ double relative_difference(const at::Tensor& expected, const at::Tensor& found) 
   return largest > 0 && !std::isnan(difference) ? difference / largest : std::numeric_limits<double>::infinity();
 }
 
-double loss_of(const StepSums& sums) { return sums.nats / sums.targets; }
+double loss_of(const StepTotals& sums) { return sums.nats / sums.targets; }
 
 double loss_difference(double expected, double found) {
   const double difference = std::abs(found - expected);
@@ -58,10 +58,10 @@ void compare_gradients(const Task& alone, const Task& together, StepComparison& 
 void compare_from(const std::optional<Snapshot>& from, const ParityRun* alone, const ParityRun& together,
                   StepComparison& comparison) {
   together.trainer.restore(from);
-  const StepSums of_all = together.trainer.compute_gradients();
+  const StepTotals of_all = together.trainer.compute_gradients();
   if (alone == nullptr) return;
   alone->trainer.restore(from);
-  const StepSums of_one = alone->trainer.compute_gradients();
+  const StepTotals of_one = alone->trainer.compute_gradients();
   const double difference = of_one.targets == of_all.targets ? loss_difference(loss_of(of_one), loss_of(of_all))
                                                              : std::numeric_limits<double>::infinity();
   comparison.loss_difference = std::max(comparison.loss_difference, difference);

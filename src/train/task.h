@@ -34,9 +34,16 @@ struct MicroBatches {
 
 // Sums over the targets that this rank computed in a step; the trainer adds them over ranks.
 struct StepSums {
-  double nats = 0;     // loss without penalties
+  at::Tensor nats;     // loss without penalties: scalar float64 on the task's device; undefined: 0
   double targets = 0;  // what the loss is averaged over: tokens, documents
   double items = 0;    // what throughput counts: tokens, documents
+};
+
+// The same over all ranks, on the host.
+struct StepTotals {
+  double nats = 0;
+  double targets = 0;
+  double items = 0;
 };
 
 // Results of an evaluation over all ranks, the same on each.
@@ -68,9 +75,10 @@ class Task {
   // backward pass. Collective for tasks that exchange features.
   virtual StepSums accumulate_gradients(const Position& position, comm::GradReducer& reducer) = 0;
 
-  // Takes back what the latest accumulate_gradients changed besides gradients (LSTM states, batch norm's statistics): its
-  // step is skipped, on all ranks, and what it left there may be NaN.
-  virtual void discard_step() = 0;
+  // Takes back what the latest accumulate_gradients changed besides gradients (LSTM states, batch norm's statistics) unless
+  // `admitted` (scalar bool on the task's device) is true: its step is then skipped, on all ranks, and what it left there
+  // may be NaN. Waits for no GPU.
+  virtual void discard_step_unless(const at::Tensor& admitted) = 0;
 
   // Loss and metrics on the validation split; nothing is dropped, no state of training is touched. Collective.
   virtual Evaluation validate() = 0;

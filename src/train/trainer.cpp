@@ -21,27 +21,11 @@
 namespace ulmfit::train {
 namespace {
 
-constexpr int kCheckpointVersion = 1;
-constexpr const char* kTrained = "trained.";  // before the names of weights that are not what is evaluated
-constexpr const char* kNotOurs = "cannot continue: state.json of the checkpoint is not what this version writes: ";
-
-// The tensor called `name`; null: there is none.
-const at::Tensor* find(const interop::NamedTensors& tensors, const std::string& name) {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
-  return found == tensors.end() ? nullptr : &found->second;
-}
-
-void require_version(const nlohmann::json& state) {
-  if (state.at("version") == kCheckpointVersion) return;
-  throw CheckpointError(str("cannot continue from a checkpoint of version ", state.at("version").dump(),
-                            ": this program reads ", kCheckpointVersion, "; use the program that wrote it"));
-}
-
 // Exchanges the values of the averages and of the model's tensors: done twice, all is as it was.
 void swap_values(const interop::NamedTensors& model, const interop::NamedTensors& averages) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, average] : averages) {
-    const at::Tensor* tensor = find(model, name);
+    const at::Tensor* tensor = interop::find_tensor(model, name);
     if (tensor == nullptr) throw std::logic_error(str("WeightAverage: the model has no ", name));
     const at::Tensor before = tensor->clone();
     tensor->copy_(average);
@@ -63,6 +47,7 @@ Trainer::Trainer(Task& task, const TrainingPlan& plan, optim::Optimizer& optimiz
       observer_(observer),
       options_(options),
       average_(average),
+      figures_(comm),
       early_stopping_(options.patience),
       divergence_guard_(options.max_skipped) {
   for (const auto& group : task.groups()) {
@@ -88,8 +73,11 @@ StopReason Trainer::run(std::int64_t until) {
     train_step();
     const bool epoch_over = plan_.ends_epoch(step);
     const bool due = options_.checkpoint_every > 0 && counters_.step % options_.checkpoint_every == 0;
+    const bool compares = counters_.step % kStepsBetweenComparisons == 0;
+    if (due || epoch_over || compares || stop_agreed_ || counters_.step == end)
+      take_figures_but(0);  // may bring a wish to stop
     const bool saves = due || epoch_over || stop_agreed_;
-    if (saves || counters_.step % kStepsBetweenComparisons == 0) compare_ranks();
+    if (saves || compares) compare_ranks();
     if (epoch_over && options_.validates) validate();
     if (saves) save();
     memory_trimmer_.after_step();
@@ -106,43 +94,87 @@ void Trainer::train_step() {
   const double scale = task_.lr_scale(plan_.position(step));
   for (double& lr : rates_.lr_by_group) lr *= scale;
 
-  const StepSums sums = forward_backward();
-  const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
   // Every rank has the same sums, so that all come to the same decision.
-  const double norm = optim::global_norm(gradients);
-  if (divergence_guard_.admits(step, norm, sums.nats)) {
-    if (options_.clip > 0) optim::clip_(gradients, norm, options_.clip);
-    optimizer_.step(rates_.lr_by_group, rates_.beta1);
-    counters_.report_nats += sums.nats;
-    counters_.report_targets += sums.targets;
+  const at::Tensor figures = forward_backward();
+  const std::vector<at::Tensor> gradients = optim::gradients(optimizer_.groups());
+  figures.select(0, kNorm).copy_(optim::global_norm(gradients));
+  figures_.add(step, figures);
+  if (figures.is_cpu()) {
+    update_by_host(gradients);
   } else {
-    task_.discard_step();
+    update_by_device(figures);
   }
   if (average_ != nullptr) average_->after_step(step);
   ++counters_.step;
-  counters_.items += sums.items;
-  report_items_ += sums.items;
-  if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) report(norm);
+  if (counters_.step % options_.log_every == 0 || counters_.step == plan_.total_steps()) {
+    take_figures_but(0);
+    report();
+  }
 }
 
-StepSums Trainer::forward_backward() {
+void Trainer::update_by_host(const std::vector<at::Tensor>& gradients) {
+  if (take_figures()) {
+    if (options_.clip > 0) optim::clip_(gradients, norm_, options_.clip);
+    optimizer_.step(rates_.lr_by_group, rates_.beta1);
+  } else {
+    task_.discard_step_unless(at::scalar_tensor(false, at::kBool));
+  }
+}
+
+// The same decision, queued on the device; clipping divides there, and may round otherwise. The host hears of it one step
+// later, so that the GPU has that step to compute meanwhile; DivergedError and a wish to stop come as late.
+void Trainer::update_by_device(const at::Tensor& figures) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor norm = figures.select(0, kNorm);
+  const at::Tensor admitted = at::isfinite(norm).logical_and_(at::isfinite(figures.select(0, kNats)));
+  optim::UpdateGate gate{{}, admitted.logical_not().to(at::kFloat)};
+  if (options_.clip > 0) gate.divisor = (norm / options_.clip).clamp_min_(1).to(at::kFloat);
+  optimizer_.step(rates_.lr_by_group, rates_.beta1, &gate);
+  task_.discard_step_unless(admitted);
+  take_figures_but(1);
+}
+
+// Of the oldest step that was not read. Whether its update was to be made.
+bool Trainer::take_figures() {
+  const StepFigures figures = figures_.take();
+  stop_agreed_ = stop_agreed_ || figures.stop;
+  norm_ = figures.norm;
+  counters_.items += figures.totals.items;
+  report_items_ += figures.totals.items;
+  if (!divergence_guard_.admits(figures.step, figures.norm, figures.totals.nats)) return false;
+  counters_.report_nats += figures.totals.nats;
+  counters_.report_targets += figures.totals.targets;
+  return true;
+}
+
+// Until so many are left unread. Updates by the host wait for their figures: these are of updates by the device.
+void Trainer::take_figures_but(std::size_t left) {
+  while (figures_.size() > left) {
+    if (!take_figures()) optimizer_.take_back_count();
+  }
+}
+
+// Returns figures_of_rank(), summed over ranks.
+at::Tensor Trainer::forward_backward() {
   const std::int64_t step = counters_.step;
   if (plan_.phase(step) != current_phase_) enter_phase(plan_.phase(step));
   zero_gradients();
   const StepSums mine = task_.accumulate_gradients(plan_.position(step), reducer_);
-  reducer_.reduce();
-  const StepSums sums = agree(mine);
-  const Activity activity("all-reduce");
-  comm_.wait();  // what follows reads the sums
-  return sums;
+  at::Tensor figures = figures_of_rank(mine, stop_requested(), comm_.device());
+  reducer_.reduce(&figures);
+  return figures;
 }
 
-StepSums Trainer::compute_gradients() {
+StepTotals Trainer::compute_gradients() {
   task_.seek(plan_.position(counters_.step));
-  return forward_backward();
+  figures_.add(counters_.step, forward_backward());
+  const StepFigures figures = figures_.take();
+  stop_agreed_ = stop_agreed_ || figures.stop;
+  return figures.totals;
 }
 
 void Trainer::enter_phase(std::size_t phase) {
+  take_figures_but(0);
   current_phase_ = phase;
   optimizer_.set_trainable(plan_.trainable(phase));
   std::vector<bool> trainable;
@@ -155,17 +187,7 @@ void Trainer::zero_gradients() {
   for (const auto& tensor : own_) tensor.mutable_grad().reset();
 }
 
-StepSums Trainer::agree(const StepSums& mine) {
-  const Activity activity("agreement of the ranks");
-  const ScopedTimer timer(comm_seconds_);
-  at::Tensor sums = at::tensor({mine.nats, mine.targets, mine.items, stop_requested() ? 1.0 : 0.0}, at::kDouble);
-  comm_.all_reduce(sums, comm::ReduceOp::kSum);
-  const auto* s = sums.const_data_ptr<double>();
-  stop_agreed_ = s[3] > 0;
-  return {s[0], s[1], s[2]};
-}
-
-void Trainer::report(double norm) {
+void Trainer::report() {
   const double seconds = clock_.lap();
   const double wait = task_.data_wait_seconds();
   const double in_comm = communication_seconds();
@@ -179,7 +201,7 @@ void Trainer::report(double norm) {
     r.lr = rates_.lr_by_group;
     for (const auto& group : task_.groups()) r.groups.push_back(group.name);
     r.beta1 = rates_.beta1.value_or(std::nan(""));
-    r.grad_norm = norm;
+    r.grad_norm = norm_;
     r.rate = report_items_ / seconds;
     r.names = task_.metric_names();
     r.data_wait_share = (wait - report_wait_start_) / seconds;
@@ -251,121 +273,5 @@ interop::NamedTensors Trainer::averages() const {
 }
 
 void Trainer::keep_averages() { swap_values(task_.model_tensors(), averages()); }
-
-Snapshot Trainer::snapshot() {
-  Snapshot taken;
-  taken.step = counters_.step;
-  taken.best_step = best_step();
-  taken.model = task_.model_tensors();
-  const optim::OptimizerState state = optimizer_.state();
-  taken.training = state.moments;
-  const interop::NamedTensors recurrent = task_.recurrent_state();
-  taken.training.insert(taken.training.end(), recurrent.begin(), recurrent.end());
-  const interop::NamedTensors averages = this->averages();
-  for (auto& [name, tensor] : taken.model) {
-    const at::Tensor* average = find(averages, name);
-    if (average == nullptr) continue;
-    taken.training.emplace_back(kTrained + name, tensor);
-    tensor = *average;
-  }
-  taken.state = {{"format", "ulmfit-checkpoint"},
-                 {"version", kCheckpointVersion},
-                 {"counters", counters_to_json()},
-                 {"optimizer_steps", state.steps},
-                 {"observer", observer_ == nullptr ? nlohmann::json() : observer_->state()}};
-  if (average_ != nullptr) taken.state["average"] = average_->save();
-  return taken;
-}
-
-const at::Tensor& Trainer::saved_tensor(const interop::NamedTensors& tensors, const std::string& name,
-                                        const at::Tensor& like) const {
-  const at::Tensor* saved = find(tensors, name);
-  if (saved == nullptr || saved->sizes() != like.sizes()) {
-    throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": ", name,
-                              saved == nullptr ? " is missing" : " has another shape"));
-  }
-  return *saved;
-}
-
-void Trainer::restore(const std::optional<Snapshot>& snapshot) {
-  const Activity activity("reading a checkpoint");
-  std::string state_text = snapshot ? snapshot->state.dump() : "";
-  comm_.broadcast_bytes(state_text, 0);
-  if (state_text.empty()) return;
-  const nlohmann::json state = nlohmann::json::parse(state_text);
-  try {
-    require_version(state);
-    if (state.contains("average") != (average_ != nullptr)) {
-      throw CheckpointError(str("cannot continue: the checkpoint ", average_ == nullptr ? "has" : "lacks",
-                                " an average of the weights, which this run ", average_ == nullptr ? "lacks" : "has",
-                                "; it belongs to another run"));
-    }
-    counters_from_json(state.at("counters"));
-    if (counters_.step > plan_.total_steps()) {
-      throw CheckpointError(str("cannot continue from the checkpoint of step ", counters_.step, ": this run has ",
-                                plan_.total_steps(), " steps; the checkpoint belongs to another run"));
-    }
-    const auto spread = [&](at::Tensor target, const std::string& name, const interop::NamedTensors* from) {
-      if (from != nullptr) target.copy_(saved_tensor(*from, name, target));
-      comm_.broadcast(target, 0);
-    };
-    at::NoGradGuard no_grad;
-    if (average_ != nullptr) average_->load(state.at("average"));
-    const interop::NamedTensors* model = snapshot ? &snapshot->model : nullptr;
-    const interop::NamedTensors* training = snapshot ? &snapshot->training : nullptr;
-    const interop::NamedTensors averages = this->averages();
-    for (const auto& [name, tensor] : task_.model_tensors()) {
-      const at::Tensor* average = find(averages, name);
-      spread(average == nullptr ? tensor : *average, name, model);
-      if (average != nullptr) spread(tensor, kTrained + name, training);
-    }
-    optim::OptimizerState moments = optimizer_.state();
-    for (auto& [name, tensor] : moments.moments) spread(tensor, name, training);
-    moments.steps = state.at("optimizer_steps").get<std::vector<std::int64_t>>();
-    optimizer_.load_state(moments);
-    interop::NamedTensors recurrent = task_.recurrent_state();
-    for (auto& [name, tensor] : recurrent) {
-      at::Tensor on_device = tensor.to(comm_.device());
-      spread(on_device, name, training);
-      tensor = on_device.cpu();
-    }
-    task_.load_recurrent_state(recurrent);
-  } catch (const nlohmann::json::exception& e) {
-    throw CheckpointError(str(kNotOurs, e.what()));
-  }
-}
-
-bool early_stopped(const Snapshot& snapshot, std::int64_t patience) {
-  EarlyStopping at_the_time(patience);
-  try {
-    require_version(snapshot.state);
-    at_the_time.load(snapshot.state.at("counters"));
-  } catch (const nlohmann::json::exception& e) {
-    throw CheckpointError(str(kNotOurs, e.what()));
-  }
-  return at_the_time.stops();
-}
-
-nlohmann::json Trainer::counters_to_json() const {
-  nlohmann::json json = {{"step", counters_.step},
-                         {"items", counters_.items},
-                         {"report_nats", counters_.report_nats},
-                         {"report_targets", counters_.report_targets},
-                         {"elapsed", elapsed_seconds()}};
-  divergence_guard_.save(json);
-  early_stopping_.save(json);
-  return json;
-}
-
-// A run that early stopping had ended when this checkpoint was written stays ended.
-void Trainer::counters_from_json(const nlohmann::json& json) {
-  json.at("step").get_to(counters_.step);
-  json.at("items").get_to(counters_.items);
-  json.at("report_nats").get_to(counters_.report_nats);
-  json.at("report_targets").get_to(counters_.report_targets);
-  clock_.set_earlier(json.at("elapsed").get<double>());
-  divergence_guard_.load(json);
-  early_stopping_.load(json);
-}
 
 }  // namespace ulmfit::train

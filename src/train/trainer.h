@@ -1,5 +1,5 @@
-// The order of a training run, whatever is learned: batch, forward, backward, sum over ranks, agree, clip, update, report,
-// validate, save.
+// The order of a training run, whatever is learned: batch, forward, backward, sums over ranks (of gradients, losses, wishes
+// to stop), clip, update, report, validate, save.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "train/divergence_guard.h"
 #include "train/early_stopping.h"
 #include "train/memory_trimmer.h"
+#include "train/step_figures.h"
 #include "train/task.h"
 #include "train/training_clock.h"
 #include "train/training_plan.h"
@@ -76,7 +77,7 @@ class Trainer {
   // (collective). The sums and the gradients of the next step, over all ranks, nothing updated (collective; restore()
   // before going on). The next step is another one.
   Snapshot snapshot();
-  StepSums compute_gradients();
+  StepTotals compute_gradients();
   void skip_to(std::int64_t step) { counters_.step = step; }
 
   std::int64_t step() const { return counters_.step; }
@@ -94,12 +95,15 @@ class Trainer {
   };
 
   void train_step();
+  void update_by_host(const std::vector<at::Tensor>& gradients);
+  void update_by_device(const at::Tensor& figures);
   double communication_seconds() const { return comm_seconds_ + reducer_.waited_seconds(); }
-  StepSums forward_backward();
-  StepSums agree(const StepSums& mine);
+  at::Tensor forward_backward();
+  bool take_figures();
+  void take_figures_but(std::size_t left);
   void enter_phase(std::size_t phase);
   void zero_gradients();
-  void report(double norm);
+  void report();
   void compare_ranks();
   void validate();
   void save();
@@ -123,6 +127,8 @@ class Trainer {
   Counters counters_;
   std::size_t current_phase_ = static_cast<std::size_t>(-1);
   StepRates rates_;  // of the latest step
+  FigureQueue figures_;
+  double norm_ = 0;  // of the latest step whose figures were taken
   bool stop_agreed_ = false;
   EarlyStopping early_stopping_;
   DivergenceGuard divergence_guard_;

@@ -19,9 +19,10 @@ class StepTask : public train::Task {
   std::function<void(std::int64_t step)> before_step = [](std::int64_t) {};
   std::function<train::Evaluation()> evaluation = [] { return train::Evaluation(); };
 
-  StepTask() {
-    groups_.push_back({"lower", {{"lower.weight", at::ones({3, 5}).requires_grad_(true), true}}});
-    groups_.push_back({"upper", {{"upper.weight", at::ones({7}).requires_grad_(true), true}}});
+  explicit StepTask(at::Device device = at::kCPU) {
+    const at::TensorOptions options(device);
+    groups_.push_back({"lower", {{"lower.weight", at::ones({3, 5}, options).requires_grad_(true), true}}});
+    groups_.push_back({"upper", {{"upper.weight", at::ones({7}, options).requires_grad_(true), true}}});
   }
   at::Tensor tensor(std::size_t group) const { return groups_[group].parameters[0].tensor; }
 
@@ -38,10 +39,14 @@ class StepTask : public train::Task {
     before_step(position.step);
     at::NoGradGuard no_grad;
     const double gradient = static_cast<double>(position.step + 1) * share;
-    for (const auto& group : groups_) group.parameters[0].tensor.grad().add_(gradient);
-    return {gradient, share, share};
+    for (const auto& group : groups_) {
+      if (group.parameters[0].tensor.requires_grad()) group.parameters[0].tensor.grad().add_(gradient);
+    }
+    return {at::full({}, gradient, tensor(0).options().dtype(at::kDouble).requires_grad(false)), share, share};
   }
-  void discard_step() override { discarded.push_back(accumulated_); }
+  void discard_step_unless(const at::Tensor& admitted) override {
+    if (!admitted.item<bool>()) discarded.push_back(accumulated_);
+  }
   train::Evaluation validate() override { return evaluation(); }
   interop::NamedTensors model_tensors() const override {
     return {{"lower.weight", tensor(0).detach()}, {"upper.weight", tensor(1).detach()}};

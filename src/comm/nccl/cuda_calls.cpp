@@ -53,6 +53,8 @@ class CudaCalls : public GpuCalls {
     sum_stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, gpu_);
   }
 
+  void join_from_this_thread() override { c10::cuda::set_device(gpu_); }
+
   std::string model() override { return gpu_model(gpu_); }
 
   cudaStream_t current_stream() override { return c10::cuda::getCurrentCUDAStream(gpu_).stream(); }

@@ -22,6 +22,8 @@ class GpuCalls {
   virtual std::vector<std::string> identities() = 0;
   // The GPU that this process computes on from now on; makes the stream of the sums.
   virtual void take(int gpu) = 0;
+  // Another thread does so too, from now on; else what it asks would make a context on the first GPU.
+  virtual void join_from_this_thread() = 0;
   virtual std::string model() = 0;  // of that GPU
 
   virtual cudaStream_t current_stream() = 0;  // what this thread's tensors are computed on
@@ -31,7 +33,7 @@ class GpuCalls {
   virtual void destroy(cudaEvent_t event) = 0;
   virtual cudaError_t record(cudaEvent_t event, cudaStream_t stream) = 0;
   virtual cudaError_t make_wait(cudaStream_t stream, cudaEvent_t event) = 0;
-  virtual cudaError_t query(cudaEvent_t event) = 0;  // cudaErrorNotReady: it has not passed
+  virtual cudaError_t query(cudaEvent_t event) = 0;  // cudaErrorNotReady: it has not passed. By any thread, as state()
   virtual cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) = 0;
   virtual std::string describe(cudaError_t code) = 0;
 

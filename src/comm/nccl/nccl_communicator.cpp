@@ -2,10 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <cstdlib>
+#include <mutex>
+#include <optional>
 #include <sstream>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "base/stopwatch.h"
 #include "comm/gpu_choice.h"
@@ -100,6 +106,35 @@ struct NcclCommunicator::Impl {
   Impl(std::unique_ptr<GpuCalls> given, int gpu, std::chrono::duration<double> limit)
       : calls(std::move(given)), device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)), deadline(limit) {}
 
+  // Of the sums that finish_sums() has queued last, once a quarter of a second: the host may by then be blocked in CUDA,
+  // which takes only so many kernels, and poll nothing. Ends all ranks where they fail, or take longer than the deadline
+  // and `grace`, within which a host that polls says more. On a thread of its own.
+  void watch(std::stop_token stop, Communicator& cpu, std::chrono::duration<double> grace) {
+    constexpr std::chrono::milliseconds kPause{250};
+    calls->join_from_this_thread();
+    std::unique_lock lock(watched_mutex);
+    while (!wake.wait_for(lock, stop, std::min<std::chrono::duration<double>>(kPause, grace / 4), [] { return false; })) {
+      if (stop.stop_requested()) return;
+      if (!watched) continue;
+      try {
+        if (wait_end.passed()) {
+          watched.reset();
+          continue;
+        }
+        const ncclResult_t state = calls->state();
+        if (state != ncclSuccess && state != ncclInProgress) throw failed(state, sums);
+        if (watched->seconds() > (deadline + grace).count()) throw overdue(sums);
+      } catch (const CommError& e) {
+        cpu.abort(ExitCode::kComm, e.what());
+      }
+    }
+  }
+
+  CommError overdue(const std::string& what) const {
+    return CommError(str(what, " has waited ", deadline.count(),
+                         " s for the other ranks: one of them is dead, stuck or much slower; see their last messages"));
+  }
+
   // Polls until `reached()`; throws on an asynchronous NCCL error, or at the deadline. `what` starts the message.
   template <class Reached>
   void poll(Reached&& reached, const std::string& what) const {
@@ -108,11 +143,15 @@ struct NcclCommunicator::Impl {
       const ncclResult_t state = calls->state();
       if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
       if (watch.seconds() > deadline.count()) {
-        throw CommError(str(what, " has waited ", deadline.count(),
-                            " s for the other ranks: one of them is dead, stuck or much slower; see their last messages"));
+        throw overdue(what);
       }
       std::this_thread::yield();
     }
+  }
+
+  void stop_watching() {
+    watchdog.request_stop();
+    if (watchdog.joinable()) watchdog.join();
   }
 
   CommError failed(ncclResult_t result, const std::string& what) const {
@@ -164,11 +203,16 @@ struct NcclCommunicator::Impl {
   Event wait_begin{*calls, cudaEventDefault};
   Event wait_end{*calls, cudaEventDefault};
   bool wait_recorded = false;
+  std::string sums;  // what the latest finish_sums() waits for, and in which step
   double waited = 0;
+  std::mutex watched_mutex;
+  std::condition_variable_any wake;
+  std::optional<Stopwatch> watched;  // since that finish_sums(), until its sums are there
+  std::jthread watchdog;             // ends first
 };
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::unique_ptr<GpuCalls> calls,
-                                   std::chrono::duration<double> deadline)
+                                   std::chrono::duration<double> deadline, std::chrono::duration<double> grace)
     : cpu_(std::move(cpu)) {
   const int gpu = choose_gpu(*cpu_, *calls);
   calls->take(gpu);
@@ -182,10 +226,13 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::uniqu
   at::Tensor id_bytes = at::from_blob(id.internal, {NCCL_UNIQUE_ID_BYTES}, at::kByte);
   cpu_->broadcast(id_bytes, 0);
   impl_->complete(impl_->calls->start(size(), id, rank()), what);
+  impl_->watchdog = std::jthread([this, grace](std::stop_token stop) { impl_->watch(std::move(stop), *cpu_, grace); });
 }
 
 NcclCommunicator::~NcclCommunicator() {
-  if (impl_) impl_->calls->abort();
+  if (!impl_) return;
+  impl_->stop_watching();
+  impl_->calls->abort();
 }
 
 at::Device NcclCommunicator::device() const { return impl_->device; }
@@ -243,12 +290,14 @@ void NcclCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int 
 }
 
 void NcclCommunicator::barrier() {
-  impl_->done.record(impl_->calls->sum_stream());
-  impl_->poll([&] { return impl_->done.passed(); }, describe(*this, "barrier"));
+  impl_->join();
+  impl_->wait(describe(*this, "barrier"));
   cpu_->barrier();
 }
 
-void NcclCommunicator::wait() { impl_->wait(describe(*this, "computation")); }
+void NcclCommunicator::wait_until(const std::function<bool()>& passed, std::string_view what) {
+  impl_->poll(passed, describe(*this, what));
+}
 
 void NcclCommunicator::start_sum(at::Tensor& tensor) {
   if (tensor.is_cpu()) return cpu_->start_sum(tensor);
@@ -262,20 +311,24 @@ void NcclCommunicator::start_sum(at::Tensor& tensor) {
 void NcclCommunicator::finish_sums() {
   Impl& impl = *impl_;
   if (impl.wait_recorded) {
-    impl.poll([&] { return impl.wait_end.passed(); }, describe(*this, "sums"));
+    impl.poll([&] { return impl.wait_end.passed(); }, impl.sums);
     impl.waited += impl.wait_end.seconds_since(impl.wait_begin);
   }
+  const std::scoped_lock lock(impl.watched_mutex);
   const cudaStream_t current = impl.calls->current_stream();
   impl.wait_begin.record(current);
   impl.join();
   impl.wait_end.record(current);
   impl.wait_recorded = true;
+  impl.sums = describe(*this, "sums");
+  impl.watched.emplace();
 }
 
 double NcclCommunicator::waited_seconds() const { return impl_->waited + cpu_->waited_seconds(); }
 
 void NcclCommunicator::finish() {
   barrier();
+  impl_->stop_watching();
   const std::string what = describe(*this, "ending NCCL");
   impl_->complete(impl_->calls->finalize(), what);
   impl_->calls->destroy_communicator();

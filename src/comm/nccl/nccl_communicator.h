@@ -1,8 +1,8 @@
 // Ranks with one GPU each: tensors on the GPU go through NCCL, on a stream of its own; tensors on the CPU, and all that
 // starts NCCL, through the communicator it is built on.
 //
-// The host never blocks in NCCL or CUDA: it polls, looks at NCCL's asynchronous errors, and throws CommError at the
-// deadline.
+// The host does not block in NCCL: it polls, looks at its asynchronous errors, and throws CommError at the deadline. While
+// it queues a step it may block in CUDA, behind sums that never end: a thread watches these, and ends all ranks.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,9 @@ class NcclCommunicator : public Communicator {
  public:
   // Collective. Takes a GPU of its own (gpu_choice.h) and makes it the current one. CommError if there are fewer than ranks
   // (unless NCCL_MULTI_RANK_GPU_ENABLE=1, NCCL 2.30 or later: then they share).
+  // `grace`: how much longer than the deadline a host has that is not heard of, before all ranks are ended.
   NcclCommunicator(std::unique_ptr<Communicator> cpu, std::unique_ptr<GpuCalls> calls,
-                   std::chrono::duration<double> deadline);
+                   std::chrono::duration<double> deadline, std::chrono::duration<double> grace = std::chrono::seconds(30));
   ~NcclCommunicator() override;
 
   int rank() const override { return cpu_->rank(); }
@@ -34,7 +35,7 @@ class NcclCommunicator : public Communicator {
   at::Tensor all_gather(const at::Tensor& mine) override;
   void exchange(const at::Tensor& mine, at::Tensor& theirs, int peer) override;
   void barrier() override;
-  void wait() override;
+  void wait_until(const std::function<bool()>& passed, std::string_view what) override;
 
   bool overlaps() const override { return true; }
   // May be called from autograd's thread, while the main thread waits for it.

@@ -9,6 +9,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <iterator>
 #include <mutex>
@@ -95,11 +96,18 @@ struct Guard : c10::impl::NoOpDeviceGuardImpl<kType> {
   c10::Stream getStream(at::Device) const noexcept override { return stream(); }
   c10::Stream getDefaultStream(at::Device) const override { return stream(); }
   c10::Stream exchangeStream(c10::Stream) const noexcept override { return stream(); }
-  void record(void**, const c10::Stream&, const at::DeviceIndex, const c10::EventFlag) const override {}
+  // One that has been recorded has not passed yet when it is asked for the first time.
+  void record(void** event, const c10::Stream&, const at::DeviceIndex, const c10::EventFlag) const override {
+    *event = const_cast<bool*>(&kPending);
+  }
   void block(void*, const c10::Stream&) const override {}
-  bool queryEvent(void*) const override { return true; }
+  bool queryEvent(void* event) const override {
+    static std::atomic<int> asked = 0;
+    return event != &kPending || ++asked % 2 == 0;
+  }
 
  private:
+  static constexpr bool kPending = true;
   static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, kDevice); }
 };
 

@@ -106,8 +106,8 @@ TEST_F(FakeStages, SayThatAGpuHasTooLittleToDo) {
   ::testing::internal::CaptureStderr();
   pretrained("lm", test::fake_device());
   EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              HasSubstr("each GPU computes 8 of the 8 of --train.streams, and is busy from 32 on: give 32 or more, or take "
-                        "fewer ranks"));
+              HasSubstr("each GPU computes 8 of the 8 of --train.streams, and is busy from 32 on: give 32 or more "
+                        "(--train.streams-per-rank 32), or take fewer ranks"));
   ::testing::internal::CaptureStderr();
   pretrained("lm-cpu", at::kCPU);
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("is busy from")));

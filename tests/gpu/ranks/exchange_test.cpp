@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <memory>
 
 #include "comm/grad_reducer.h"
 #include "comm/solo_communicator.h"
@@ -14,7 +15,9 @@
 #include "tests/support/model_checks.h"
 #include "tests/support/random_tensor.h"
 #include "tests/support/temp_dir.h"
+#include "train/classifier_task.h"
 #include "train/lm_task.h"
+#include "train/trainer.h"
 
 namespace ulmfit::comm {
 namespace {
@@ -125,6 +128,56 @@ TEST_F(DeviceStep, OnAllRanksIsTheStepOnOne) {
       at::Tensor of_first = found[i].clone();
       ranks().broadcast(of_first, 0);
       EXPECT_TRUE(at::equal(of_first, found[i])) << "bits of parameter " << i << " on rank " << ranks().rank();
+    }
+  }
+}
+
+// Six steps of a trainer: figures of the ranks, clipping and updates too. A batch of two of the classifier's documents
+// leaves ranks without any.
+std::vector<at::Tensor> trained(Communicator& comm, const data::ShardSet& corpus, bool classifier) {
+  model::AwdLstm encoder({400, 24, 40, 3}, 1, comm.device());
+  model::SoftmaxHead softmax(encoder);
+  model::PoolingHead pooling({{72, 10, 6}, {.window = 16}}, 1, comm.device());
+  train::LmTaskOptions lm;
+  lm.streams.streams = 8;
+  lm.streams.bptt = 12;
+  train::ClassifierTaskOptions documents;
+  documents.batches.batch_size = 4;
+  const train::MicroBatches parts{comm.size(), comm.rank(), 1};
+  std::unique_ptr<train::Task> task;
+  if (classifier) {
+    task = std::make_unique<train::ClassifierTask>(encoder, pooling, corpus, nullptr, documents, parts, comm);
+  } else {
+    task = std::make_unique<train::LmTask>(encoder, softmax, corpus, nullptr, lm, parts, comm);
+  }
+  train::PlanOptions plan_options;
+  plan_options.phases = optim::parse_unfreeze_plan("full", task->groups().size(), 3);
+  plan_options.group_factors.assign(task->groups().size(), 1);
+  plan_options.lr = 1e-3;
+  plan_options.max_steps = 6;
+  const train::TrainingPlan plan(plan_options, *task);
+  optim::Optimizer optimizer(task->groups(), {.kind = optim::OptimizerKind::kSgd});
+  GradReducer reducer(comm, task->reduced_parameters(), /*bucket_bytes=*/4096);
+  train::TrainerOptions options;
+  options.clip = 0.05;
+  options.validates = false;
+  train::Trainer trainer(*task, plan, optimizer, reducer, comm, nullptr, nullptr, options);
+  trainer.run();
+  std::vector<at::Tensor> weights;
+  for (const auto& [name, tensor] : task->model_tensors()) weights.push_back(tensor.detach().cpu());
+  return weights;
+}
+
+TEST_F(DeviceStep, OfATrainerOnAllRanksIsThatOnOne) {
+  const test::TempDir dir;
+  const data::ShardSet documents = test::counting_corpus(dir.path(), {90, 40, 120, 60, 15, 75}, data::kShardTokens, true);
+  SoloCommunicator alone(ranks().device());
+  for (const bool classifier : {false, true}) {
+    const auto expected = trained(alone, documents, classifier);
+    const auto found = trained(ranks(), documents, classifier);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_LE(relative_difference(found[i], expected[i]), 1e-5)
+          << "tensor " << i << (classifier ? " of the classifier" : "");
     }
   }
 }

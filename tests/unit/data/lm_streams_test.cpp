@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -92,6 +93,21 @@ void expect_documents(const std::vector<std::int64_t>& sequence, const std::vect
       const std::int64_t expected = backward && i > 0 ? document.mapped() - i : first + i;
       ASSERT_EQ(sequence[at], expected) << "position " << at;
     }
+  }
+}
+
+TEST(LmStreams, TellsTheWordsOfAllStreamsInAWindow) {
+  const test::TempDir dir;
+  const ShardSet shards = test::counting_corpus(dir.path(), kLengths, 40);
+  LmStreams streams(shards, options(4, 10, false, true, false));
+  const auto windows = static_cast<std::int64_t>(streams.windows(1).size());
+  ASSERT_GT(windows, 1);
+  for (std::int64_t w = 0; w < windows; ++w) {
+    std::set<std::int64_t> expected;
+    for (std::int64_t g = 0; g < 4; ++g) {
+      for (const std::int64_t id : streams.batch(1, w, g, 1).x) expected.insert(id);
+    }
+    EXPECT_EQ(streams.words(1, w), std::vector<std::int64_t>(expected.begin(), expected.end()));
   }
 }
 

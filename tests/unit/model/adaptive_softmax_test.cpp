@@ -102,7 +102,8 @@ TEST(AdaptiveSoftmax, ProbabilitiesOfAllWordsSumToOne) {
   const at::NoGradGuard no_grad;
   double sum = 0;
   for (std::int64_t word = 0; word < 60; ++word) {
-    sum += std::exp(-made.head.loss(made.hidden, at::full({1}, word, at::kLong), 1, Precision::kFloat32).nats);
+    sum +=
+        std::exp(-made.head.loss(made.hidden, at::full({1}, word, at::kLong), 1, Precision::kFloat32).nats.item<double>());
   }
   EXPECT_NEAR(sum, 1, 1e-6);
 }
@@ -111,7 +112,9 @@ TEST(AdaptiveSoftmax, GradientsAreFiniteDifferences) {
   const Case c{6, 13, 4, {3, 8}, 1, 0.7, 5};
   const Made made(c);
   torch::autograd::backward({made.head.loss(made.hidden, made.targets, c.scale, Precision::kFloat32).loss}, {});
-  const auto loss = [&] { return c.scale * made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats; };
+  const auto loss = [&] {
+    return c.scale * made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats.item<double>();
+  };
   for (const auto& t : made.tensors()) {
     EXPECT_LT(relative_difference(t.grad(), test::finite_differences(t.detach(), 1e-2, loss)), 1e-3);
   }
@@ -136,7 +139,7 @@ TEST(AdaptiveSoftmax, WithoutGradientModeNoneIsMadeAndAFrozenMatrixGetsNone) {
   const LossAndGradients expected = ours(c);
   {
     const at::NoGradGuard no_grad;
-    EXPECT_EQ(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats, expected.nats);
+    EXPECT_EQ(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats.item<double>(), expected.nats);
   }
   for (const auto& p : made.head.parameters()) EXPECT_EQ(p.tensor.grad().count_nonzero().item<std::int64_t>(), 0) << p.name;
   for (const auto& p : made.tensors()) {
@@ -150,7 +153,9 @@ TEST(AdaptiveSoftmax, WithoutGradientModeNoneIsMadeAndAFrozenMatrixGetsNone) {
 
 TEST(AdaptiveSoftmax, NoRowsAndTargetsOutsideTheVocabulary) {
   const Made made({5, 30, 4, {5, 12}});
-  EXPECT_EQ(made.head.loss(made.hidden.narrow(0, 0, 0), made.targets.narrow(0, 0, 0), 1, Precision::kFloat32).nats, 0);
+  EXPECT_EQ(
+      made.head.loss(made.hidden.narrow(0, 0, 0), made.targets.narrow(0, 0, 0), 1, Precision::kFloat32).nats.item<double>(),
+      0);
   made.targets[2] = 30;
   EXPECT_THROW(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32), std::exception);
   EXPECT_THROW(AdaptiveSoftmaxHead(made.encoder, {5, 5}), std::exception);
@@ -201,7 +206,7 @@ TEST(AdaptiveSoftmax, ItsClustersTrainWithTheMatrixAndTheFullHeadHasNone) {
   EXPECT_EQ(tensors_of(encoder, full).size(), encoder.parameters().size() + 1);
   const at::NoGradGuard no_grad;
   const at::Tensor hidden = closed_form(1, {6, 4}, 1), targets = at::arange(6, at::kLong).mul(3);
-  EXPECT_NEAR(full.loss(hidden, targets, 1, Precision::kFloat32).nats,
+  EXPECT_NEAR(full.loss(hidden, targets, 1, Precision::kFloat32).nats.item<double>(),
               test::plain_linear_cross_entropy(hidden, full.weight(), full.bias(), targets, 1).item<double>(), 1e-4);
 }
 

@@ -51,7 +51,7 @@ Result blocked(const Case& c) {
   const Inputs in = make_inputs(c);
   const CrossEntropy ce = linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, c.scale);
   torch::autograd::backward({ce.loss}, {});
-  return {ce.loss.item<double>(), ce.nats, in.hidden.grad(), in.weight.grad(), in.bias.grad()};
+  return {ce.loss.item<double>(), ce.nats.item<double>(), in.hidden.grad(), in.weight.grad(), in.bias.grad()};
 }
 
 // In float64: float32 rounds both ways of computing, by different amounts.
@@ -102,7 +102,9 @@ TEST(LinearCrossEntropy, GradientsAreFiniteDifferences) {
   const Case c{6, 13, 4, 1, 0.7, 5};
   const Inputs in = make_inputs(c);
   torch::autograd::backward({linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, c.scale).loss}, {});
-  const auto loss = [&] { return c.scale * linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, 1).nats; };
+  const auto loss = [&] {
+    return c.scale * linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, 1).nats.item<double>();
+  };
   for (const auto& t : {in.hidden, in.weight, in.bias}) {
     EXPECT_LT(relative_difference(t.grad(), test::finite_differences(t.detach(), 1e-2, loss)), 1e-3);
   }
@@ -122,13 +124,13 @@ TEST(LinearCrossEntropy, WeightAndBiasGradientsAreAddedToWhatIsThere) {
 
 TEST(LinearCrossEntropy, WithoutGradientModeNoneIsMade) {
   const Inputs in = make_inputs({50, 30, 4});
-  const double wanted = linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, 1).nats;
+  const double wanted = linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, 1).nats.item<double>();
   in.weight.mutable_grad().zero_();
   in.bias.mutable_grad().zero_();
   at::NoGradGuard no_grad;
   const CrossEntropy ce = linear_cross_entropy(in.hidden, in.weight, in.bias, in.targets, 1);
   EXPECT_FALSE(ce.loss.requires_grad());
-  EXPECT_EQ(ce.nats, wanted);
+  EXPECT_EQ(ce.nats.item<double>(), wanted);
   EXPECT_EQ(in.weight.grad().count_nonzero().item<std::int64_t>(), 0);
   EXPECT_EQ(in.bias.grad().count_nonzero().item<std::int64_t>(), 0);
 }
@@ -176,9 +178,11 @@ TEST(LinearCrossEntropy, ATargetOutsideTheVocabularyIsRefused) {
 TEST(LinearCrossEntropy, StridedHiddenAndNoRowsAtAll) {
   const Inputs in = make_inputs({20, 30, 4});
   const at::Tensor wide = at::cat({in.hidden.detach(), in.hidden.detach()}, 1);
-  const double nats = linear_cross_entropy(wide.narrow(1, 0, 4), in.weight, in.bias, in.targets, 1).nats;
+  const double nats = linear_cross_entropy(wide.narrow(1, 0, 4), in.weight, in.bias, in.targets, 1).nats.item<double>();
   EXPECT_EQ(nats, blocked({20, 30, 4}).nats);
-  EXPECT_EQ(linear_cross_entropy(in.hidden.narrow(0, 0, 0), in.weight, in.bias, in.targets.narrow(0, 0, 0), 1).nats, 0);
+  EXPECT_EQ(linear_cross_entropy(in.hidden.narrow(0, 0, 0), in.weight, in.bias, in.targets.narrow(0, 0, 0), 1)
+                .nats.item<double>(),
+            0);
 }
 
 TEST(LinearCrossEntropy, OneAndTwoThreadsGiveTheSameBits) {

@@ -141,8 +141,8 @@ TEST(SampledSoftmax, ValidationIsThatOfTheFullSoftmax) {
   made.head.begin_step(0);
   EXPECT_TRUE(made.head.is_full());
   const at::NoGradGuard no_grad;
-  EXPECT_EQ(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats,
-            made.head.full().loss(made.hidden, made.targets, 1, Precision::kFloat32).nats);
+  EXPECT_EQ(made.head.loss(made.hidden, made.targets, 1, Precision::kFloat32).nats.item<double>(),
+            made.head.full().loss(made.hidden, made.targets, 1, Precision::kFloat32).nats.item<double>());
   EXPECT_EQ(made.head.parameters().size(), 1U);
 }
 
@@ -168,7 +168,8 @@ TEST(SampledSoftmax, AStepMustHaveBegunAndTargetsBeWords) {
   Made made({5, 30, 4, 7});
   EXPECT_THROW(made.head.training_loss(made.hidden, made.targets, 1, Precision::kFloat32), std::exception);
   made.head.begin_step(0);
-  EXPECT_EQ(made.head.training_loss(made.hidden.narrow(0, 0, 0), made.targets.narrow(0, 0, 0), 1, Precision::kFloat32).nats,
+  EXPECT_EQ(made.head.training_loss(made.hidden.narrow(0, 0, 0), made.targets.narrow(0, 0, 0), 1, Precision::kFloat32)
+                .nats.item<double>(),
             0);
   made.targets[2] = 30;
   EXPECT_THROW(made.head.training_loss(made.hidden, made.targets, 1, Precision::kFloat32), std::exception);

@@ -21,7 +21,7 @@ struct LossAndGradients {
 // Of `ce`, with the gradients of `tensors`.
 inline LossAndGradients backward_of(const model::CrossEntropy& ce, const std::vector<at::Tensor>& tensors) {
   torch::autograd::backward({ce.loss}, {});
-  LossAndGradients result{ce.loss.item<double>(), ce.nats, {}};
+  LossAndGradients result{ce.loss.item<double>(), ce.nats.item<double>(), {}};
   for (const auto& t : tensors) result.gradients.push_back(t.grad().clone());
   return result;
 }

@@ -23,7 +23,7 @@ struct FakeTask : train::Task {
   train::Evaluation validate() override { return {}; }
   interop::NamedTensors model_tensors() const override { return {}; }
   interop::NamedTensors recurrent_state() override { return {}; }
-  void discard_step() override {}
+  void discard_step_unless(const at::Tensor&) override {}
   void load_recurrent_state(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 };

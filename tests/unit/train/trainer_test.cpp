@@ -59,7 +59,7 @@ TEST(Trainer, ValidationIsNoTimeOfTraining) {
 // On CUDA: a sum of the third step that never ends.
 class StuckCommunicator : public comm::SoloCommunicator {
  public:
-  void wait() override {
+  void wait_until(const std::function<bool()>& /*passed*/, std::string_view /*what*/) override {
     if (++waits_ == 3) throw CommError("has waited 600 s");
   }
 

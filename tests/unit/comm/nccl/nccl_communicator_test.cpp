@@ -6,8 +6,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <deque>
 #include <map>
+#include <thread>
 
 #include "base/stopwatch.h"
 #include "comm/nccl/gpu_calls.h"
@@ -26,15 +29,15 @@ using namespace std::chrono_literals;
 // What the GPU and the network are to do, and what was asked of them.
 struct Play {
   std::vector<std::string> gpus{"GPU-a", "GPU-b"};
-  int in_progress = 0;                // times that state() says so after each call
-  int polls_to_error = -1;            // of state(), until NCCL has failed; below 0: it never does
-  bool stuck = false;                 // no event passes
-  cudaError_t query = cudaSuccess;    // of events that pass
-  ncclResult_t answer = ncclSuccess;  // of every call of NCCL
-  float milliseconds = 0;             // between any two events
+  int in_progress = 0;                           // times that state() says so after each call
+  std::atomic<int> polls_to_error = -1;          // of state(), until NCCL has failed; below 0: it never does
+  std::atomic<bool> stuck = false;               // no event passes
+  std::atomic<cudaError_t> query = cudaSuccess;  // of events that pass
+  ncclResult_t answer = ncclSuccess;             // of every call of NCCL
+  float milliseconds = 0;                        // between any two events
 
   std::vector<std::string> asked;
-  int polls = 0;
+  std::atomic<int> polls = 0;
 };
 
 class PlayedCalls : public GpuCalls {
@@ -43,6 +46,7 @@ class PlayedCalls : public GpuCalls {
 
   std::vector<std::string> identities() override { return play_.gpus; }
   void take(int gpu) override { play_.asked.push_back(str("take ", gpu)); }
+  void join_from_this_thread() override {}
   std::string model() override { return "played GPU"; }
 
   cudaStream_t current_stream() override { return reinterpret_cast<cudaStream_t>(&current_); }
@@ -63,7 +67,7 @@ class PlayedCalls : public GpuCalls {
     play_.asked.push_back(str(name(stream), " waits for ", name(event)));
     return cudaSuccess;
   }
-  cudaError_t query(cudaEvent_t /*event*/) override { return play_.stuck ? cudaErrorNotReady : play_.query; }
+  cudaError_t query(cudaEvent_t /*event*/) override { return play_.stuck ? cudaErrorNotReady : play_.query.load(); }
   cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) override {
     milliseconds = play_.milliseconds;
     const auto timed = [&](cudaEvent_t event) { return timed_.at(static_cast<std::size_t>(name(event) - '1')); };
@@ -116,7 +120,7 @@ class PlayedCalls : public GpuCalls {
   char sums_ = 0;
   std::deque<char> events_;
   std::vector<bool> timed_;  // by event
-  int left_ = 0;
+  std::atomic<int> left_ = 0;
 };
 
 // Rank 1 of two that see the same and say the same.
@@ -133,6 +137,8 @@ class SecondOfTwo : public SoloCommunicator {
 
 class NcclCommunicatorTest : public testing::Test {
  protected:
+  static bool never() { return false; }
+
   std::unique_ptr<NcclCommunicator> make(std::chrono::duration<double> deadline = 30s) {
     auto made = std::make_unique<NcclCommunicator>(std::make_unique<SoloCommunicator>(),
                                                    std::make_unique<PlayedCalls>(play), deadline);
@@ -213,7 +219,8 @@ TEST_F(NcclCommunicatorTest, AnErrorInTheBackgroundEndsEachWait) {
     const auto comm = make();
     play.stuck = true;
     play.polls_to_error = 5;
-    EXPECT_THAT([&] { comm->wait(); }, ThrowsMessage<CommError>(AllOf(text, HasSubstr("computation on rank"))));
+    EXPECT_THAT([&] { comm->wait_until(never, "computation of step 12"); },
+                ThrowsMessage<CommError>(AllOf(text, HasSubstr("computation of step 12 on rank"))));
   }
   {
     play.stuck = false;
@@ -232,7 +239,7 @@ TEST_F(NcclCommunicatorTest, WhatNeverEndsEndsAtTheDeadline) {
   const auto comm = make(20ms);
   comm->finish_sums();
   play.stuck = true;
-  EXPECT_THAT([&] { comm->wait(); }, late);
+  EXPECT_THAT([&] { comm->wait_until(never, "computation"); }, late);
   EXPECT_THAT([&] { comm->barrier(); }, late);
   EXPECT_THAT([&] { comm->finish_sums(); }, late) << "the sums of the step before";
   EXPECT_THAT([&] { comm->finish(); }, late);
@@ -243,10 +250,26 @@ TEST_F(NcclCommunicatorTest, WhatNeverEndsEndsAtTheDeadline) {
               ThrowsMessage<CommError>(HasSubstr("starting NCCL on rank 0 of 1, cuda:0 has waited 0.02 s")));
 }
 
+// The host blocks where it does not poll: CUDA takes only so many kernels behind sums that never end.
+TEST_F(NcclCommunicatorTest, SumsThatNeverEndEndAllRanksAlsoWhereTheHostIsBlocked) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto blocked = [&](int polls_to_error) {
+    NcclCommunicator comm(std::make_unique<SoloCommunicator>(), std::make_unique<PlayedCalls>(play), 20ms, 20ms);
+    play.stuck = true;
+    play.polls_to_error = polls_to_error;
+    comm.finish_sums();
+    std::this_thread::sleep_for(20s);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(blocked(-1), testing::ExitedWithCode(5), "sums on rank 0 of 1.* has waited 0.02 s for the other ranks");
+  EXPECT_EXIT(blocked(0), testing::ExitedWithCode(5), "sums on rank 0 of 1.* failed: NCCL error");
+}
+
 TEST_F(NcclCommunicatorTest, FailuresNameTheCall) {
   const auto comm = make();
   play.query = cudaErrorIllegalAddress;
-  EXPECT_THAT([&] { comm->wait(); }, ThrowsMessage<CommError>(HasSubstr("cudaEventQuery failed: CUDA error 700")));
+  EXPECT_THAT([&] { comm->all_reduce(tensor, ReduceOp::kSum); },
+              ThrowsMessage<CommError>(HasSubstr("cudaEventQuery failed: CUDA error 700")));
   play.query = cudaSuccess;
   play.answer = ncclInvalidUsage;
   EXPECT_THAT([&] { comm->broadcast(tensor, 0); },
@@ -272,7 +295,9 @@ TEST_F(NcclCommunicatorTest, IsEndedTogetherOrGivenUpAlone) {
     const auto comm = make();
     comm->finish();
   }
-  EXPECT_THAT(play.asked, ElementsAre("event 2 on sums", "finalize", "destroy", "abort")) << "which has nothing left to do";
+  EXPECT_THAT(play.asked, ElementsAre("event 2 on sums", "computation waits for 2", "event 3 on computation", "finalize",
+                                      "destroy", "abort"))
+      << "which has nothing left to do";
   play.asked.clear();
   make();
   EXPECT_THAT(play.asked, ElementsAre("abort"));

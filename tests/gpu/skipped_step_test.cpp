@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "comm/solo_communicator.h"
+#include "tests/gpu/device.h"
 #include "tests/support/corpora.h"
 #include "tests/support/model_checks.h"
 #include "tests/support/temp_dir.h"
@@ -37,10 +38,10 @@ class HarmedTask : public Task {
       const at::Tensor sound = weight.detach().clone();
       fill(weight, at::full_like(sound, std::numeric_limits<double>::quiet_NaN()));
       sums = Task::accumulate_gradients(position, reducer);
-      EXPECT_TRUE(std::isnan(sums.nats));
+      EXPECT_TRUE(std::isnan(sums.nats.item<double>()));
       fill(weight, sound);
     }
-    sums.nats = std::numeric_limits<double>::quiet_NaN();  // the trainer skips the step
+    sums.nats = at::full_like(sums.nats, std::nan(""));  // the trainer skips the step
     return sums;
   }
 
@@ -63,6 +64,7 @@ interop::NamedTensors trained(Task& task, std::int64_t epochs, comm::Communicato
   Trainer(task, plan, optimizer, reducer, comm, nullptr, nullptr, {}).run();
   interop::NamedTensors state = task.model_tensors();
   for (const auto& recurrent : task.recurrent_state()) state.push_back(recurrent);
+  for (auto& [name, tensor] : state) tensor = tensor.cpu();
   return state;
 }
 
@@ -74,16 +76,18 @@ void expect_same(const interop::NamedTensors& found, const interop::NamedTensors
   }
 }
 
-TEST(SkippedStep, LeavesNoTraceInALanguageModel) {
+class GpuSkippedStep : public test::DeviceTest {};
+
+TEST_F(GpuSkippedStep, LeavesNoTraceInALanguageModel) {
   const test::TempDir dir;
   const data::ShardSet shards = test::counting_corpus(dir.path(), {50, 1, 80, 26});
-  comm::SoloCommunicator comm;
+  comm::SoloCommunicator comm(device_);
   LmTaskOptions options;
   options.streams = {.streams = 4, .bptt = 5, .variable_bptt = false, .shuffle = true, .backward = false, .seed = 1};
   for (const std::int64_t step : {3, 8}) {  // within an epoch, and its first step
     SCOPED_TRACE(step);
     const auto run = [&](Harm harm) {
-      model::AwdLstm model({157, 6, 8, 2}, 5, at::kCPU);
+      model::AwdLstm model({157, 6, 8, 2}, 5, device_);
       model::SoftmaxHead head(model);
       HarmedTask<LmTask> task(model, head, shards, nullptr, options, MicroBatches{2, 0, 2}, comm);
       task.step = step;
@@ -94,19 +98,19 @@ TEST(SkippedStep, LeavesNoTraceInALanguageModel) {
   }
 }
 
-TEST(SkippedStep, LeavesNoTraceInAClassifier) {
+TEST_F(GpuSkippedStep, LeavesNoTraceInAClassifier) {
   const test::TempDir dir;
   const data::ShardSet shards =
       test::counting_corpus(dir.path(), {5, 1, 30, 12, 7, 7, 19, 3, 26, 2, 11}, 40, /*labelled=*/true);
-  comm::SoloCommunicator comm;
+  comm::SoloCommunicator comm(device_);
   ClassifierTaskOptions options;
   options.batches.batch_size = 4;
   options.labels = {"a", "b", "c"};
   for (const std::int64_t passes : {1, 2}) {
     SCOPED_TRACE(passes);
     const auto run = [&](Harm harm) {
-      model::AwdLstm encoder({123, 6, 8, 2}, 5, at::kCPU);
-      model::PoolingHead head({{18, 5, 3}, {8, 16, true, true}}, 5, at::kCPU);
+      model::AwdLstm encoder({123, 6, 8, 2}, 5, device_);
+      model::PoolingHead head({{18, 5, 3}, {8, 16, true, true}}, 5, device_);
       HarmedTask<ClassifierTask> task(encoder, head, shards, nullptr, options, MicroBatches{passes, 0, passes}, comm);
       task.step = 4;
       task.harm = harm;
