@@ -20,7 +20,7 @@ class FindLr : public Command {
     return "Looks for a learning rate: trains a stage (pretrain if none is named) for some steps while the rate rises "
            "from\n"
            "far too low to far too high, and suggests three from the course of the loss. It takes the options of the\n"
-           "stage; all layer groups train, or those of --optim.unfreeze=last or --optim.train-groups. Nothing is kept.\n\n"
+           "stage; all layer groups train, or those of --groups last or --train-groups. Nothing is kept.\n\n"
            "  ulmfit find-lr finetune-lm --corpus data/lm --from general-lm --report rates\n"
            "  ulmfit find-lr train-classifier --data data/labelled --from target-lm --optim.unfreeze last";
   }

@@ -14,6 +14,9 @@ struct Phase {
   std::int64_t epochs = 0;      // 1 or more
 };
 
+// The names of plans that parse_unfreeze_plan() takes.
+inline constexpr std::string_view kUnfreezePlans[] = {"full", "last", "paper", "released", "chain-thaw", "bottom-up"};
+
 // The phases that `text` names, for `groups` layer groups over `total_epochs`:
 //   full        all groups in all epochs
 //   last        the last group only, in all epochs

@@ -71,8 +71,19 @@ void check_classes(const std::vector<TrainedModel>& models, const data::CorpusIn
     require_same_classes(*model.info.head_info_as<ClassifierInfo>(), model.folder.string(),
                          *models.front().info.head_info_as<ClassifierInfo>(), models.front().folder.string());
   }
-  if (corpus.labels != models.front().info.head_info_as<ClassifierInfo>()->labels) {
-    throw DataError(str("the classes of ", data, " are not those of ", models.front().folder.string()));
+  const std::vector<std::string>& known = models.front().info.head_info_as<ClassifierInfo>()->labels;
+  if (corpus.labels != known) {
+    const auto missing_in = [](const std::vector<std::string>& there, const std::vector<std::string>& labels) {
+      return std::find_if(labels.begin(), labels.end(), [&](const std::string& label) {
+        return std::find(there.begin(), there.end(), label) == there.end();
+      });
+    };
+    const auto in_data = missing_in(known, corpus.labels), in_model = missing_in(corpus.labels, known);
+    const std::string difference = in_data != corpus.labels.end() ? str("only the data has '", *in_data, "'")
+                                   : in_model != known.end()      ? str("only the classifier has '", *in_model, "'")
+                                                                  : "they are the same in another order";
+    throw DataError(str("the classes of ", data, " are not those of ", models.front().folder.string(), ": ", difference,
+                        "; evaluate on the data that it was trained on, or prepare the new texts as --test of those"));
   }
   const bool several = models.front().info.head_info_as<ClassifierInfo>()->multilabel();
   if (several == corpus.multilabel()) return;

@@ -25,6 +25,7 @@ void rise(const FindLrOptions& found, OptimOptions& optim) {
   using Unit = config::Length::Unit;
   optim.lr = found.highest;
   optim.phase_lr.clear();
+  optim.phase_cut.clear();
   optim.lr_rule = LrRule::kNone;
   if (optim.unfreeze != "last") optim.unfreeze = "full";
   optim.epochs = {Unit::kSteps, static_cast<double>(found.steps)};
@@ -105,6 +106,7 @@ void write_page(const std::string& folder, const std::string& title, const Cours
 
 void FindLrOptions::declare(config::OptionSet& set) {
   stage.declare(set);
+  set.add_alias("groups", "optim.unfreeze");
   set.add("find.lowest", lowest, "the first rate, of the last layer group", {.min = 1e-12, .max = 1e6});
   set.add("find.highest", highest, "the last one", {.min = 1e-12, .max = 1e6});
   set.add("find.steps", steps, "steps from one to the other", {.min = 20, .max = 5000});
@@ -119,6 +121,7 @@ RatesFound find_lr(FindLrOptions options, const config::OptionSet& set, comm::Co
     if (set.given(ignored)) throw ConfigError(str("find-lr keeps nothing: leave --", ignored, " out"));
   }
   options.stage.resolve(set, comm);
+  require_unfreeze_plan(options.stage.optim().unfreeze);
   rise(options, options.stage.optim());
   const auto stage = options.stage.prepare(set, comm);
   log::info("find-lr", str("training ", options.stage.command, " for up to ", options.steps, " steps at rates from ",

@@ -21,6 +21,24 @@ constexpr Named<bool> kSelections[] = {{false, "last"}, {true, "best"}};     // 
 constexpr Named<bool> kDetachments[] = {{true, "window"}, {false, "none"}};  // of Bpt3cOptions::detach
 constexpr Named<bool> kMasks[] = {{true, "window"}, {false, "document"}};    // of Bpt3cOptions::window_masks
 constexpr Named<bool> kPools[] = {{true, "all"}, {false, "length"}};         // of Bpt3cOptions::pool_all
+
+double number_of(const char* option, const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc{} && end == text.data() + text.size() && std::isfinite(value) && value >= 0) return value;
+  throw ConfigError(str("--", option, "=", text, ": expected a number of at least 0"));
+}
+
+void require_groups(const std::vector<std::string>& wanted, const std::vector<std::string>& names) {
+  for (const std::string& name : wanted) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    std::string list;
+    for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
+    throw ConfigError(str("--optim.train-groups: there is no layer group '", name, "' to train; this model has ", list,
+                          " (did you mean ", config::nearest(name, names), "?)"));
+  }
+}
+
 }  // namespace
 
 void ComputeOptions::declare(config::OptionSet& set) {
@@ -136,6 +154,7 @@ void OptimOptions::declare(config::OptionSet& set) {
           "alone, then all), bottom-up, or epochs by phase: 1,1,1,3");
   set.add("optim.train-groups", train_groups,
           "train these layer groups alone, such as: rnn2 head (the plan names them); the others stay as they are");
+  set.add_alias("train-groups", "optim.train-groups");
   set.add("optim.kind", optimizer.kind, optim::kOptimizerKinds, "Adam with decoupled weight decay, or plain SGD");
   set.add("optim.beta1", optimizer.beta1, "Adam's momentum where the schedule does not cycle it",
           {.min = 0, .max = kAlmostOne});
@@ -153,6 +172,8 @@ void OptimOptions::declare(config::OptionSet& set) {
   set.add("schedule.span", one_schedule, kSpans, "one schedule for each unfreezing phase, or one over the stage");
   set.add("schedule.cut-frac", schedule.cut_frac,
           "slanted triangular, reverse annealing: share of the steps in which the rate rises", {.min = 0, .max = 1});
+  set.add("schedule.phase-cut-frac", phase_cut,
+          "the same by unfreezing phase, one value each, instead of --schedule.cut-frac in all");
   set.add("schedule.ratio", schedule.ratio, "slanted triangular, exponential: highest over lowest rate", {.min = 1});
   set.add("schedule.pct-start", schedule.pct_start, "one-cycle: share of the steps in which the rate rises",
           {.min = 0, .max = 1});
@@ -192,6 +213,16 @@ double OptimOptions::lr_scale(std::int64_t batch) const {
   return lr_rule == LrRule::kLinear ? ratio : std::sqrt(ratio);
 }
 
+void require_unfreeze_plan(const std::string& text) {
+  const bool named = text.find_first_of("0123456789,") == text.npos;
+  const std::vector<std::string> names(std::begin(optim::kUnfreezePlans), std::end(optim::kUnfreezePlans));
+  if (!named || std::find(names.begin(), names.end(), text) != names.end()) return;
+  std::string list;
+  for (const std::string& name : names) list += name + ", ";
+  throw ConfigError(str("--optim.unfreeze=", text, ": there is no such plan (did you mean ", config::nearest(text, names),
+                        "?); expected ", list, "or epochs by phase such as 1,1,1,3"));
+}
+
 train::PlanOptions OptimOptions::plan(const train::Task& task, std::int64_t batch) const {
   const std::size_t groups = task.groups().size();
   train::PlanOptions plan;
@@ -202,10 +233,12 @@ train::PlanOptions OptimOptions::plan(const train::Task& task, std::int64_t batc
     whole_epochs = epochs_holding(end, task);
     plan.max_steps = plan.max_steps == 0 ? end : std::min(plan.max_steps, end);
   }
+  require_unfreeze_plan(unfreeze);
   plan.phases = optim::parse_unfreeze_plan(unfreeze, groups, whole_epochs);
   if (!train_groups.empty()) {
     std::vector<std::string> names;
     for (const auto& group : task.groups()) names.push_back(group.name);
+    require_groups(train_groups, names);
     plan.phases = optim::restricted(std::move(plan.phases), names, train_groups);
   }
   plan.schedule = schedule;
@@ -214,14 +247,8 @@ train::PlanOptions OptimOptions::plan(const train::Task& task, std::int64_t batc
   plan.lr = lr * scale;
   plan.group_factors =
       group_factors.empty() ? optim::discriminative_factors(groups, factor) : optim::parse_factors(group_factors, groups);
-  for (const auto& text : phase_lr) {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0) {
-      throw ConfigError(str("--optim.phase-lr=", text, ": expected a number of at least 0"));
-    }
-    plan.phase_lr.push_back(value * scale);
-  }
+  for (const auto& text : phase_lr) plan.phase_lr.push_back(scale * number_of("optim.phase-lr", text));
+  for (const auto& text : phase_cut) plan.phase_cut.push_back(number_of("schedule.phase-cut-frac", text));
   return plan;
 }
 
@@ -231,7 +258,7 @@ void declare(config::OptionSet& set, train::LmTaskOptions& task) {
   set.add_alias("batch-size", "train.streams");
   set.add("train.bptt", task.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
   set.add("train.variable-bptt", task.streams.variable_bptt,
-          "draw each window's length around --train.bptt, as AWD-LSTM does");
+          "draw each window's length around --train.bptt, as AWD-LSTM does, in steps of 5, up to 20 tokens more");
   set.add("train.scale-lr-by-bptt", task.scale_lr_by_bptt, "learning rate times drawn length / --train.bptt (AWD-LSTM)");
   set.add("optim.ar", task.ar, "activation regularisation alpha", {.min = 0});
   set.add("optim.tar", task.tar, "temporal activation regularisation beta", {.min = 0});

@@ -81,11 +81,15 @@ train::ClassifierTaskOptions classifier_task();
 enum class LrRule { kNone, kLinear, kSqrt };
 inline constexpr Named<LrRule> kLrRules[] = {{LrRule::kNone, "none"}, {LrRule::kLinear, "linear"}, {LrRule::kSqrt, "sqrt"}};
 
+// ConfigError with the nearest name for a text that names no unfreezing plan; one of epochs by phase may be anything.
+void require_unfreeze_plan(const std::string& text);
+
 struct OptimOptions {
   double lr = 0.004;
   LrRule lr_rule = LrRule::kNone;
   std::int64_t lr_batch = 0;  // the global batch that `lr` was chosen for
   std::vector<std::string> phase_lr;
+  std::vector<std::string> phase_cut;
   std::string group_factors;  // "": discriminative by `factor`
   double factor = 1;          // each group's rate over the one below it
   double clip = 0.25;

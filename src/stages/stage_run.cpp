@@ -82,6 +82,7 @@ void log_plan(const TrainingStage& stage, const train::TrainingPlan& plan,
   log::info(stage.title, "plan:");
   for (const auto& [name, value] : summary) log::info(stage.title, str("  ", name, ": ", value));
   for (const auto& line : plan.describe(stage.task().groups())) log::info(stage.title, "  " + line);
+  if (!stage.run.dry_run) log::info(stage.title, "  (--dry-run measures time and peak memory)");
 }
 
 // Settings that train, but little. The figures are rules of thumb: the first steps of a phase only warm its rate up, and a
@@ -104,9 +105,11 @@ void warn_of_settings(const TrainingStage& stage, const train::TrainingPlan& pla
   }
   const std::int64_t of_a_rank = stage.batch_size / comm.size();
   if (!comm.device().is_cpu() && of_a_rank < kFewestStreams) {
-    log::warn(stage.title, str("each GPU computes ", of_a_rank, " of the ", stage.batch_size, " of ", stage.batch_option,
-                               ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(),
-                               " or more, or take fewer ranks"));
+    log::warn(stage.title,
+              str("each GPU computes ", of_a_rank, " of the ", stage.batch_size, " of ", stage.batch_option,
+                  ", and is busy from ", kFewestStreams, " on: give ", kFewestStreams * comm.size(), " or more",
+                  stage.batch_option == "--train.streams" ? str(" (--train.streams-per-rank ", kFewestStreams, ")") : "",
+                  ", or take fewer ranks"));
   }
   if (!comm.device().is_cpu() && cores < kFewestCores) {
     log::warn(stage.title,
@@ -164,7 +167,7 @@ void select_best(const TrainingStage& stage, const train::Trainer& trainer, trai
   } else if (best) {
     const bool early = 2 * best->step < trainer.step();
     log::info(stage.title, str("weights of step ", best->step, " of ", trainer.step(), " selected: they validated best",
-                               early ? "; so early the rate is high yet: fewer --epochs may do better, in less time" : ""));
+                               early ? "; so early the rate is high yet: fewer epochs may do better, in less time" : ""));
   }
 }
 
@@ -173,14 +176,19 @@ void tell_of_better_weights(const TrainingStage& stage, const train::Trainer& tr
                             const RunFolder& folder) {
   if (stage.optim.select_best || trainer.best_step() < 0 || trainer.best_step() == trainer.step()) return;
   const reports::MetricNames names = stage.task().metric_names();
+  constexpr double kFewTexts = 100;
+  const auto texts = last.values.find("documents");
+  const std::string few = texts != last.values.end() && texts->second < kFewTexts
+                              ? str(", if ", texts->second, " texts can tell which those are")
+                              : "";
   for (const reports::EvaluationReport& report : reports::read_metrics(folder.path() / "metrics.jsonl", names).valid) {
     if (report.step != trainer.best_step()) continue;
-    log::info(
-        stage.title,
-        str("validation was best at epoch ", reports::fixed(report.epoch, 2), " (", names.headline, " ",
-            reports::headline_text(names, report.values), ", loss ", reports::significant(report.values.at("loss"), 4),
-            "); at the end ", names.headline, " is ", reports::headline_text(names, last.values), ", loss ",
-            reports::significant(last.values.at("loss"), 4), "; a run with --train.select=best keeps the weights of then"));
+    log::info(stage.title,
+              str("validation was best at epoch ", reports::fixed(report.epoch, 2), " (", names.headline, " ",
+                  reports::headline_text(names, report.values), ", loss ",
+                  reports::significant(report.values.at("loss"), 4), "); at the end ", names.headline, " is ",
+                  reports::headline_text(names, last.values), ", loss ", reports::significant(last.values.at("loss"), 4),
+                  "; a run with --train.select=best keeps the weights of then", few));
     return;
   }
 }

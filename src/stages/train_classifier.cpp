@@ -29,6 +29,9 @@ namespace {
 std::vector<std::int64_t> head_widths(const TrainClassifierOptions& options, std::int64_t embedding, std::size_t classes) {
   std::vector<std::int64_t> widths{3 * embedding};
   for (const std::int64_t width : options.hidden) {
+    if (width == 0 && options.hidden.size() > 1) {
+      throw ConfigError("--head.hidden: 0 means no hidden layer, and stands alone; leave it out beside others");
+    }
     if (width > 0) widths.push_back(width);
   }
   widths.push_back(static_cast<std::int64_t>(classes));
@@ -56,8 +59,10 @@ std::vector<double> weights_of_classes(const std::vector<std::string>& wanted, c
     const std::string label = text.substr(0, equal), number = text.substr(std::min(equal + 1, text.size()));
     const auto found = std::find(labels.begin(), labels.end(), label);
     if (found == labels.end()) {
+      std::vector<std::string> known = labels;
+      if (equal == text.size()) known.emplace_back("balanced");
       throw ConfigError(str("--train.class-weights=", text, ": there is no label '", label, "' (did you mean ",
-                            config::nearest(label, labels), "?); expected LABEL=WEIGHT, or balanced"));
+                            config::nearest(label, known), "?); expected LABEL=WEIGHT, or balanced"));
     }
     double weight = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), weight);

@@ -9,10 +9,17 @@ namespace ulmfit::train {
 
 TrainingPlan::TrainingPlan(PlanOptions options, const Task& task) : options_(std::move(options)) {
   optim::check_options(options_.schedule);
-  if (!options_.phase_lr.empty() && options_.phase_lr.size() != options_.phases.size()) {
-    throw ConfigError(str("optim.phase-lr has ", options_.phase_lr.size(), " rates, the unfreezing plan has ",
-                          options_.phases.size(), " phases; give one a phase"));
+  const auto one_a_phase = [&](const std::vector<double>& values, const char* option) {
+    if (values.empty() || values.size() == options_.phases.size()) return;
+    throw ConfigError(str(option, " has ", values.size(), " values, the unfreezing plan has ", options_.phases.size(),
+                          " phases; give one a phase"));
+  };
+  one_a_phase(options_.phase_lr, "optim.phase-lr");
+  one_a_phase(options_.phase_cut, "schedule.phase-cut-frac");
+  if (!options_.phase_cut.empty() && options_.one_schedule) {
+    throw ConfigError("schedule.phase-cut-frac is of schedules by phase; give schedule.span = phase");
   }
+  for (std::size_t p = 0; p < options_.phase_cut.size(); ++p) optim::check_options(schedule(p));
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   first_steps_.push_back(0);
@@ -51,11 +58,17 @@ bool TrainingPlan::ends_epoch(std::int64_t step) const {
   return step + 1 == total_steps() || std::binary_search(epoch_steps_.begin(), epoch_steps_.end(), step + 1);
 }
 
+optim::ScheduleOptions TrainingPlan::schedule(std::size_t phase) const {
+  optim::ScheduleOptions of_phase = options_.schedule;
+  if (!options_.phase_cut.empty()) of_phase.cut_frac = options_.phase_cut[phase];
+  return of_phase;
+}
+
 StepRates TrainingPlan::rates(std::int64_t step) const {
   const std::size_t p = phase(step);
   const std::int64_t first = options_.one_schedule ? 0 : first_steps_[p];
   const std::int64_t end = options_.one_schedule ? total_steps() : first_steps_[p + 1];
-  const optim::Rate rate = optim::rate_at(options_.schedule, step - first, end - first);
+  const optim::Rate rate = optim::rate_at(schedule(p), step - first, end - first);
   const double top = highest_rate(p);
   StepRates out;
   out.beta1 = rate.beta1;

@@ -18,6 +18,7 @@ struct PlanOptions {
   bool one_schedule = false;          // one schedule over the stage instead of one a phase
   double lr = 0.004;                  // highest rate of the last group
   std::vector<double> phase_lr;       // highest rate by phase; empty: `lr` in all
+  std::vector<double> phase_cut;      // the schedule's cut_frac by phase; empty: `schedule.cut_frac` in all
   std::vector<double> group_factors;  // times lr, by group
   std::int64_t max_steps = 0;         // ends the run (and its last schedule) there; 0: at the last epoch
 };
@@ -49,6 +50,7 @@ class TrainingPlan {
   std::vector<std::string> describe(const std::vector<optim::LayerGroup>& groups) const;
 
  private:
+  optim::ScheduleOptions schedule(std::size_t phase) const;
   double highest_rate(std::size_t phase) const {
     return options_.phase_lr.empty() ? options_.lr : options_.phase_lr[phase];
   }

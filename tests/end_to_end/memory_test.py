@@ -1,9 +1,10 @@
-"""Memory that cannot be had: a message with advice, no abort. Not under a sanitizer, which needs all of the address space."""
+"""Memory: of long texts, and where it cannot be had, a message with advice, no abort. Not under a sanitizer, which needs all of the address space."""
 import contextlib
+import os
 import resource
 import unittest
 
-from tests.support.ulmfit import TestCase, sentences
+from tests.support.ulmfit import TestCase, kill_all, sentences, write_csv
 
 
 @contextlib.contextmanager
@@ -32,6 +33,23 @@ class TooLittleMemory(TestCase):
                 self.assertIn("not enough memory: ", result.stderr)
                 self.assertIn("--train.max-streams-per-pass", result.stderr)
                 self.assertRegex(result.stderr, r"a rank needs at least [0-9]+ MB more, and [0-9]+ MB are free")
+
+
+class LongTexts(TestCase):
+    def test_a_step_of_a_long_document_takes_the_memory_of_a_shorter_one(self):
+        words = " ".join(sentences(9000)).split()
+        peaks = {}
+        for count in (3000, 100_000):
+            rows = [("a", " ".join((words * (count // len(words) + 1))[:count]))] + [("ab"[i % 2], " ".join(words[40 * i:40 * i + 40])) for i in range(7)]
+            write_csv(self.dir / f"{count}.csv", rows)
+            self.ulmfit("prepare-labelled", f"--train={count}.csv", "--vocab.min-count=1", "--valid-share=0", f"--output=data-{count}")
+            training = self.start("train-classifier", "--from=none", f"--data=data-{count}/labelled", "--model.embedding=24", "--model.hidden=32", "--model.layers=3",
+                                  "--batch-size=8", "--epochs=1", "--optim.unfreeze=full", "--threads=1", f"--output=classifier-{count}")
+            self.addCleanup(kill_all, training)
+            _, status, used = os.wait4(training.pid, 0)
+            self.assertEqual(os.waitstatus_to_exitcode(status), 0)
+            peaks[count] = used.ru_maxrss / 1024
+        self.assertLess(peaks[100_000], 1.15 * peaks[3000], peaks)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The paper's data sets and settings: what data_prep/recipes/paper_data lays out, and what configs/paper/*.cfg train on it."""
+import csv
 import io
+import itertools
 import json
 import lzma
 import os
@@ -107,6 +109,32 @@ class Recipes(Paper):
         self.assertFalse((self.dir.parent / "train.csv").exists())
         self.assertEqual([p.name for p in (self.dir / "data").iterdir()], ["ag"])
 
+    def test_another_name_is_refused_with_the_nearest(self):
+        self.assertIn("did you mean dbpedia?", self.recipe("dbpdia", expect=2))
+
+    @unittest.skipUnless(DATA, "ULMFIT_TEST_DATA is not set: no published files to convert")
+    def test_published_reviews_and_articles(self):
+        def slice_of(part, count):
+            with lzma.open(Path(DATA, "imdb", f"{part}.csv.xz"), "rt", encoding="utf8", newline="") as file:
+                return list(itertools.islice(csv.DictReader(file), count))
+
+        files = {f"aclImdb/{part}/{'pos' if row['label'] == '1' else 'neg'}/{i}_7.txt": row["text"] for part in ("train", "test")
+                 for i, row in enumerate(slice_of(part, 300))}
+        files |= {f"aclImdb/train/unsup/{i}_0.txt": row["text"] for i, row in enumerate(slice_of("unsup", 100))}
+        self.assertIn("300 in train, 300 in test, 100 in unsup", self.recipe("imdb", "--archive", self.tgz(files, "reviews.tgz")))
+        self.ulmfit("prepare-labelled", "--train=data/imdb/train", "--test=data/imdb/test", "--unlabelled=data/imdb/unsup", "--unlabelled-format=files", "--output=reviews")
+        splits = json.loads((self.dir / "reviews/report.json").read_text())["splits"]
+        self.assertEqual((splits["train"]["documents"] + splits["valid"]["documents"], splits["test"]["documents"], splits["unlabelled"]["documents"]), (300, 300, 100))
+        with zipfile.ZipFile(self.dir / "articles.zip", "w") as archive:
+            for part in ("train", "valid", "test"):
+                archive.writestr(f"wikitext-103/wiki.{part}.tokens", lzma.decompress(Path(DATA, "wikitext-2", f"{part}.txt.xz").read_bytes()))
+        self.assertRegex(self.recipe("wikitext-103", "--archive", "articles.zip"), r"\d+ in train, 60 in valid, 60 in test")
+        # WikiText-2 as AWD-LSTM reads it, and its own settings.
+        self.ulmfit("prepare-corpus", "--input=data/wikitext-103/train.txt", "--valid-input=data/wikitext-103/valid.txt", "--tokenizer=whitespace", "--rules=none",
+                    "--format=wikitext", "--vocab.min-count=1", "--vocab.size=40000", "--output=wikitext-2")
+        said = self.ulmfit("pretrain", f"--config={ROOT}/configs/wikitext-2-awd.cfg", "--corpus=wikitext-2", "--output=awd", "--dry-run", "--threads=1", timeout=300).stderr
+        self.assertRegex(said, r"trains rnn0 \(30\), .*embedding\+decoder \(30\); frozen: none")
+
     @unittest.skipUnless(DATA, "ULMFIT_TEST_DATA is not set: no published files to convert")
     def test_published_files(self):
         for file in ("train_5500.label", "TREC_10.label"):
@@ -170,6 +198,8 @@ class Configs(Paper):
         fitlam = self.ulmfit(*lm, f"--config={ROOT}/configs/fitlam-lm.cfg").stderr
         self.assertRegex(fitlam, r"phase 1, epoch 1: trains embedding[^;]* \(0\.004\); frozen: rnn0, rnn1, rnn2")
         self.assertRegex(fitlam, r"phase 4, epoch 4: trains rnn0 \(0\.000108\), rnn1 \(0\.00036\), rnn2 \(0\.0012\)")
+        fitlam = self.ulmfit(*lm, f"--config={ROOT}/configs/fitlam-lm-all.cfg").stderr
+        self.assertRegex(fitlam, r"phase 1, epoch 1: trains rnn0 \(0\.000108\), .*; frozen: none")
         released = self.ulmfit(*lm, f"--config={ROOT}/configs/released-lm.cfg").stderr
         self.assertRegex(released, r"rnn0 \(0\.000666667\), rnn1 \(0\.00133333\), rnn2 \(0\.004\), embedding[^ ]* \(0\.002\)")
         said = self.ulmfit("train-classifier", f"--config={ROOT}/configs/released-classifier.cfg", "--from=runs/ag/lm-forward", "--data=runs/ag/data/labelled",

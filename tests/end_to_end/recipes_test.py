@@ -29,14 +29,18 @@ class Recipes(TestCase):
 
     def test_named_groups_train_and_no_others(self):
         self.train("--epochs=1", "--optim.unfreeze=full", "--train.steps=1", "--lr=0", "--optim.weight-decay=0", output="start")
-        self.train("--epochs=2", "--optim.unfreeze=full", "--optim.train-groups", "rnn1", "head", "--schedule.kind=cosine", output="part")
+        self.train("--epochs=2", "--optim.unfreeze=full", "--train-groups", "rnn1", "head", "--schedule.kind=cosine", output="part")
         start, part = (read_safetensors(self.dir / run / "stage/model.safetensors") for run in ("start", "part"))
         for name in start:
             if "running" not in name:
                 frozen = name.startswith(("embedding.", "rnn.0."))
                 (self.assertEqual if frozen else self.assertNotEqual)(start[name], part[name], name)
         refused = self.train("--optim.train-groups=rnn7", output="bad", expect=2)
-        self.assertIn("there is no layer group 'rnn7' to train; this model has embedding, rnn0, rnn1, head", refused.stderr)
+        self.assertIn("there is no layer group 'rnn7' to train; this model has embedding, rnn0, rnn1, head (did you mean rnn0?)", refused.stderr)
+        for plan, meant in (("papper", "paper"), ("chainthaw", "chain-thaw"), ("ful", "full")):
+            self.assertIn(f"there is no such plan (did you mean {meant}?); expected full, last, ", self.train(f"--optim.unfreeze={plan}", output="bad", expect=2).stderr)
+        self.assertIn("did you mean balanced?", self.train("--train.class-weights=balancd", output="bad", expect=2).stderr)
+        self.assertIn("0 means no hidden layer, and stands alone", self.train("--head.hidden", "20", "0", output="bad", expect=2).stderr)
         refused = self.train("--optim.unfreeze=paper", "--optim.train-groups=rnn0", output="bad", expect=2)
         self.assertIn("phase 1 of the unfreezing plan trains none of the groups that may train", refused.stderr)
         self.assertIn("did you mean cosine?", self.train("--schedule.kind=cosin", output="bad", expect=2).stderr)
@@ -54,7 +58,7 @@ class Recipes(TestCase):
         self.assertIn("suggestion 1", page)
         self.assertIn(">3</", page)
         self.assertEqual(json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.factor=1").stdout), told)
-        said = self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.unfreeze=last")
+        said = self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--groups=last")
         self.assertNotEqual(json.loads(said.stdout), told)
         # The rates are --optim.lr's, whatever the groups' factors: no group that trains has the highest one here.
         told = json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=20", "--find.highest=1e-5", "--find.lowest=1e-7",

@@ -158,6 +158,12 @@ class Kills(Folders):
         self.killed(["finetune-lm", "--from=general", "--corpus=data/lm", "--train.streams=8", "--train.bptt=15", "--epochs=3",
                      "--optim.unfreeze=paper", "--log.every=7", "--checkpoint.every=9", "--train.threads=1"])
 
+    def test_averaged_sgd(self):
+        """Also while the averages stand in the weights' place, which validates."""
+        self.killed([*(word for word in LM if not word.startswith("--epochs")), "--epochs=8", "--optim.kind=sgd", "--lr=20", "--schedule.kind=constant",
+                     "--optim.nt-asgd=1"])
+        self.assertIn("the mean of the weights is evaluated and kept (NT-ASGD)", (self.dir / "whole/log.txt").read_text())
+
     def test_train_classifier(self):
         self.killed(CLASSIFIER)
 

@@ -94,13 +94,32 @@ TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
   for (std::int64_t step = 0; step < 4; ++step) {
     r.zero();
     const StepSums sums = task.accumulate_gradients({step, 0, step}, r);
-    sum += sums.nats;
+    sum += sums.nats.item<double>();
     targets += sums.targets;
   }
   EXPECT_EQ(targets, 4 * 39);
   double expected = 0;
   for (std::int64_t g = 0; g < 4; ++g) expected += nats(g * 39, 39);  // recurrent from window to window
   EXPECT_NEAR(sum, expected, 1e-5 * expected);
+}
+
+// AWD-LSTM: a window of another length than bptt trains with the rate times length / bptt.
+TEST_F(LmTaskTest, RatesFollowTheLengthsOfWindows) {
+  LmTaskOptions options;
+  options.streams = {.streams = 4, .bptt = 10, .variable_bptt = true, .shuffle = true, .backward = false, .seed = 3};
+  options.scale_lr_by_bptt = true;
+  LmTask task(model_, head_, shards_, nullptr, options, {1, 0, 1}, comm_);
+  data::LmStreams streams(shards_, options.streams);
+  bool differs = false;
+  for (const std::int64_t epoch : {0, 1}) {
+    const auto windows = streams.windows(epoch);
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      const double expected = static_cast<double>(windows[i].length) / 10;
+      EXPECT_DOUBLE_EQ(task.lr_scale({0, epoch, static_cast<std::int64_t>(i)}), expected);
+      differs = differs || windows[i].length != windows[0].length;
+    }
+  }
+  EXPECT_TRUE(differs);
 }
 
 TEST_F(LmTaskTest, PassesAddUpToTheGradientOfTheWholeBatch) {
@@ -130,7 +149,7 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
   comm::GradReducer r(comm_, task.reduced_parameters());
   const auto step = [&](LmTask& of, std::int64_t s) {
     r.zero();
-    return of.accumulate_gradients({s, 0, s}, r).nats;
+    return of.accumulate_gradients({s, 0, s}, r).nats.item<double>();
   };
   task.seek({0, 0, 0});
   step(task, 0);

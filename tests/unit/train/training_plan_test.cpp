@@ -20,7 +20,7 @@ struct FakeTask : Task {
   Evaluation validate() override { return {}; }
   interop::NamedTensors model_tensors() const override { return {}; }
   interop::NamedTensors recurrent_state() override { return {}; }
-  void discard_step() override {}
+  void discard_step_unless(const at::Tensor&) override {}
   void load_recurrent_state(const interop::NamedTensors&) override {}
   double data_wait_seconds() const override { return 0; }
 };
@@ -88,6 +88,27 @@ TEST(TrainingPlan, RatesByPhase) {
   EXPECT_DOUBLE_EQ(plan.rates(5).lr_by_group[1], 8 * optim::rate_at({}, 0, 8).lr_factor);
   options.phase_lr = {1};
   EXPECT_THROW(TrainingPlan(options, FakeTask()), ConfigError);
+}
+
+// As the released scripts cut their triangles.
+TEST(TrainingPlan, CutsByPhase) {
+  PlanOptions options = two_phases();
+  options.schedule.ratio = 8;
+  options.phase_cut = {1.0 / 3, 0.125};
+  const TrainingPlan plan(options, FakeTask());
+  for (std::int64_t step = 0; step < 13; ++step) {
+    optim::ScheduleOptions schedule = options.schedule;
+    schedule.cut_frac = step < 5 ? 1.0 / 3 : 0.125;
+    const double factor = optim::rate_at(schedule, step < 5 ? step : step - 5, step < 5 ? 5 : 8).lr_factor;
+    EXPECT_DOUBLE_EQ(plan.rates(step).lr_by_group[1], 2 * factor) << step;
+  }
+  options.phase_cut = {0.5};
+  EXPECT_THROW(TrainingPlan(options, FakeTask()), ConfigError) << "one a phase";
+  options.phase_cut = {0.5, 1.5};
+  EXPECT_THROW(TrainingPlan(options, FakeTask()), ConfigError) << "a share";
+  options.phase_cut = {0.5, 0.5};
+  options.one_schedule = true;
+  EXPECT_THROW(TrainingPlan(options, FakeTask()), ConfigError) << "there is one triangle";
 }
 
 }  // namespace
