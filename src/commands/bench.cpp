@@ -1,4 +1,4 @@
-// bench lm|classifier|predict|allreduce|checkpoint
+// bench lm|classifier|predict|rnn|allreduce|checkpoint
 #include <iostream>
 
 #include "commands/call.h"
@@ -6,6 +6,7 @@
 #include "perf/bench_checkpoint.h"
 #include "perf/bench_classifier.h"
 #include "perf/bench_lm.h"
+#include "perf/bench_rnn.h"
 
 namespace ulmfit::commands {
 namespace {
@@ -60,6 +61,11 @@ constexpr std::string_view kPredictHelp =
     "evaluate does, and prints documents/s by pass; reading and tokenizing are no part of it. The weights "
     "are random: speed does not depend on them.";
 
+constexpr std::string_view kRnnHelp =
+    "Times one LSTM layer of the given widths on so many columns (streams or documents side by side): microseconds\n"
+    "a time step, forward alone and with backward, and the share of what large matrix products reach. Its weights\n"
+    "are laid out and rounded in each pass, as in a training step; masks are no part of it.";
+
 constexpr std::string_view kAllReduceHelp =
     "Times sums of float32 over the ranks of the job, from 1 KiB up, and fits the two numbers of\n"
     "  T = 2 log2(ranks) alpha + 2 (ranks - 1) / ranks bytes beta\n"
@@ -86,6 +92,10 @@ const std::vector<Entry>& benchmarks() {
       {.name = "predict",
        .summary = "documents/s of prediction",
        .make = [] { return benchmark(perf::bench_predict, kPredictHelp); },
+       .under = "bench"},
+      {.name = "rnn",
+       .summary = "microseconds of an LSTM layer's time step",
+       .make = [] { return benchmark(perf::bench_rnn, kRnnHelp); },
        .under = "bench"},
       {.name = "allreduce",
        .summary = "cost of a sum over ranks, fitted to two numbers",

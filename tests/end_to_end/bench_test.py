@@ -64,6 +64,16 @@ class Bench(TestCase):
             self.assert_spread(line, "docs_per_s")
             self.assertEqual(line["ranks"], ranks)
 
+    def test_rnn(self):
+        line, table = self.bench("rnn", "--widths", "8", "12", "--columns", "2", "4", "--bptt=5", "--repeats=3")
+        self.assertEqual([(size["width"], size["columns"]) for size in line["sizes"]], [(8, 2), (8, 4), (12, 2), (12, 4)])
+        for size in line["sizes"]:
+            self.assert_spread(size, "forward_us")
+            self.assert_spread(size, "forward_backward_us")
+            self.assertGreater(size["share_of_peak"], 0)
+        self.assertIn("12 wide, 4 columns", table)
+        self.assertIn("outside mpirun", self.ulmfit("bench", "rnn", ranks=2, expect=2).stderr)
+
     def test_allreduce_fits_its_own_times(self):
         line, _ = self.bench("allreduce", "--max-mb=32", "--train.threads=1", ranks=2)
         self.assertGreater(line["gb_per_s"], 0)

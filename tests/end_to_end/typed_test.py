@@ -21,6 +21,7 @@ case "$1 $2" in
   "bench lm") exec {BINARY} "$@" {SMALL} --vocab=200 --streams=8 --bptt=10 --blocks=1 --block=2 ;;
   "bench classifier" | "bench predict") exec {BINARY} "$@" {SMALL} --vocab=200 --documents=24 --length=30 --batch-size=8 --bpt3c.window=10 --blocks=1 ;;
   "study low-shot" | "study ablation") [[ " $* " == *" --config "* ]] && exec {BINARY} "$@" || exec {BINARY} "$@" --dry-run ;;  # study_test runs them
+  "bench rnn") exec {BINARY} "$@" --columns=2 --bptt=5 --repeats=1 ;;
   "bench checkpoint") exec {BINARY} "$@" {SMALL} --vocab=200 ;;
   *) exec {BINARY} "$@" ;;
 esac

@@ -41,6 +41,20 @@ TEST(PlainLm, SameSeedSameLosses) {
   EXPECT_EQ(run(), run());
 }
 
+// A comparison in bfloat16 is one of bfloat16: its loss is near that in float32, and not the same.
+TEST(PlainLm, ComputesInTheGivenPrecision) {
+  const auto loss = [](model::Precision precision) {
+    model::AwdLstm start({50, 12, 16, 2}, 7, at::kCPU);
+    start.set_precision(precision);
+    PlainLm plain(start, {0, 0, 0, 0, 0}, stages::OptimOptions(), 2, 1, 4, 7);
+    const at::Tensor x = at::arange(40, at::kLong).reshape({10, 4});
+    return plain.train_step(x, x);
+  };
+  const double whole = loss(model::Precision::kFloat32), rounded = loss(model::Precision::kBfloat16);
+  EXPECT_NE(rounded, whole);
+  EXPECT_NEAR(rounded, whole, 0.01);
+}
+
 // Without dropout nothing is random: loss, regularisation, clipping and AdamW of both are the same step after step.
 TEST(PlainLm, HasTheLossesOfOurTaskWithoutDropout) {
   const SyntheticCorpus corpus(157, 20, 100, 0, 1);
