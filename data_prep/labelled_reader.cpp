@@ -55,7 +55,7 @@ LabelledFormat labelled_format_of(const std::filesystem::path& path) {
     }
   }
   throw DataError(str("cannot tell the format of ", path.string(),
-                      " by its name; give csv, tsv, jsonl or trec as the format, or a folder with a "
+                      " by its name; give --format csv, tsv, jsonl or trec, or a folder with a "
                       "folder of text files for each class"));
 }
 

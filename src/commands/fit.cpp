@@ -43,6 +43,8 @@ struct FitOptions {
   LabelledSources sources;
   std::vector<std::string> from;
   std::string output;
+  std::int64_t vocabulary = text::VocabularyOptions().max_words;
+  std::string license;
   std::int64_t seeds = 1;
   std::int64_t folds = 0;
   bool dry_run = false;
@@ -57,6 +59,10 @@ struct FitOptions {
     set.require("from");
     set.add("output", output, "folder of data, language model, classifier, evaluation and pipeline.cfg");
     set.require("output");
+    set.add("vocab.size", vocabulary,
+            "most words of the vocabulary, those of the texts and behind them the model's; from the first call on",
+            {.min = 1});
+    set.add("license", license, "of the texts, in your words, for lineage and card of the models; from the first call on");
     set.add("seeds", seeds, "train so many classifiers, of seeds 1 to this, and average them", {.min = 1, .max = 1000});
     set.add("folds", folds,
             "also estimate the error by cross-validation on so many parts of the training texts, each judged by a "
@@ -96,6 +102,9 @@ IniSection preparation(const FitOptions& options, const config::OptionSet& set) 
   // What a validation needs that selects weights and fits a temperature.
   if (!given("valid") && !given("valid-share")) append(section, {{"valid-least", "100"}});
   if (options.pretrained()) append(section, {{"vocab", options.from.front()}, {"vocab.extend", "true"}});
+  for (auto& value : set.given_values()) {
+    if (value.first == "vocab.size" || value.first == "license") section.values.push_back(std::move(value));
+  }
   append(section, {{"output", in_output(options, "data")}});
   return section;
 }
@@ -294,7 +303,8 @@ ExitCode measure(const std::vector<IniSection>& stages, const model::Shape& shap
     kinds += str(kinds.empty() ? "" : ", ", kind.name, " x ", count);
   }
   log::info("fit", str("the pipeline has ", kinds, ": about ", reports::duration(seconds),
-                       " of training in all; validations and evaluations are on top of that"));
+                       " of training in all, less where a language model's validation stops improving early; validations "
+                       "and evaluations are on top of that"));
   return ExitCode::kDone;
 }
 
@@ -360,8 +370,8 @@ ExitCode fit(const Arguments& arguments) {
       facts.ranks = comm.size();
       if (options.pretrained()) facts.shape = shape;
       pipeline = chosen_pipeline(options, set, prepare, ways, facts);
-      keep_pipeline(pipeline, file);
-      log::info("fit", str("written to ", file.string()));
+      keep_pipeline(pipeline, file, options.dry_run);
+      log::info("fit", str("the pipeline: ", file.string()));
     }
     comm.broadcast_bytes(pipeline, 0);
     return ExitCode::kDone;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -57,6 +58,16 @@ std::string differences(const std::map<std::string, std::string>& before, const 
   return lines.size() > kMost ? str(text, "\n  and ", lines.size() - kMost, " more") : text;
 }
 
+// The sections of before have the settings that they had, and there are others besides.
+bool adds_sections(const std::map<std::string, std::string>& before, const std::map<std::string, std::string>& now) {
+  const auto section_of = [](const std::string& name) { return name.substr(0, name.rfind(' ')); };
+  std::set<std::string> sections;
+  for (const auto& setting : before) sections.insert(section_of(setting.first));
+  std::map<std::string, std::string> of_these = now;
+  std::erase_if(of_these, [&](const auto& setting) { return !sections.contains(section_of(setting.first)); });
+  return of_these == before && of_these.size() < now.size();
+}
+
 constexpr std::string_view kMark = "\n# as written (by this fit knows whether somebody has changed the file): ";
 
 std::string marked(const std::string& text) { return str(text, kMark, fingerprint(text), '\n'); }
@@ -79,19 +90,26 @@ bool has_trained(const std::string& pipeline, const fs::path& file) {
 
 }  // namespace
 
-void keep_pipeline(const std::string& text, const fs::path& file) {
+void keep_pipeline(const std::string& text, const fs::path& file, bool dry_run) {
   if (fs::exists(file)) {
     const std::string there = read_file(file);
     if (config::flat(config::read_ini(there, file.string())) == config::flat(config::read_ini(text, file.string()))) return;
-    const std::string changes = differences(settings_of(there, file), settings_of(text, file));
+    const auto before = settings_of(there, file), now = settings_of(text, file);
+    const std::string changes = differences(before, now);
     if (changes.empty()) {
       log::info("fit", str("device and threads in ", file.string(), " become those of this call"));
     } else if (is_as_written(there) && !has_trained(there, file)) {
       log::info("fit", str("nothing was trained by ", file.string(), " yet: it is written anew"));
+    } else if (adds_sections(before, now)) {
+      log::info("fit", str(dry_run ? "without --dry-run, the stages of --folds would be added to "
+                                   : "the stages of --folds are added to ",
+                           file.string()));
+      if (dry_run) return;
     } else {
-      throw ConfigError(str(file.string(),
-                            " is there and says something else: it was changed, or written with other options:", changes,
-                            "\ngo on with it by ulmfit run --config ", file.string(), ", or give another --output"));
+      throw ConfigError(
+          str(file.string(),
+              " is there and says something else: it was changed, or written with other options, or by an older version:",
+              changes, "\ngo on with it by ulmfit run --config ", file.string(), ", or give another --output"));
     }
   }
   write_file_atomic(file, marked(text));

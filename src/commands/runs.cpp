@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "commands/call.h"
 #include "commands/pipeline_view.h"
 #include "reports/comparison.h"
@@ -37,13 +38,11 @@ void take_folders(Arguments& arguments) {
   arguments = std::move(with_names);
 }
 
-std::vector<RunView> views_of(const std::vector<std::string>& paths) {
+std::vector<RunView> views_of(const std::string& path) {
+  const std::vector<fs::path> folders = stages::run_folders(path);
+  if (folders.empty()) throw DataError(str("no run in ", path, " or below it (yet); give the --output of a training"));
   std::vector<RunView> views;
-  for (const std::string& path : paths) {
-    const std::vector<fs::path> folders = stages::run_folders(path);
-    if (folders.empty()) throw DataError(str("no run in ", path, " or below it (yet); give the --output of a training"));
-    for (const fs::path& folder : folders) views.push_back(stages::view_run(folder));
-  }
+  for (const fs::path& folder : folders) views.push_back(stages::view_run(folder));
   return views;
 }
 
@@ -148,15 +147,28 @@ const StageView* next_of(const std::vector<StageView>& stages) {
   return next == stages.end() ? nullptr : &*next;
 }
 
-std::string status_text(const std::string& folder, const std::vector<StageView>& stages) {
-  const StageView* next = next_of(stages);
-  std::string text = str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
-                         next == nullptr ? "" : ", then " + commands::told(*next), '\n');
+using Evaluations = std::vector<std::pair<std::string, std::string>>;  // folder, and what was found
+
+// The evaluations that the stages have made.
+Evaluations found_by(const std::vector<StageView>& stages) {
+  Evaluations figures;
   for (const StageView& stage : stages) {
     const json found = stage.trains ? json() : evaluation_in(stage.output);
-    if (!found.is_null()) text += str("  ", stage.output, ": ", evaluation_text(found), '\n');
+    if (!found.is_null()) figures.emplace_back(stage.output, evaluation_text(found));
   }
+  return figures;
+}
+
+std::string figures_text(const Evaluations& figures) {
+  std::string text;
+  for (const auto& [folder, figure] : figures) text += str("  ", folder, ": ", figure, '\n');
   return text;
+}
+
+std::string status_text(const std::string& folder, const std::vector<StageView>& stages) {
+  const StageView* next = next_of(stages);
+  return str(folder, ": fit, ", count_done(stages), " of ", stages.size(), " stages done",
+             next == nullptr ? "" : ", then " + commands::told(*next), '\n', figures_text(found_by(stages)));
 }
 
 json status_json(const std::string& folder, const std::vector<StageView>& stages) {
@@ -186,22 +198,34 @@ class Status : public Command {
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
     Outcome outcome;
     for (const std::string& path : paths_) {
-      const study::StudyFolder folder(path);
-      if (!folder.exists()) {
-        const std::vector<StageView> pipeline = view_fit(path);
-        if (!pipeline.empty()) outcome.result += told(path, pipeline);
-        if (!pipeline.empty() && stages::run_folders(path).empty()) continue;
-        for (const RunView& view : views_of({path})) outcome.result += told(view);
-        continue;
+      try {
+        outcome.result += status_of(path);
+      } catch (const Error& e) {
+        if (paths_.size() == 1) throw;
+        log::warn("status", e.what());  // and of the others there is something to say
+        if (outcome.code == ExitCode::kDone) outcome.code = e.code();
       }
-      const study::Progress progress = study::progress_of(folder);
-      outcome.result += told(folder, progress);
-      for (const RunView& view : running_views(folder, progress)) outcome.result += told(view);
     }
     return outcome;
   }
 
  private:
+  std::string status_of(const std::string& path) const {
+    std::string text;
+    const study::StudyFolder folder(path);
+    if (folder.exists()) {
+      const study::Progress progress = study::progress_of(folder);
+      text = told(folder, progress);
+      for (const RunView& view : running_views(folder, progress)) text += told(view);
+      return text;
+    }
+    const std::vector<StageView> pipeline = view_fit(path);
+    if (!pipeline.empty()) text = told(path, pipeline);
+    if (!pipeline.empty() && stages::run_folders(path).empty()) return text;
+    for (const RunView& view : views_of(path)) text += told(view);
+    return text;
+  }
+
   template <class... Seen>
   std::string told(const Seen&... seen) const {
     return json_ ? status_json(seen...).dump(-1, ' ', false, json::error_handler_t::replace) + "\n" : status_text(seen...);
@@ -233,19 +257,28 @@ class Compare : public Command {
     set.add("json", json_, "JSON, for programs");
   }
   std::string_view introduction() const override {
-    return "Sets runs side by side: what they reached, and the settings in which they differ.";
+    return "Sets runs side by side: what they reached, and the settings in which they differ, each kind of model in a "
+           "table "
+           "of\n"
+           "its own; of what fit made also the errors on its test texts.";
   }
   Outcome run(const config::OptionSet& /*set*/, comm::Communicator& /*comm*/) override {
     std::vector<reports::ComparedRun> runs;
-    for (const RunView& view : views_of(paths_)) runs.push_back(compared(view));
-    if (!report_.empty()) reports::write_comparison(report_, runs);
-    return {.result = json_ ? to_json(runs).dump(1, ' ', false, json::error_handler_t::replace) + "\n"
-                            : reports::comparison_text(runs)};
+    Evaluations found;
+    for (const std::string& path : paths_) {
+      for (const RunView& view : views_of(path)) runs.push_back(compared(view));
+      const Evaluations of_fit = found_by(view_fit(path));
+      found.insert(found.end(), of_fit.begin(), of_fit.end());
+    }
+    if (!report_.empty()) reports::write_comparison(report_, runs, found);
+    return {.result = json_ ? to_json(runs, found).dump(1, ' ', false, json::error_handler_t::replace) + "\n"
+                            : figures_text(found) + (found.empty() ? "" : "\n") + reports::comparison_text(runs)};
   }
 
  private:
-  static json to_json(const std::vector<reports::ComparedRun>& runs) {
-    json out = {{"runs", json::array()}, {"differing_settings", json::object()}};
+  static json to_json(const std::vector<reports::ComparedRun>& runs, const Evaluations& found) {
+    json out = {{"runs", json::array()}, {"differing_settings", json::object()}, {"evaluations", json::object()}};
+    for (const auto& [folder, figure] : found) out["evaluations"][folder] = figure;
     for (const auto& run : runs) {
       json figures = json::object();
       for (const auto& [name, value] : run.figures) figures[name] = value;

@@ -185,8 +185,13 @@ std::string OptionSet::resolve(const std::string& name) const {
     if (alias == name) return key;
     known.push_back(alias);
   }
-  throw ConfigError(str("ulmfit ", command_, " has no option --", name, "; did you mean --", nearest(name, known),
-                        "? (ulmfit ", command_, " --help all lists all)", elsewhere_.empty() ? "" : "; ", elsewhere_));
+  const auto of_a_section =
+      std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.ends_with("." + name); });
+  const std::string meant = of_a_section != known.end() ? *of_a_section : nearest(name, known);
+  // Else it would be a riddle.
+  const bool near = of_a_section != known.end() || distance(name, meant) <= (name.size() + 1) / 2;
+  throw ConfigError(str("ulmfit ", command_, " has no option --", name, near ? str("; did you mean --", meant, "?") : "",
+                        " (ulmfit ", command_, " --help all lists all)", elsewhere_.empty() ? "" : "; ", elsewhere_));
 }
 
 std::vector<std::string> OptionSet::keys(OnResume resume) const {
@@ -282,26 +287,24 @@ std::string OptionSet::to_config() const {
   return out.str();
 }
 
-std::string nearest(std::string_view word, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t best_distance = std::string::npos;
-  for (const auto& candidate : known) {
-    std::vector<std::size_t> row(candidate.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= word.size(); ++i) {
-      std::size_t diagonal = std::exchange(row[0], i);
-      for (std::size_t j = 1; j <= candidate.size(); ++j) {
-        const std::size_t substitution = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitution = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
     }
   }
-  return best;
+  return row.back();
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  const auto nearer = [&](const std::string& a, const std::string& b) { return distance(word, a) < distance(word, b); };
+  const auto found = std::min_element(known.begin(), known.end(), nearer);
+  return found == known.end() ? "" : *found;
 }
 
 }  // namespace ulmfit::config

@@ -167,5 +167,7 @@ std::vector<IniSection> read_pipeline(const std::filesystem::path& file);
 
 // The closest of `known` to `word` by edit distance.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
+// Letters that have to be changed, put in or left out to make one of the other.
+std::size_t distance(std::string_view a, std::string_view b);
 
 }  // namespace ulmfit::config

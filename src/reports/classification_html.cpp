@@ -97,8 +97,9 @@ std::string hardest_html(const std::vector<HardText>& texts) {
   std::string html =
       "<section class=\"card wide\"><h3>Texts with the highest loss</h3><p class=\"note\">The model gives their label the "
       "least probability: hard texts, or wrong labels. Loss: minus the natural logarithm of that probability. "
-      "Probability: that of the predicted label. Behind each, the words that speak most for the label that it "
-      "predicts.</p><table class=\"figures hard\">"
+      "Probability: that of the predicted label. Each text is shown as the model reads it, xxunk for a word out "
+      "of its vocabulary; behind it, the words that speak most for the label that it predicts.</p><table class=\"figures "
+      "hard\">"
       "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Probability</th><th>Loss</th></tr>\n";
   for (const HardText& t : texts) {
     html += "<tr>" + label_cell("td", " class=\"name\"", t.given) + label_cell("td", " class=\"name\"", t.predicted) +

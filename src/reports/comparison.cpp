@@ -13,6 +13,18 @@ namespace {
 
 using Row = std::vector<std::string>;
 
+// Runs of one kind are compared with one another; kinds in the order in which they come.
+std::vector<std::vector<ComparedRun>> by_kind(const std::vector<ComparedRun>& runs) {
+  std::vector<std::vector<ComparedRun>> kinds;
+  for (const ComparedRun& run : runs) {
+    const auto same = [&](const auto& kind) { return kind.front().names.headline_title == run.names.headline_title; };
+    auto kind = std::find_if(kinds.begin(), kinds.end(), same);
+    if (kind == kinds.end()) kind = kinds.insert(kinds.end(), std::vector<ComparedRun>());
+    kind->push_back(run);
+  }
+  return kinds;
+}
+
 // Name, then a value a run.
 std::vector<Row> figure_rows(const std::vector<ComparedRun>& runs) {
   std::vector<Row> rows;
@@ -56,18 +68,18 @@ std::vector<Point> points_of(const Reports& reports, const Value& value) {
   return points;
 }
 
-// A chart of one kind of runs, in which each has the colour of its place among all.
 template <class PointsOf>
-std::string chart_of(const std::vector<ComparedRun>& runs, const MetricNames& kind, Chart chart, const PointsOf& points) {
+std::string chart_of(const std::vector<ComparedRun>& runs, Chart chart, const PointsOf& points) {
   chart.x_name = "epoch";
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].names.headline == kind.headline)
-      chart.series.push_back({runs[i].name, points(runs[i]), LineStyle::kLine, static_cast<int>(i)});
+    chart.series.push_back({runs[i].name, points(runs[i]), LineStyle::kLine, static_cast<int>(i)});
   }
   return chart_html(chart);
 }
 
-std::string charts_html(const std::vector<ComparedRun>& runs, const MetricNames& kind) {
+// Of runs of one kind.
+std::string charts_html(const std::vector<ComparedRun>& runs) {
+  const MetricNames& kind = runs.front().names;
   const std::string headline(kind.headline);
   const auto evaluated = [](const std::string& name, double scale) {
     return [name, scale](const ComparedRun& run) {
@@ -90,8 +102,14 @@ std::string charts_html(const std::vector<ComparedRun>& runs, const MetricNames&
     const auto raw = points_of(run.history.train, [](const StepReport& r) { return r.loss; });
     return raw.size() < 20 ? raw : smoothed(raw, std::max<std::size_t>(5, raw.size() / 40));
   };
-  return chart_of(runs, kind, reached, evaluated(headline, kind.headline_is_share ? 100 : 1)) +
-         chart_of(runs, kind, valid, evaluated("loss", 1)) + chart_of(runs, kind, train, losses);
+  return chart_of(runs, reached, evaluated(headline, kind.headline_is_share ? 100 : 1)) +
+         chart_of(runs, valid, evaluated("loss", 1)) + chart_of(runs, train, losses);
+}
+
+std::string body_html(const std::vector<ComparedRun>& runs) {
+  const std::vector<Row> settings = setting_rows(runs);
+  return "<div class=\"grid\">\n" + table_html("What they reached", runs, figure_rows(runs)) +
+         (settings.empty() ? "" : table_html("What they differ in", runs, settings)) + charts_html(runs) + "</div>\n";
 }
 
 std::string text_rows(const std::vector<Row>& rows) {
@@ -128,25 +146,35 @@ std::vector<SettingRow> differing_settings(const std::vector<ComparedRun>& runs)
   return rows;
 }
 
-std::string comparison_text(const std::vector<ComparedRun>& runs) {
-  Row names{""};
-  for (const ComparedRun& run : runs) names.push_back(run.name);
-  std::vector<Row> rows{names};
-  for (Row& row : figure_rows(runs)) rows.push_back(std::move(row));
-  rows.push_back({""});
-  for (Row& row : setting_rows(runs)) rows.push_back(std::move(row));
-  return text_rows(rows);
+std::string comparison_text(const std::vector<ComparedRun>& all) {
+  std::string text;
+  for (const std::vector<ComparedRun>& runs : by_kind(all)) {
+    Row names{""};
+    for (const ComparedRun& run : runs) names.push_back(run.name);
+    std::vector<Row> rows{names};
+    for (Row& row : figure_rows(runs)) rows.push_back(std::move(row));
+    std::vector<Row> settings = setting_rows(runs);
+    if (!settings.empty()) rows.push_back({""});
+    for (Row& row : settings) rows.push_back(std::move(row));
+    text += (text.empty() ? "" : "\n\n") + text_rows(rows);
+  }
+  return text;
 }
 
-void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs) {
-  std::string body = "<h1>Comparison of " + std::to_string(runs.size()) + " runs</h1>\n<div class=\"grid\">\n" +
-                     table_html("What they reached", runs, figure_rows(runs)) +
-                     table_html("What they differ in", runs, setting_rows(runs)) +
-                     "</div>\n<h2>Curves</h2>\n<div class=\"grid\">\n";
-  for (const MetricNames& kind : {kLanguageModelMetrics, kClassifierMetrics, kMultilabelMetrics})
-    body += charts_html(runs, kind);
+void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs,
+                      const std::vector<std::pair<std::string, std::string>>& evaluations) {
+  std::string body = "<h1>Comparison of " + std::to_string(runs.size()) + " runs</h1>\n";
+  if (!evaluations.empty()) {
+    body += "<section class=\"card\"><dl class=\"facts\">\n";
+    for (const auto& [name, found] : evaluations)
+      body += "<div><dt>" + escape_html(name) + "</dt><dd>" + escape_html(found) + "</dd></div>\n";
+    body += "</dl></section>\n";
+  }
+  for (const std::vector<ComparedRun>& kind : by_kind(runs)) {
+    body += "<h2>" + std::string(kind.front().names.headline_title) + "</h2>\n" + body_html(kind);
+  }
   make_directories(folder);
-  write_file_atomic(folder / "report.html", html_page("comparison", body + "</div>\n"));
+  write_file_atomic(folder / "report.html", html_page("comparison", body));
 }
 
 }  // namespace ulmfit::reports

@@ -27,10 +27,12 @@ struct SettingRow {
 // The settings whose values are not the same in all, in the order of their first appearance.
 std::vector<SettingRow> differing_settings(const std::vector<ComparedRun>& runs);
 
-// A table for a terminal: figures, then the settings that differ, a column a run.
+// A table for a terminal: figures, then the settings that differ, a column a run. Runs of one kind (perplexity, error) are
+// compared with one another: each kind has a table, as it has charts on the page.
 std::string comparison_text(const std::vector<ComparedRun>& runs);
 
-// FOLDER/report.html. Runs of other kinds (perplexity, error) get charts of their own. Throws FileError.
-void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs);
+// FOLDER/report.html: the evaluations (folder, and what was found), then the runs. Throws FileError.
+void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs,
+                      const std::vector<std::pair<std::string, std::string>>& evaluations = {});
 
 }  // namespace ulmfit::reports

@@ -134,7 +134,8 @@ Chart gradient_chart(const std::vector<StepReport>& train) {
   return chart;
 }
 
-std::string charts_html(const MetricsHistory& history, const MetricNames& names) {
+// What evaluates a finished model has no history.
+std::string charts_html(const MetricsHistory& history, const MetricNames& names, bool evaluated) {
   Chart charts[] = {loss_chart(history, names), headline_chart(history, names), learning_rate_chart(history.train),
                     throughput_chart(history.train, names), gradient_chart(history.train)};
   std::string html;
@@ -143,6 +144,7 @@ std::string charts_html(const MetricsHistory& history, const MetricNames& names)
     chart.mark_name = "phase";
     html += chart_html(chart);
   }
+  if (html.empty() && evaluated) return "";
   if (html.empty())
     html = "<p class=\"card note wide\">No reports of training yet: metrics.jsonl is empty or missing.</p>\n";
   return "<h2>Training</h2>\n<div class=\"grid\">\n" + html + "</div>\n";
@@ -216,7 +218,8 @@ void write_html_report(const fs::path& run_folder, const ReportInfo& info) {
   }
   tiles += progress_tiles(history, info.names);
   if (!tiles.empty()) body += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  body += summary_html(info) + doubts_html(info) + answers + charts_html(history, info.names);
+  body += summary_html(info) + doubts_html(info) + answers +
+          charts_html(history, info.names, info.classification || info.multilabel);
   if (!info.config_text.empty()) {
     body += "<h2>Settings</h2>\n<details class=\"card\"><summary>The whole configuration</summary><pre>" +
             escape_html(info.config_text) + "</pre></details>\n";

@@ -34,7 +34,10 @@ std::string number(const json& value) {
 
 std::string joined(const json& values) {
   std::string text;
-  for (const json& v : values) text += (text.empty() ? "" : ", ") + (v.is_string() ? v.get<std::string>() : v.dump());
+  for (const json& v : values) {
+    const std::string value = v.is_string() ? v.get<std::string>() : v.dump();
+    if (!value.empty()) text += (text.empty() ? "" : ", ") + value;
+  }
   return text.empty() ? "none" : text;
 }
 

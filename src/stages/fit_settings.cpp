@@ -15,6 +15,8 @@ constexpr std::int64_t kBptt = 70;
 constexpr std::int64_t kLmStepsAnEpoch = 250;
 constexpr std::int64_t kLmSteps = 1500;
 constexpr std::int64_t kLmStepsFromScratch = 4000;
+// Validations. Of 47 tunings of 8 to 15 epochs none became better after so many that were worse (tests/bench/patience).
+constexpr std::int64_t kLmPatience = 3;
 constexpr std::int64_t kClassifierStepsAnEpoch = 20;
 constexpr std::int64_t kClassifierSteps = 300;
 constexpr std::int64_t kFewClassifierSteps = 1000;
@@ -103,6 +105,7 @@ std::vector<Setting> language_model_settings(const FitFacts& facts) {
       {"drop-mult", small ? "0.3" : "0.5", small ? "little dropout for a small model" : "the model is large"});
   if (facts.valid_texts > 0) {
     settings.push_back({"train.select", "best", "of more epochs than the text can bear the best is kept"});
+    settings.push_back({"train.patience", str(kLmPatience), "what has become worse that often does not become better"});
   }
   return settings;
 }

@@ -161,7 +161,7 @@ class Ablation {
   static std::string name(const std::string& setting, std::int64_t seed) { return str(setting, "-seed", seed); }
 
   void add_language_models(std::int64_t seed) {
-    std::vector<Setting> untuned = stages::language_model_settings(facts_);
+    std::vector<Setting> untuned = language_model_settings(facts_);
     std::erase_if(untuned, [](const Setting& s) { return s.key == "epochs" || s.key == "train.select"; });
     change(untuned, "train.steps", "1", "no weight moves: the model in the words of these texts");
     change(untuned, "lr", "0", "");
@@ -180,8 +180,15 @@ class Ablation {
     }
   }
 
+  // As fit chooses them, but of as many epochs as they say: rows differ in what they name alone.
+  static std::vector<Setting> language_model_settings(const stages::FitFacts& facts) {
+    std::vector<Setting> settings = stages::language_model_settings(facts);
+    std::erase_if(settings, [](const Setting& s) { return s.key == "train.patience"; });
+    return settings;
+  }
+
   std::vector<Setting> tuned(std::string_view factor, std::string_view schedule) const {
-    std::vector<Setting> settings = stages::language_model_settings(facts_);
+    std::vector<Setting> settings = language_model_settings(facts_);
     change(settings, "optim.factor", std::string(factor), factor == kDiscr ? "discr" : "one rate for all layers");
     change(settings, "schedule.kind", std::string(schedule), schedule == kTriangle ? "stlr" : "");
     return settings;
@@ -191,8 +198,8 @@ class Ablation {
   std::vector<Setting> from_nothing() const {
     stages::FitFacts facts = facts_;
     facts.pretrained = false;
-    std::vector<Setting> settings = stages::language_model_settings(facts);
-    for (const Setting& s : stages::language_model_settings(facts_)) {
+    std::vector<Setting> settings = language_model_settings(facts);
+    for (const Setting& s : language_model_settings(facts_)) {
       if (s.key == "lr" || s.key == "drop-mult") change(settings, s.key, s.value, s.reason);
     }
     set_shape(settings, material_.basis.shape);

@@ -223,10 +223,11 @@ void require_growth(const StudyFolder& folder, const Study& study, const Plan& p
     const std::string made = read_file(folder.cell(cell.name) / "pipeline.cfg");
     const bool same = planned != plan.pipelines.end() && settings_of(planned->second) == settings_of(made);
     if (same) continue;
-    throw ConfigError(
-        str(folder.path().string(), " holds a study with the cell ", cell.name, ", which ",
-            planned == plan.pipelines.end() ? "is not among those" : "would be another one of those",
-            " of the --labels and --seeds now: a study grows by more of both; give another --output for fewer"));
+    throw ConfigError(str(folder.path().string(), " holds a study with the cell ", cell.name, ", which ",
+                          planned == plan.pipelines.end() ? "is not among those" : "would be another one of those",
+                          " of the --labels and --seeds now: a study grows by more of both, and by the version that began "
+                          "it, which chose other "
+                          "settings; give another --output for fewer, or for this version"));
   }
 }
 

@@ -23,6 +23,9 @@ class Fit(TestCase):
 
     def test_one_command_tests_a_classifier_and_says_why(self):
         command = (*self.COMMON, "--test=test.csv", "--from=general-forward", "--output=run")
+        few = self.ulmfit(*command[:-1], "--output=few", "--vocab.size=24", "--license=mine", "--dry-run").stderr
+        self.assertRegex(few, r"words of the known vocabulary have no room in 24 and are forgotten; a larger --vocab.size")
+        self.assertEqual(json.loads((self.dir / "few/data/labelled/corpus.json").read_text())["provenance"]["request"]["license"], "mine")
         planned = self.ulmfit(*command, "--dry-run")
         self.assertIn("216 texts of 3 classes to train on, 24 to validate, 60 to test", planned.stderr)
         self.assertEqual(len(re.findall(r"^\S+ \[prepare\]   (?:red|green|blue): .*(?:crimson|emerald|azure)", planned.stderr, re.M)), 5, "decoded texts with labels")
@@ -72,6 +75,15 @@ class Fit(TestCase):
             rows = list(csv.DictReader(file))
         self.assertEqual([(row["place"], row["given"]) for row in rows], [(t["place"], t["given"]) for t in evaluation["top_losses"]])
         self.assertEqual((self.dir / "run/classifier/stage/model.safetensors").read_bytes(), weights)
+        # Folds may be added later: nothing else is trained again.
+        added = self.ulmfit(*command, "--folds=3").stderr
+        self.assertIn("the stages of --folds are added to run/pipeline.cfg", added)
+        self.assertRegex(added, r"\[fit\] cross-validation: error [\d.]+ % \(.*\) on 240 held-out training texts\n")
+        self.assertEqual((self.dir / "run/classifier/stage/model.safetensors").read_bytes(), weights)
+        self.assertRegex(self.ulmfit(*command, expect=2).stderr, r"\n  \[[^\n]*\n  and \d+ more\n")
+        compared = self.ulmfit("compare", "run", "--report=page").stdout
+        self.assertRegex(compared, r"^  run/evaluation: error [\d.]+ % .* on 60 test texts\n  run/cross-validation: error ")
+        self.assertIn("run/cross-validation", (self.dir / "page/report.html").read_text())
 
     def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
         command = (*self.COMMON, "--from=general-forward", "--output=run", "--dry-run")
@@ -84,7 +96,14 @@ class Fit(TestCase):
         other = self.ulmfit(*command, "--seeds=2", expect=2).stderr
         self.assertIn("pipeline.cfg is there and says something else", other)
         self.assertIn("[train-classifier] output: run/classifier in the file, run/classifier-seed1 now", other)
-        self.assertRegex(self.ulmfit(*command, "--folds=5", expect=2).stderr, r"\n  \[[^\n]*\n  and \d+ more\n")
+        # What an older version wrote, without a setting that this one chooses, is not gone on with unseen.
+        pipeline, text = self.dir / "run/pipeline.cfg", (self.dir / "run/pipeline.cfg").read_text()
+        pipeline.write_text(re.sub(r"train\.patience = 3.*\n", "", text))
+        self.assertIn("[finetune-lm] train.patience: nothing in the file, 3 now", self.ulmfit(*command, expect=2).stderr)
+        pipeline.write_text(text)
+        # Folds may be added, by more than a dry run; to take them away is another pipeline.
+        self.assertIn("without --dry-run, the stages of --folds would be added to run/pipeline.cfg", self.ulmfit(*command, "--folds=5").stderr)
+        self.assertEqual(pipeline.read_text(), text)
         (self.dir / "run/lm").rmdir()
         # Threads do not matter for the result; the file then names those that are used.
         self.ulmfit("fit", "--train=train.csv", "--threads=2", *command[3:])
@@ -101,7 +120,7 @@ class Fit(TestCase):
     def test_what_cannot_be_is_refused_at_once(self):
         for arguments, message in ((("--from=general-forward", "general-forward"), "of one direction"), (("--from=nothing",), "no finished stage in nothing"), (("--from", "none", "general-forward"), "--from=none is given beside others"),
                                    (("--from=none", "--folds=1"), "--folds=1"), ((), "needs --from"),
-                                   (("--from=none", "--epochs=3"), "it writes them to OUTPUT/pipeline.cfg")):
+                                   (("--from=none", "--epochs=3"), "has no option --epochs (ulmfit fit --help all lists all); fit chooses the settings of its stages: with --dry-run it writes them to OUTPUT/pipeline.cfg")):
             refused = self.ulmfit(*self.COMMON, "--output=bad", *arguments, expect=4 if "nothing" in message else 2)
             self.assertIn(message, refused.stderr)
             self.assertFalse((self.dir / "bad").exists(), "refused before texts are prepared")

@@ -41,7 +41,8 @@ class Layout(TestCase):
                      ("pretrain", "--corpus=corpus", "--output=other-lm", "--epochs=3", *SMALL),
                      ("train-classifier", "--from=none", "--data=data/labelled", "--output=classifier", "--epochs=4", "--optim.unfreeze=full", *SMALL),
                      ("evaluate", "--model=classifier", "--data=data/labelled", "--calibration", "--baselines", "--top-losses=20", "--report=evaluation"),
-                     ("compare", "general-lm", "other-lm", "--report=comparison"),
+                     ("evaluate", f"--model={made / 'classifier'}", f"--data={made / 'data/labelled'}", "--report=by-long-paths"),
+                     ("compare", "general-lm", "classifier", "other-lm", "--report=comparison"),
                      ("study", "low-shot", "--train=news.csv", "--test=test.csv", "--from=general-lm", "--labels=12", "--seeds=1", "--train.threads=1", "--output=study")):
             done = subprocess.run([BINARY, *line], cwd=made, env=environment(), capture_output=True, text=True, timeout=300)
             if done.returncode:
@@ -63,7 +64,7 @@ class Layout(TestCase):
         return seen
 
     def test_no_page_is_wider_than_its_window(self):
-        for page in ("general-lm/report.html", "classifier/report.html", "evaluation/report.html", "comparison/report.html", "study/study.html"):
+        for page in ("general-lm/report.html", "classifier/report.html", "evaluation/report.html", "by-long-paths/report.html", "comparison/report.html", "study/study.html"):
             for seen in self.laid_out(page):
                 with self.subTest(page=page, width=seen["width"]):
                     self.assertEqual(seen["wide"], [])

@@ -101,6 +101,11 @@ class Runs(TestCase):
         self.assertIn("no run in corpus", self.ulmfit("status", "corpus", expect=3).stderr)
         self.assertIn("no such folder", self.ulmfit("status", "nothing", expect=3).stderr)
         self.assertIn("needs --path", self.ulmfit("status", expect=2).stderr)
+        # One of several is told, and keeps nobody from hearing of the others.
+        self.ulmfit(*self.SMALL, "--output=runs/a", "--train.steps=2")
+        several = self.ulmfit("status", "corpus", "runs/a", "general.txt", expect=3)
+        self.assertRegex(several.stdout, r"^runs/a: pretrain, finished\n")
+        self.assertIn("no run in corpus", several.stderr)
 
     def test_runs_side_by_side(self):
         for name, rate in (("one", "0.004"), ("two", "0.01")):
@@ -112,6 +117,16 @@ class Runs(TestCase):
         page = (self.dir / "page/report.html").read_text()
         self.assertIn("runs/one", page)
         self.assertEqual(page.count("<figure"), 3)
+        # Kinds apart: each its own figures and curves, of which classifiers have three as well.
+        write_csv(self.dir / "train.csv", labelled_rows(160, seed=3))
+        self.ulmfit("prepare-labelled", "--train=train.csv", "--output=data")
+        for epochs in (2, 3):
+            self.ulmfit("train-classifier", "--data=data/labelled", "--from=none", "--optim.unfreeze=full", "--model.embedding=12", "--model.hidden=16", "--model.layers=2", "--threads=1",
+                        f"--epochs={epochs}", f"--output=classifiers/{epochs}")
+        mixed = self.ulmfit("compare", "runs/one", "classifiers/2", "runs/two", "classifiers/3", "--report=mixed").stdout
+        self.assertRegex(mixed, r"^ +runs/one +runs/two *\n(?s:.*)\n\n\n +classifiers/2 +classifiers/3 *\n(?s:.*)train\.epochs +2 +3\n")
+        page = (self.dir / "mixed/report.html").read_text()
+        self.assertEqual((page.count("<figure"), page.count("<h2>Error on unseen texts</h2>"), page.count("Wrong decisions")), (6, 1, 0))
         told = json.loads(self.ulmfit("compare", "runs", "--json").stdout)
         self.assertEqual(told["differing_settings"]["optim.lr"], ["0.004", "0.01"])
 

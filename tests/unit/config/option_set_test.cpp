@@ -82,6 +82,8 @@ TEST(OptionSet, ReadsWhatStandsBesideEachOther) {
   EXPECT_EQ(o.lr, 0.5);
   EXPECT_TRUE(o.backward);
   EXPECT_THAT(failure({"--outp=x"}), HasSubstr("has no option --outp; did you mean --output?"));
+  EXPECT_THAT(failure({"--bptt=x"}), HasSubstr("did you mean --train.bptt?"));
+  EXPECT_THAT(failure({"--quite-another=x"}), HasSubstr("has no option --quite-another (ulmfit"));
   EXPECT_THAT(failure({"--lr", "--reproducible"}), HasSubstr("--lr needs a value: --lr=VALUE"));
   EXPECT_THAT(failure({"--lr", "--nosuch"}), HasSubstr("--lr needs a value"));
   EXPECT_THAT(failure({"--input"}), HasSubstr("--input needs a value"));

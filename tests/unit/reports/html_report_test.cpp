@@ -154,6 +154,11 @@ TEST(HtmlReport, OfARunWithoutReports) {
   EXPECT_THAT(report_of(dir.path(), info()), HasSubstr("No reports of training yet"));
   write_file_atomic(dir / "metrics.jsonl", "{\"type\":\"train\",\"step\":1,\"lo\nnonsense\n\n");
   EXPECT_THAT(report_of(dir.path(), ReportInfo{}), HasSubstr("No reports of training yet"));
+  // An evaluation has none, and nothing is missing.
+  ReportInfo evaluated = info();
+  evaluated.classification = Classification{{"a", "b"}, {{3, 1}, {0, 2}}, "test"};
+  fs::remove(dir / "metrics.jsonl");
+  EXPECT_THAT(report_of(dir.path(), evaluated), Not(HasSubstr("Training</h2>")));
 }
 
 TEST(HtmlReport, BrokenLinesAndMissingNumbersAreToleratedAndNotShown) {

@@ -29,6 +29,8 @@ TEST(FitSettings, AreThoseOfTheQuickStartForItsTexts) {
   EXPECT_EQ(value(lm, "lr"), "0.005");
   EXPECT_EQ(value(lm, "optim.factor"), "1");
   EXPECT_EQ(value(lm, "drop-mult"), "0.3");
+  EXPECT_EQ(value(lm, "train.select"), "best");
+  EXPECT_EQ(value(lm, "train.patience"), "3");
   EXPECT_EQ(value(lm, "model.hidden"), "");
   const auto classifier = classifier_settings(facts);
   EXPECT_EQ(value(classifier, "train.batch-size"), "32");
