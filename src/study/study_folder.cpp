@@ -224,10 +224,11 @@ void require_growth(const StudyFolder& folder, const Study& study, const Plan& p
     const bool same = planned != plan.pipelines.end() && settings_of(planned->second) == settings_of(made);
     if (same) continue;
     throw ConfigError(str(folder.path().string(), " holds a study with the cell ", cell.name, ", which ",
-                          planned == plan.pipelines.end() ? "is not among those" : "would be another one of those",
-                          " of the --labels and --seeds now: a study grows by more of both, and by the version that began "
-                          "it, which chose other "
-                          "settings; give another --output for fewer, or for this version"));
+                          planned == plan.pipelines.end() ? "is not among those of the --labels and --seeds now: a study "
+                                                            "grows by more of both; give another --output for fewer"
+                                                          : "would be another one now: it was begun by a version that "
+                                                            "chose other settings; go on with its own --labels and "
+                                                            "--seeds, or give another --output"));
   }
 }
 

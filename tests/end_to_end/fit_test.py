@@ -35,7 +35,7 @@ class Fit(TestCase):
         memory = [int(m.replace(",", "")) for m in re.findall(r"peak memory: ([\d,]+) MB a rank", planned.stderr)]
         self.assertEqual(len(memory), 2)
         self.assertRegex(planned.stderr, r"\[train-classifier\]   model: AWD-LSTM 32/48 x 2")  # that of the pretrained model
-        self.assertRegex(planned.stderr, r"the pipeline has finetune-lm x 1, train-classifier x 1: about .+ of training in all; validations")
+        self.assertRegex(planned.stderr, r"the pipeline has finetune-lm x 1, train-classifier x 1: about .+ of training in all, less where .* early; validations")
         self.assertEqual(self.ulmfit("status", "run").stdout, "run: fit, 1 of 4 stages done, then finetune-lm (run/lm)\n")
         self.assertEqual([name for name in ("lm", "classifier") if (self.dir / "run" / name).exists()], [])
         done = self.ulmfit(*command)

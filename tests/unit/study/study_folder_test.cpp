@@ -74,8 +74,9 @@ TEST_F(Folder, AStudyGrowsByMoreCellsOfWhichNoneChanges) {
   larger.pipelines["lm-5"] = "[finetune-lm]\n";
   EXPECT_NO_THROW(require_growth(folder_, read, larger));
   larger.pipelines["lm"] = "[finetune-lm]\nlr = 1\n";
-  EXPECT_THAT([&] { require_growth(folder_, read, larger); },
-              ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which would be another one of those")));
+  EXPECT_THAT(
+      [&] { require_growth(folder_, read, larger); },
+      ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which would be another one now: it was begun by a version")));
   larger.pipelines.erase("lm");
   EXPECT_THAT([&] { require_growth(folder_, read, larger); },
               ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which is not among those")));
