@@ -149,11 +149,12 @@ const StageView* next_of(const std::vector<StageView>& stages) {
 
 using Evaluations = std::vector<std::pair<std::string, std::string>>;  // folder, and what was found
 
-// The evaluations that the stages have made.
+// The evaluations that the stages have made, but for those of single folds, which are parts of another.
 Evaluations found_by(const std::vector<StageView>& stages) {
+  const auto of_a_fold = [](const fs::path& output) { return output.parent_path().parent_path().filename() == "folds"; };
   Evaluations figures;
   for (const StageView& stage : stages) {
-    const json found = stage.trains ? json() : evaluation_in(stage.output);
+    const json found = stage.trains || of_a_fold(stage.output) ? json() : evaluation_in(stage.output);
     if (!found.is_null()) figures.emplace_back(stage.output, evaluation_text(found));
   }
   return figures;

@@ -132,7 +132,7 @@ class Recipes(Paper):
         # WikiText-2 as AWD-LSTM reads it, and its own settings.
         self.ulmfit("prepare-corpus", "--input=data/wikitext-103/train.txt", "--valid-input=data/wikitext-103/valid.txt", "--tokenizer=whitespace", "--rules=none",
                     "--format=wikitext", "--vocab.min-count=1", "--vocab.size=40000", "--output=wikitext-2")
-        said = self.ulmfit("pretrain", f"--config={ROOT}/configs/wikitext-2-awd.cfg", "--corpus=wikitext-2", "--output=awd", "--dry-run", "--threads=1", timeout=300).stderr
+        said = self.ulmfit("pretrain", f"--config={ROOT}/configs/wikitext-2-awd.cfg", "--corpus=wikitext-2", "--output=awd", "--dry-run", "--threads=1").stderr
         self.assertRegex(said, r"trains rnn0 \(30\), .*embedding\+decoder \(30\); frozen: none")
 
     @unittest.skipUnless(DATA, "ULMFIT_TEST_DATA is not set: no published files to convert")
