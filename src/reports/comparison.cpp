@@ -163,7 +163,9 @@ std::string comparison_text(const std::vector<ComparedRun>& all) {
 
 void write_comparison(const fs::path& folder, const std::vector<ComparedRun>& runs,
                       const std::vector<std::pair<std::string, std::string>>& evaluations) {
-  std::string body = "<h1>Comparison of " + std::to_string(runs.size()) + " runs</h1>\n";
+  std::string body = "<h1>Comparison of " + std::to_string(runs.size()) +
+                     " runs</h1>\n<p class=\"stage\">each kind of model by itself" +
+                     (evaluations.empty() ? "" : ", below what was measured with them") + "</p>\n";
   if (!evaluations.empty()) {
     body += "<section class=\"card\"><dl class=\"facts\">\n";
     for (const auto& [name, found] : evaluations)
