@@ -44,6 +44,15 @@ std::vector<std::string> read_text_columns(const StageFields& fields, const json
   return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
 }
 
+char read_table_delimiter(const StageFields& fields) {
+  const json& lineage = fields.root().at("lineage");
+  const json facts = lineage.empty() ? json() : lineage.back();
+  const json::json_pointer in_facts("/facts/data/request/delimiter");
+  const bool known = facts.is_object() && facts.contains(in_facts) && facts.at(in_facts).is_string();
+  const std::string delimiter = known ? facts.at(in_facts).get<std::string>() : "";
+  return delimiter.size() == 1 ? delimiter[0] : ',';
+}
+
 // Stages of one label a text have neither.
 void read_thresholds(const StageFields& fields, const json& classifier, ClassifierInfo& info) {
   if (!classifier.contains("thresholds")) return;
@@ -119,6 +128,7 @@ std::shared_ptr<const HeadInfo> read_classifier_info(const StageFields& fields, 
   info->head.bpt3c = {fields.whole(c, "window", 1, kMostTokens), fields.whole(c, "length", 1, kMostTokens),
                       c.at("detach").get<bool>(), c.at("pool_all").get<bool>()};
   info->text_columns = read_text_columns(fields, c);
+  info->table_delimiter = read_table_delimiter(fields);
   fields.require(!info->text_columns.empty(), "it has no text column");
   read_thresholds(fields, c, *info);
   return info;

@@ -17,6 +17,7 @@ struct ClassifierInfo : HeadInfo {
   std::vector<std::string> labels;  // class names in id order
   model::PoolingHeadOptions head;
   std::vector<std::string> text_columns;  // of a row, joined into one text; one: the texts are single fields
+  char table_delimiter = ',';             // between the fields of the file that it was trained on
   // Where texts have several labels, or none: by class the probability from which on a text gets it, in (0, 1). Empty: a
   // text gets the most probable one.
   std::vector<double> thresholds;

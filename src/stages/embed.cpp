@@ -166,8 +166,9 @@ void EmbedOptions::declare(config::OptionSet& set) {
   compute.declare(set);
 }
 
-Embedded embed(const EmbedOptions& options, at::Device device, std::istream& in) {
+Embedded embed(const EmbedOptions& asked_for, at::Device device, std::istream& in) {
   const at::NoGradGuard no_grad;
+  EmbedOptions options = asked_for;
   format_of(options);
   if (fs::exists(options.output)) {
     throw ConfigError(str("--output=", options.output, " is there; remove it, or give another name"));
@@ -176,6 +177,9 @@ Embedded embed(const EmbedOptions& options, at::Device device, std::istream& in)
   model.encoder->set_precision(use_precision(options.compute.precision, device));
   const std::vector<std::size_t> layers = layers_of(options, model.info.shape.layers);
   const auto weights = model.encoder->batch_weights(0, nullptr);
+  if (const auto* classifier = model.info.head_info_as<ClassifierInfo>()) {
+    options.requests.table.choose_delimiter(classifier->table_delimiter);
+  }
   const auto reader = open_requests(options.requests, text_columns_of(model), in);
   std::vector<at::Tensor> rows;
   std::int64_t number = 0;

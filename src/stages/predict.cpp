@@ -185,13 +185,15 @@ void PredictOptions::declare(config::OptionSet& set) {
                   "train.threads"});
 }
 
-void predict(const PredictOptions& options, at::Device device, std::istream& in, std::ostream& out) {
+void predict(const PredictOptions& asked_for, at::Device device, std::istream& in, std::ostream& out) {
   at::NoGradGuard no_grad;
+  PredictOptions options = asked_for;
   if (!options.output.empty() && options.requests.input.empty()) {
     throw ConfigError("--output needs --input=FILE: what came through a pipe does not come again");
   }
   const std::vector<Classifier> models = read_classifiers(options, device);
   const auto& first = *models.front().model.info.head_info_as<ClassifierInfo>();
+  options.requests.table.choose_delimiter(first.table_delimiter);
   const std::unique_ptr<RequestReader> reader = open_requests(options.requests, first.text_columns, in);
   const std::unique_ptr<AnswerFormat> format = answer_format(options, rule_of(models, options), reader->columns());
   Sink sink(options, models, device, out);

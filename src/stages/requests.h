@@ -23,7 +23,7 @@ inline constexpr Named<RequestFormat> kRequestFormats[] = {{RequestFormat::kLine
 struct RequestOptions {
   std::string input;                    // file; empty: standard input
   std::optional<RequestFormat> format;  // by default, by the input's ending
-  TableArguments table;
+  TableArguments table{TableArguments::kAuto};
   std::vector<std::string> text_columns;  // none: "text", or the columns that the model was trained on
   void declare(config::OptionSet& set);
 };

@@ -47,6 +47,23 @@ class Files(TestCase):
         self.predict("--input=in.csv", "--output=short.csv", "--top=1")
         self.assertEqual(self.table("short.csv")[0][3:], ["predicted", "probability", "unknown_share", "error"])
 
+    def test_the_delimiter_is_that_of_the_training_file(self):
+        rows = [["text", "label"], *([text, label] for label, text in labelled_rows(60, seed=2))]
+        for name, lines in (("semicolons.csv", rows), ("new.csv", [["id", "text"], ["1", "crimson, words"]])):
+            with open(self.dir / name, "w", newline="", encoding="utf8") as file:
+                csv.writer(file, delimiter=";").writerows(lines)
+        self.ulmfit("prepare-labelled", "--train=semicolons.csv", "--delimiter=;", "--output=data-2")
+        self.ulmfit("train-classifier", "--from=none", "--data=data-2/labelled", "--output=run-2", "--model.embedding=8", "--model.hidden=8", "--model.layers=1",
+                    "--train.steps=3", "--train.threads=1")
+        self.ulmfit("predict", "--model=run-2", "--train.threads=1", "--input=new.csv", "--output=out.csv")
+        self.assertEqual(self.table("out.csv", ";")[1][:2], ["1", "crimson, words"])
+        # Another one can be given, and is asked for.
+        (self.dir / "commas.csv").write_text("id,text\n1,crimson words\n")
+        refused = self.ulmfit("predict", "--model=run-2", "--train.threads=1", "--input=commas.csv", "--output=out-2.csv", expect=3).stderr
+        self.assertIn("give --delimiter ','", refused)
+        self.ulmfit("predict", "--model=run-2", "--train.threads=1", "--input=commas.csv", "--output=out-2.csv", "--delimiter=,")
+        self.assertEqual(self.table("out-2.csv")[1][:2], ["1", "crimson words"])
+
     def test_words_are_shown_for_each_class(self):
         answers = [json.loads(line) for line in self.predict("--explain=3", "--top=2", stdin="Some crimson words .\nOther words\n").stdout.splitlines()]
         self.assertEqual(set(answers[0]["words"]), set(answers[0]["probabilities"]))
