@@ -10,6 +10,8 @@
 namespace ulmfit::optim {
 namespace {
 
+void append(std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; }
+
 constexpr std::int64_t kMostEpochs = 1'000'000;  // keeps sums far from overflow; nobody trains longer
 
 std::vector<bool> last_groups(std::size_t count, std::size_t groups) {
@@ -64,10 +66,11 @@ std::int64_t parse_epochs(std::string_view entry, std::string_view text) {
   std::int64_t epochs = 0;
   const auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), epochs);
   if (error != std::errc() || end != entry.data() + entry.size() || epochs < 1 || epochs > kMostEpochs) {
-    throw ConfigError(str("unfreezing plan '", text, "': '", entry,
-                          "' is neither a plan (full, last, paper, released, chain-thaw, bottom-up) nor a number of epochs "
-                          "from 1 on; write a "
-                          "plan's name or the epochs of each phase, such as 1,1,1,3"));
+    std::string plans;
+    for (const std::string_view plan : kUnfreezePlans) append(plans, std::string(plan));
+    throw ConfigError(str("unfreezing plan '", text, "': '", entry, "' is neither a plan (", plans,
+                          ") nor a number of epochs from 1 on; write a plan's name or the epochs of each phase, such as "
+                          "1,1,1,3"));
   }
   return epochs;
 }
@@ -90,8 +93,6 @@ std::vector<Phase> explicit_epochs(std::string_view text, std::size_t groups, st
   }
   return growing(epochs, groups);
 }
-
-void append(std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; }
 
 }  // namespace
 

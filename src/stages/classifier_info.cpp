@@ -34,22 +34,24 @@ std::vector<std::int64_t> read_widths(const StageFields& fields, const json& cla
   return widths;
 }
 
+// What was asked of the preparation of the training texts, where the stage's lineage tells; else null.
+json asked_of_preparation(const StageFields& fields, const std::string& key) {
+  const json& lineage = fields.root().at("lineage");
+  const json::json_pointer place("/facts/data/request/" + key);
+  return !lineage.empty() && lineage.back().contains(place) ? lineage.back().at(place) : json();
+}
+
 // Stages of older programs have them only among the facts of the data that they were trained on.
 std::vector<std::string> read_text_columns(const StageFields& fields, const json& classifier) {
   using Columns = std::vector<std::string>;
   if (classifier.contains("text_columns")) return classifier.at("text_columns").get<Columns>();
-  const json::json_pointer in_facts("/facts/data/request/text_columns");
-  const json& lineage = fields.root().at("lineage");
-  const bool known = !lineage.empty() && lineage.back().contains(in_facts);
-  return known ? lineage.back().at(in_facts).get<Columns>() : Columns{"text"};
+  const json asked = asked_of_preparation(fields, "text_columns");
+  return asked.is_null() ? Columns{"text"} : asked.get<Columns>();
 }
 
 char read_table_delimiter(const StageFields& fields) {
-  const json& lineage = fields.root().at("lineage");
-  const json facts = lineage.empty() ? json() : lineage.back();
-  const json::json_pointer in_facts("/facts/data/request/delimiter");
-  const bool known = facts.is_object() && facts.contains(in_facts) && facts.at(in_facts).is_string();
-  const std::string delimiter = known ? facts.at(in_facts).get<std::string>() : "";
+  const json asked = asked_of_preparation(fields, "delimiter");
+  const std::string delimiter = asked.is_string() ? asked.get<std::string>() : "";
   return delimiter.size() == 1 ? delimiter[0] : ',';
 }
 

@@ -121,18 +121,20 @@ struct NcclCommunicator::Impl {
           watched.reset();
           continue;
         }
-        const ncclResult_t state = calls->state();
-        if (state != ncclSuccess && state != ncclInProgress) throw failed(state, sums);
-        if (watched->seconds() > (deadline + grace).count()) throw overdue(sums);
+        require_hope(watched->seconds(), deadline + grace, sums);
       } catch (const CommError& e) {
         cpu.abort(ExitCode::kComm, e.what());
       }
     }
   }
 
-  CommError overdue(const std::string& what) const {
-    return CommError(str(what, " has waited ", deadline.count(),
-                         " s for the other ranks: one of them is dead, stuck or much slower; see their last messages"));
+  // Throws on an asynchronous NCCL error, and after `limit`. `what` starts the message.
+  void require_hope(double waited_seconds, std::chrono::duration<double> limit, const std::string& what) const {
+    const ncclResult_t state = calls->state();
+    if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
+    if (waited_seconds <= limit.count()) return;
+    throw CommError(str(what, " has waited ", deadline.count(),
+                        " s for the other ranks: one of them is dead, stuck or much slower; see their last messages"));
   }
 
   // Polls until `reached()`; throws on an asynchronous NCCL error, or at the deadline. `what` starts the message.
@@ -140,11 +142,7 @@ struct NcclCommunicator::Impl {
   void poll(Reached&& reached, const std::string& what) const {
     const Stopwatch watch;
     while (!reached()) {
-      const ncclResult_t state = calls->state();
-      if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
-      if (watch.seconds() > deadline.count()) {
-        throw overdue(what);
-      }
+      require_hope(watch.seconds(), deadline, what);
       std::this_thread::yield();
     }
   }
