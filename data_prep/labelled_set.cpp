@@ -108,8 +108,8 @@ void LabelledSetReader::read_unlabelled() {
 // A header that was taken for a text has a label that no text has.
 void LabelledSetReader::tell_of_headers() {
   for (const auto& [file, label] : first_rows_) {
-    const auto as_first =
-        std::count_if(first_rows_.begin(), first_rows_.end(), [&](const auto& row) { return row.second == label; });
+    const auto as_first = std::count_if(first_rows_.begin(), first_rows_.end(),
+                                        [&wanted = label](const auto& row) { return row.second == wanted; });
     if (texts_of_label_[label] > as_first) continue;
     set_.doubts.push_back(str(file, ": no text but its first row has the label '", set_.told(label),
                               "': if that row is a header, give --header yes, else --header no"));

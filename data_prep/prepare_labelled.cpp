@@ -185,10 +185,9 @@ void hold_out_fold(LabelledSet& set, const std::vector<std::int64_t>& first_copi
   const std::vector<std::int32_t> folds = drawn(set, first_copies, training, [&](const TrainingDocuments& texts) {
     return folds_by_label(texts.labels, texts.groups, fold.of, seed);
   });
-  std::vector<bool> in_fold;
-  for (const std::int32_t number : folds) {
-    in_fold.push_back(number == fold.number - 1);
-  }
+  std::vector<bool> in_fold(folds.size());
+  std::transform(folds.begin(), folds.end(), in_fold.begin(),
+                 [&](std::int32_t number) { return number == fold.number - 1; });
   if (move_held_out(set, training, in_fold, Split::kTest) > 0) return;
   throw DataError(str("fold ", fold.number, " of ", fold.of,
                       " has no text that can be tested on: all are of classes that no other fold has; give fewer folds"));
