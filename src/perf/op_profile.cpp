@@ -1,12 +1,15 @@
 #include "perf/op_profile.h"
 
 #include <ATen/record_function.h>
+#include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -24,48 +27,112 @@ bool contains(const std::string& text, std::initializer_list<std::string_view> w
   return std::any_of(words.begin(), words.end(), [&](auto word) { return text.find(word) != std::string::npos; });
 }
 
+// The moments of a timeline: on a CPU those of the caller, on a GPU those at which its stream comes to the place where it
+// was told of them, for which nobody waits before all are read.
+class Timeline {
+ public:
+  explicit Timeline(at::Device device) : device_(device) {}
+
+  std::size_t mark() {
+    if (device_.is_cpu()) {
+      seconds_.push_back(watch_.seconds());
+      return seconds_.size() - 1;
+    }
+    const c10::impl::VirtualGuardImpl device(device_.type());
+    events_.emplace_back(device_.type(), c10::EventFlag::BACKEND_DEFAULT);  // which keeps the time
+    events_.back().record(device.getStream(device_));
+    return events_.size() - 1;
+  }
+
+  void await() const {
+    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+  }
+
+  // After await(); `first` and `last` are of mark().
+  double seconds(std::size_t first, std::size_t last) const {
+    if (device_.is_cpu()) return seconds_[last] - seconds_[first];
+    return events_[first].elapsedTime(events_[last]) / 1e3;
+  }
+
+ private:
+  at::Device device_;
+  Stopwatch watch_;
+  std::vector<double> seconds_;
+  std::vector<c10::Event> events_;
+};
+
+constexpr std::size_t kOpen = std::numeric_limits<std::size_t>::max();
+
+// An operator or an activity, as often as it ran.
+struct Span {
+  std::string name;
+  std::string activity = {};       // empty: that of the span around it
+  const Activity* mark = nullptr;  // that it is; null: an operator
+  std::size_t outer = kOpen;       // the span of this thread around it; kOpen: none
+  std::size_t begin = 0, end = kOpen;
+};
+
 }  // namespace
 
 struct OpProfile::Impl {
-  struct Frame {
-    std::string name;
-    std::string activity = {};       // empty: that of the frame around it
-    const Activity* mark = nullptr;  // that it is; null: an operator
-    Stopwatch watch = {};
-    double children = 0;
-  };
+  explicit Impl(at::Device device) : timeline(device) {}
 
-  explicit Impl(at::Device where) : device(where) {}
-
-  void await_device() const {
-    if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
-  }
-
-  void enter(std::vector<Frame>& stack, Frame frame) const {
-    if (frame.activity.empty()) frame.activity = stack.empty() ? "other" : stack.back().activity;
-    await_device();
-    stack.push_back(std::move(frame));
-    stack.back().watch = Stopwatch();
-  }
-
-  void leave(std::vector<Frame>& stack) {
-    if (stack.empty()) return;  // began before the profile
-    await_device();
-    const double whole = stack.back().watch.seconds();
-    const Frame frame = std::move(stack.back());
-    stack.pop_back();
-    const double own = whole - frame.children;
-    if (!stack.empty()) stack.back().children += whole;
+  void enter(std::vector<std::size_t>& stack, Span span) {
     const std::scoped_lock lock(mutex);
-    result.by_activity[frame.activity] += own;
-    result.by_operator[frame.name] += own;
+    if (!stack.empty()) span.outer = stack.back();
+    if (span.activity.empty()) span.activity = stack.empty() ? "other" : spans[stack.back()].activity;
+    stack.push_back(spans.size());
+    spans.push_back(std::move(span));
+    spans.back().begin = timeline.mark();
   }
 
-  const at::Device device;
+  void leave(std::vector<std::size_t>& stack) {
+    if (stack.empty()) return;  // began before the profile
+    const std::scoped_lock lock(mutex);
+    const std::size_t innermost = stack.back();
+    stack.pop_back();
+    spans[innermost].end = timeline.mark();
+  }
+
+  bool is_innermost(const std::vector<std::size_t>& stack, const Activity& activity) {
+    const std::scoped_lock lock(mutex);
+    return !stack.empty() && spans[stack.back()].mark == &activity;
+  }
+
+  // Time of each span less that of those directly within it, by name and by activity.
+  ProfileResult summed(double seconds) const {
+    std::vector<double> own(spans.size(), 0);
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+      if (spans[i].end == kOpen) continue;  // it had not ended when the profile did
+      const double whole = timeline.seconds(spans[i].begin, spans[i].end);
+      own[i] += whole;
+      if (spans[i].outer != kOpen && spans[spans[i].outer].end != kOpen) own[spans[i].outer] -= whole;
+    }
+    ProfileResult result;
+    result.seconds = seconds;
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+      result.by_activity[spans[i].activity] += own[i];
+      result.by_operator[spans[i].name] += own[i];
+    }
+    return result;
+  }
+
+  void unlisten() const {
+    at::removeCallback(handle);
+    set_activity_listener(nullptr);
+  }
+
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> last = 0;
+    return ++last;
+  }
+
+  const std::uint64_t number = next_number();  // of no other profile
   const std::thread::id maker = std::this_thread::get_id();
-  std::mutex mutex;  // of the result
-  ProfileResult result;
-  Stopwatch watch;
+  std::mutex mutex;  // of what follows
+  Timeline timeline;
+  std::vector<Span> spans;
+  std::size_t start = 0;  // of the profile
   at::CallbackHandle handle{};
 };
 
@@ -74,11 +141,11 @@ namespace {
 // Shared: an operator of another thread may be under way when the profile ends.
 std::atomic<std::shared_ptr<OpProfile::Impl>> listening;
 
-struct OpenFrames {
-  const OpProfile::Impl* profile = nullptr;  // that they belong to
-  std::vector<OpProfile::Impl::Frame> stack;
+struct OpenSpans {
+  std::uint64_t profile = 0;  // the number of the one that they belong to
+  std::vector<std::size_t> stack;
 };
-thread_local OpenFrames open_frames;
+thread_local OpenSpans open_spans;
 
 struct Entered : at::ObserverContext {};  // of an operator that was counted when it began
 
@@ -86,9 +153,9 @@ struct Entered : at::ObserverContext {};  // of an operator that was counted whe
 std::shared_ptr<OpProfile::Impl> counting_profile(bool backward) {
   std::shared_ptr<OpProfile::Impl> profile = listening.load();
   if (profile == nullptr) return nullptr;
-  if (open_frames.profile != profile.get()) open_frames = {profile.get(), {}};
+  if (open_spans.profile != profile->number) open_spans = {profile->number, {}};
   // On another thread only what runs beneath a node of the gradients: what is read ahead is not the step's.
-  const bool counts = std::this_thread::get_id() == profile->maker || !open_frames.stack.empty() || backward;
+  const bool counts = std::this_thread::get_id() == profile->maker || !open_spans.stack.empty() || backward;
   return counts ? profile : nullptr;
 }
 
@@ -96,17 +163,17 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& fn) {
   const bool backward = fn.scope() == at::RecordScope::BACKWARD_FUNCTION;
   const std::shared_ptr<OpProfile::Impl> profile = counting_profile(backward);
   if (profile == nullptr) return nullptr;
-  profile->enter(open_frames.stack, {.name = fn.name(), .activity = activity_of_operator(fn.name(), backward)});
+  profile->enter(open_spans.stack, {.name = fn.name(), .activity = activity_of_operator(fn.name(), backward)});
   return std::make_unique<Entered>();
 }
 
 void on_end(const at::RecordFunction&, at::ObserverContext* context) {
   const std::shared_ptr<OpProfile::Impl> profile = listening.load();
-  if (profile != nullptr && context != nullptr && open_frames.profile == profile.get()) profile->leave(open_frames.stack);
+  if (profile != nullptr && context != nullptr && open_spans.profile == profile->number) profile->leave(open_spans.stack);
 }
 
-// What the device reports while it is awaited is for the operators to throw: an activity ends also while something is
-// thrown, and the profile then misses it.
+// What the device reports while it is told of an event is for the operators to throw: an activity ends also while something
+// is thrown, and the profile then misses it.
 template <class Tell>
 void quietly(Tell&& tell) noexcept {
   try {
@@ -119,7 +186,7 @@ void on_began(const Activity& activity) noexcept {
   quietly([&] {
     const std::shared_ptr<OpProfile::Impl> profile = counting_profile(/*backward=*/false);
     if (profile == nullptr) return;
-    profile->enter(open_frames.stack,
+    profile->enter(open_spans.stack,
                    {.name = str(kOwnPrefix, activity.name()), .activity = activity.name(), .mark = &activity});
   });
 }
@@ -127,9 +194,8 @@ void on_began(const Activity& activity) noexcept {
 void on_ended(const Activity& activity) noexcept {
   quietly([&] {
     const std::shared_ptr<OpProfile::Impl> profile = listening.load();
-    if (profile == nullptr || open_frames.profile != profile.get()) return;
-    const bool counted = !open_frames.stack.empty() && open_frames.stack.back().mark == &activity;
-    if (counted) profile->leave(open_frames.stack);
+    if (profile == nullptr || open_spans.profile != profile->number) return;
+    if (profile->is_innermost(open_spans.stack, activity)) profile->leave(open_spans.stack);
   });
 }
 
@@ -138,33 +204,33 @@ constexpr ActivityListener kActivityListener{on_began, on_ended};
 }  // namespace
 
 OpProfile::OpProfile(at::Device device) : impl_(std::make_shared<Impl>(device)) {
-  open_frames = {};
+  open_spans = {};
+  impl_->timeline.await();
+  impl_->start = impl_->timeline.mark();
   listening = impl_;
   impl_->handle = at::addGlobalCallback(at::RecordFunctionCallback(&on_start, &on_end)
                                             .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
   set_activity_listener(&kActivityListener);
-  impl_->await_device();
-  impl_->watch = Stopwatch();
 }
 
 OpProfile::~OpProfile() {
-  if (listening.load() == impl_) stop();
+  if (listening.load() != impl_) return;
+  impl_->unlisten();
+  listening = std::shared_ptr<Impl>();
 }
 
 ProfileResult OpProfile::stop() {
-  impl_->await_device();
-  const double seconds = impl_->watch.seconds();
-  at::removeCallback(impl_->handle);
-  set_activity_listener(nullptr);
+  impl_->unlisten();
   listening = std::shared_ptr<Impl>();
   const std::scoped_lock lock(impl_->mutex);
-  ProfileResult& result = impl_->result;
-  result.seconds = seconds;
+  const std::size_t end = impl_->timeline.mark();
+  impl_->timeline.await();
+  ProfileResult result = impl_->summed(impl_->timeline.seconds(impl_->start, end));
   double seen = 0;
   double kernels = 0;
-  for (const auto& [name, operator_seconds] : result.by_operator) {
-    seen += operator_seconds;
-    if (is_kernel(name)) kernels += operator_seconds;
+  for (const auto& [name, seconds] : result.by_operator) {
+    seen += seconds;
+    if (is_kernel(name)) kernels += seconds;
   }
   result.by_activity["other"] += std::max(result.seconds - seen, 0.0);
   result.outside_kernels = 1 - kernels / result.seconds;

@@ -20,7 +20,8 @@ struct ProfileResult {
 };
 
 // Listens on the thread that made it, and on those that compute gradients meanwhile (a GPU has one of its own). On a GPU
-// each operator is awaited, so that its time is that of its kernels; what ran side by side is then one after the other.
+// the times are the device's, between events on its stream, and nothing waits: a GPU that waits for the host, which the
+// profile slows, does so within the operator that is late, or between operators, in the activity around them.
 class OpProfile {
  public:
   explicit OpProfile(at::Device device);

@@ -86,7 +86,7 @@ void BlockOptions::declare(config::OptionSet& set, bool of_epochs) {
   set.add("block", block, of_epochs ? "steps of a block; 0: a pass over the documents" : "steps of a block",
           {.min = of_epochs ? 0.0 : 1.0, .max = 1e6});
   set.add("profile", profile, "steps under the profile (which slows them), after the blocks; 0: no profile",
-          {.min = 0, .max = 1e6});
+          {.min = 0, .max = 100});
 }
 
 void declare_compute(config::OptionSet& set, stages::RunOptions& run) {

@@ -54,6 +54,10 @@ TEST(OpProfile, BackwardGoesToThePhaseOfItsNode) {
   EXPECT_EQ(activity_of_operator("MkldnnRnnLayerBackward0", true), "LSTM backward");
   EXPECT_EQ(activity_of_operator("torch::autograd::CppNode<ulmfit::model::(anonymous namespace)::Embed>", true),
             "embedding backward");
+  EXPECT_EQ(activity_of_operator("torch::autograd::CppNode<ulmfit::model::(anonymous namespace)::Masked<ulmfit::model::"
+                                 "(anonymous namespace)::DropWeights> >",
+                                 true),
+            "weight drop backward");
   EXPECT_EQ(activity_of_operator("aten::mm", false), "");
   const at::Tensor a = at::randn({64, 64}).requires_grad_(true);
   OpProfile profile(at::kCPU);
