@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t kFrozen = std::numeric_limits<std::size_t>::max();
 // Each gradient starts on a cache line of its own.
 constexpr std::int64_t kAlignmentBytes = 64;
+// Of buckets where nothing overlaps: fewer sums wait less for each other.
+constexpr std::int64_t kBucketBytes = 25 << 20;
 
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -39,10 +41,9 @@ class GradReducer::ReadyHook : public torch::autograd::FunctionPostHook {
   std::size_t leaf_;
 };
 
-GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes)
-    : comm_(comm), parameters_(std::move(parameters)), bucket_bytes_(bucket_bytes) {
-  if (parameters_.empty() || bucket_bytes_ < 1)
-    throw CommError("gradient exchange: expected parameters, and buckets of bytes");
+GradReducer::GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters)
+    : comm_(comm), parameters_(std::move(parameters)) {
+  if (parameters_.empty()) throw CommError("gradient exchange: expected parameters");
   for (const ReducedParameter& parameter : parameters_) require_usable(parameter);
   const auto shared = std::find_if(parameters_.begin(), parameters_.end(), [](const auto& p) { return p.early.defined(); });
   shared_ = shared == parameters_.end() ? kFrozen : static_cast<std::size_t>(shared - parameters_.begin());
@@ -91,7 +92,6 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
   trainable_ = trainable;
   const at::Tensor& first = parameters_.front().tensor;
   const std::int64_t unit = kAlignmentBytes / first.element_size();
-  const std::int64_t bucket_elements = std::max<std::int64_t>(bucket_bytes_ / first.element_size(), 1);
   // Backward comes to the last parameter first.
   struct Place {
     std::int64_t begin;
@@ -107,10 +107,13 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
     const std::int64_t size = round_up(leaf->tensor.numel(), unit);
     // What may be summed by rows, or is to leave at once, is alone.
     const bool alone = leaf->parameter == shared_ && early_parts_apart();
-    const bool after_alone = !places.empty() && places.back().leaf->parameter == shared_ && early_parts_apart();
-    if (bucket_begins.empty() || alone || after_alone || end + size - bucket_begins.back() > bucket_elements) {
-      bucket_begins.push_back(end);
-    }
+    const Leaf* before = places.empty() ? nullptr : places.back().leaf;
+    const bool after_alone = before != nullptr && before->parameter == shared_ && early_parts_apart();
+    const auto is_full = [&] {
+      if (!comm_.overlaps()) return (end + size - bucket_begins.back()) * first.element_size() > kBucketBytes;
+      return parameters_[before->parameter].layer != parameters_[leaf->parameter].layer;
+    };
+    if (before == nullptr || alone || after_alone || is_full()) bucket_begins.push_back(end);
     leaf->bucket = bucket_begins.size() - 1;
     places.push_back({end, &*leaf});
     end += size;

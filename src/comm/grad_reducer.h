@@ -2,12 +2,13 @@
 // order in which backward fills it, and each trainable parameter's .grad is a view into it.
 //
 // A step:   zero();  backward (as often as the step has micro-batches; before the last one, expect_backward());  reduce();
-// Where communication overlaps computation (NCCL), hooks of autograd see each gradient become complete in that last pass,
-// and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same order on all
-// ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only while it is
-// called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the gradient is
-// complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete last, only the
-// rows that some rank looked up, if it is told which; elsewhere both write into one gradient. In a fixed tree
+// Where communication overlaps computation (NCCL), a bucket is a layer, hooks of autograd see each gradient become complete
+// in that last pass, and the sum of a bucket starts as soon as it and all buckets before it are complete, hence in the same
+// order on all ranks. On the CPU nothing overlaps: a rank's cores are busy with its products, and MPI moves bytes only
+// while it is called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the
+// gradient is complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete
+// last, only the rows that some rank looked up, if it is told which; elsewhere both write into one gradient. In a fixed
+// tree
 // (--reproducible), S micro-batches in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's micro-batches, in order: begin_micro_batch(), backward,
 //           end_micro_batch();  then reduce().
@@ -32,17 +33,16 @@ namespace ulmfit::comm {
 
 struct ReducedParameter {
   std::string name;
-  at::Tensor tensor;      // a leaf that requires a gradient
-  at::Tensor early = {};  // a second leaf over the same memory, for a tied head; may be undefined, and is of all but one
+  at::Tensor tensor;       // a leaf that requires a gradient
+  std::int64_t layer = 0;  // those of one layer follow each other, and are complete together
+  at::Tensor early = {};   // a second leaf over the same memory, for a tied head; may be undefined, and is of all but one
 };
-
-inline constexpr std::int64_t kBucketBytes = 25 << 20;
 
 class GradReducer {
  public:
   // `parameters` in forward order; all of one dtype, on the communicator's device or the CPU (CommError names one that is
-  // not). All train at first. A parameter larger than a bucket has one of its own. The communicator must live longer.
-  GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters, std::int64_t bucket_bytes = kBucketBytes);
+  // not). All train at first. The communicator must live longer.
+  GradReducer(Communicator& comm, std::vector<ReducedParameter> parameters);
   ~GradReducer();
   GradReducer(const GradReducer&) = delete;  // hooks point to it
   GradReducer& operator=(const GradReducer&) = delete;
@@ -118,7 +118,6 @@ class GradReducer {
 
   Communicator& comm_;
   std::vector<ReducedParameter> parameters_;
-  std::int64_t bucket_bytes_;
   std::vector<Hooked> hooks_;
   at::Tensor flat_;
   std::vector<Bucket> buckets_;

@@ -53,6 +53,8 @@ class BatchTask : public Task {
         source_(std::move(source)),
         depth_(depth) {}
 
+  std::vector<comm::ReducedParameter> reduced_of_encoder() const;
+
   // Before the step's first micro-batch. Collective, if the task's ranks exchange anything but gradients.
   virtual void prepare_step(const Batch& batch, const Position& position, comm::GradReducer& reducer, StepSums& sums) = 0;
   // Forward and backward of this rank's micro-batch `index`, 0 <= index < micro_batches_.count. Not collective.
@@ -91,6 +93,17 @@ void BatchTask<Batch>::seek(const Position& position) {
         return next;
       },
       depth_);
+}
+
+template <class Batch>
+std::vector<comm::ReducedParameter> BatchTask<Batch>::reduced_of_encoder() const {
+  std::vector<comm::ReducedParameter> reduced;
+  std::int64_t layer = 0;
+  for (const auto& group : encoder_.groups()) {
+    for (const auto& p : group.parameters) reduced.push_back({p.name, p.tensor, layer});
+    ++layer;
+  }
+  return reduced;
 }
 
 template <class Batch>

@@ -132,12 +132,6 @@ ClassifierTask::ClassifierTask(model::AwdLstm& encoder, model::PoolingHead& head
   class_weights_ = at::tensor(options_.class_weights, at::kDouble).to(encoder.device(), at::kFloat);
 }
 
-std::vector<comm::ReducedParameter> ClassifierTask::reduced_parameters() const {
-  std::vector<comm::ReducedParameter> reduced;
-  for (const auto& p : encoder_.parameters()) reduced.push_back({p.name, p.tensor});
-  return reduced;
-}
-
 at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, const DocumentMicroBatches& batch,
                                   const Position& position, BesideHead& beside) const {
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};

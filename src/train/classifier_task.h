@@ -69,7 +69,7 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
                  const data::ShardSet* valid, ClassifierTaskOptions options, MicroBatches micro_batches,
                  comm::Communicator& comm);
 
-  std::vector<comm::ReducedParameter> reduced_parameters() const override;
+  std::vector<comm::ReducedParameter> reduced_parameters() const override { return reduced_of_encoder(); }
   reports::MetricNames metric_names() const override {
     return options_.label_sets.empty() ? reports::kClassifierMetrics : reports::kMultilabelMetrics;
   }

@@ -16,11 +16,15 @@
 namespace ulmfit::train {
 namespace {
 
-// Columns [first, first + count) of a batch's row-major [T, B] ids.
-at::Tensor columns_of(const std::vector<std::int64_t>& ids, std::int64_t T, std::int64_t B, std::int64_t first,
-                      std::int64_t count, at::Device device) {
-  const at::Tensor all = at::from_blob(const_cast<std::int64_t*>(ids.data()), {T, B}, at::kLong);
-  return model::to_device(all.narrow(1, first, count).contiguous(), device);
+// Both of a batch's id matrices on the device, [2, T, B] int64: x, y. Ids are below 2^31: they travel as one int32 tensor.
+at::Tensor ids_of(const data::LmBatch& batch, at::Device device) {
+  const auto options = at::TensorOptions(at::kInt).pinned_memory(!device.is_cpu());
+  const at::Tensor ids = at::empty({2, batch.T, batch.B}, options);
+  auto* next = ids.mutable_data_ptr<std::int32_t>();
+  for (const auto* matrix : {&batch.x, &batch.y}) {
+    next = std::transform(matrix->begin(), matrix->end(), next, [](auto id) { return static_cast<std::int32_t>(id); });
+  }
+  return ids.to(device, /*non_blocking=*/true).to(at::kLong);
 }
 
 // Ranks meet so often while they evaluate. One without a stream of its own (there are fewer than ranks) would else wait for
@@ -94,12 +98,11 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
     model::LstmState state = encoder.zero_state(count);
     at::Tensor sum = at::zeros({}, at::TensorOptions(encoder.device()).dtype(at::kDouble));
     const auto add = [&](const data::LmBatch& batch) {
-      const at::Tensor x = columns_of(batch.x, batch.T, batch.B, 0, batch.B, encoder.device());
-      const at::Tensor y = columns_of(batch.y, batch.T, batch.B, 0, batch.B, encoder.device());
-      model::EncoderOutput out = encoder.forward(x, state, weights, {}, nullptr);
+      const at::Tensor ids = ids_of(batch, encoder.device());
+      model::EncoderOutput out = encoder.forward(ids[0], state, weights, {}, nullptr);
       state = std::move(out.next);
       const at::Tensor top = out.top.reshape({batch.T * batch.B, -1});
-      sum.add_(head.loss(top, y.reshape({-1}), 1.0, encoder.precision()).nats);
+      sum.add_(head.loss(top, ids[1].flatten(), 1.0, encoder.precision()).nats);
     };
     for (std::int64_t w = 0; w < windows; ++w) {
       if (w % kWindowsBetweenMeetings == 0) comm.barrier();
@@ -138,11 +141,12 @@ LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_pt
 }
 
 std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
-  std::vector<comm::ReducedParameter> reduced;
-  for (const auto& p : encoder_.parameters()) {
-    reduced.push_back({p.name, p.tensor, p.tensor.is_same(encoder_.embedding()) ? head_.weight() : at::Tensor()});
+  std::vector<comm::ReducedParameter> reduced = reduced_of_encoder();
+  for (auto& r : reduced) {
+    if (r.tensor.is_same(encoder_.embedding())) r.early = head_.weight();
   }
-  for (const auto& p : head_.parameters()) reduced.push_back({p.name, p.tensor});
+  const std::int64_t layer = reduced.back().layer + 1;
+  for (const auto& p : head_.parameters()) reduced.push_back({p.name, p.tensor, layer});
   return reduced;
 }
 
@@ -166,13 +170,14 @@ void LmTask::prepare_step(const data::LmBatch& batch, const Position& position, 
     for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
   }
   states_before_ = states_;
+  ids_ = ids_of(batch, encoder_.device());
 }
 
 void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
                                   StepSums& sums) {
   const std::int64_t B = micro_batch_streams_;
-  const at::Tensor x = columns_of(batch.x, batch.T, batch.B, index * B, B, encoder_.device());
-  const at::Tensor y = columns_of(batch.y, batch.T, batch.B, index * B, B, encoder_.device()).reshape({-1});
+  const at::Tensor ids = ids_.narrow(2, index * B, B).contiguous();
+  const at::Tensor x = ids[0], y = ids[1].flatten();
   model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step),
                      std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
   std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((micro_batches_.first + index) * B));

@@ -71,6 +71,7 @@ class LmTask : public BatchTask<data::LmBatch> {
   std::shared_ptr<data::LmStreams> streams_;     // read by the source alone; any thread may ask for windows
   std::int64_t lengths_of_ = -1;                 // the epoch of
   std::vector<data::Window> lengths_;            // for lr_scale
+  at::Tensor ids_;                               // of the step's batch, [2, T, B] int64
   std::int64_t micro_batch_streams_;             // streams of a micro-batch
   std::vector<model::LstmState> states_;         // by local micro-batch
   std::vector<model::LstmState> states_before_;  // the latest step

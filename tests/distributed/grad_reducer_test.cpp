@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/distributed/ranks.h"
 #include "tests/support/random_tensor.h"
 
@@ -15,13 +17,12 @@ using test::ranks;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-constexpr std::int64_t kSmallBucket = 1 << 20;
-
-// Sizes in elements: within a bucket, exactly one, and past one.
+// Sizes in elements, the third past a bucket of those without overlap.
 std::vector<ReducedParameter> parameters() {
   std::vector<ReducedParameter> made;
-  for (const std::int64_t size : {3L, 262'144L, 700'001L, 10L}) {
-    made.push_back({str("p", size), at::ones({size}).requires_grad_()});
+  for (const std::int64_t size : {3L, 262'144L, 7'000'001L, 10L}) {
+    const auto layer = std::min<std::int64_t>(static_cast<std::int64_t>(made.size()), 2);
+    made.push_back({str("p", size), at::ones({size}).requires_grad_(), layer});
   }
   return made;
 }
@@ -32,8 +33,8 @@ TEST(GradReducer, GradientsBecomeTheirSumsOverRanks) {
   Communicator& comm = ranks();
   const std::int64_t n = comm.size();
   const auto made = parameters();
-  GradReducer reducer(comm, made, kSmallBucket);
-  EXPECT_GT(reducer.buckets(), 2U);
+  GradReducer reducer(comm, made);
+  EXPECT_EQ(reducer.buckets(), 3U);
   for (int step = 0; step < 2; ++step) {
     reducer.zero();
     reducer.expect_backward();
@@ -52,7 +53,7 @@ TEST(GradReducer, GradientsBecomeTheirSumsOverRanks) {
 TEST(GradReducer, FrozenParametersAreLeftOut) {
   Communicator& comm = ranks();
   const auto made = parameters();
-  GradReducer reducer(comm, made, kSmallBucket);
+  GradReducer reducer(comm, made);
   reducer.set_trainable({false, true, false, true});
   for (const std::size_t i : {1U, 3U}) made[i].tensor.sum().backward();
   reducer.reduce();
@@ -66,7 +67,7 @@ TEST(GradReducer, FrozenParametersAreLeftOut) {
 TEST(GradReducer, SumsHaveTheSameBitsOnAllRanks) {
   Communicator& comm = ranks();
   const auto made = parameters();
-  GradReducer reducer(comm, made, kSmallBucket);
+  GradReducer reducer(comm, made);
   for (const auto& parameter : made) {
     (parameter.tensor * random_tensor({parameter.tensor.numel()}, static_cast<std::uint32_t>(comm.rank())))
         .sum()

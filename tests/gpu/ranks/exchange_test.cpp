@@ -99,7 +99,7 @@ std::vector<at::Tensor> first_gradients(Communicator& comm, const data::ShardSet
   options.streams.bptt = 12;
   options.streams.variable_bptt = false;
   train::LmTask task(model, head, corpus, nullptr, options, shards, comm);
-  GradReducer reducer(comm, task.reduced_parameters(), /*bucket_bytes=*/4096);
+  GradReducer reducer(comm, task.reduced_parameters());
   task.seek({});
   task.accumulate_gradients({}, reducer);
   reducer.reduce();
@@ -157,7 +157,7 @@ std::vector<at::Tensor> trained(Communicator& comm, const data::ShardSet& corpus
   plan_options.max_steps = 6;
   const train::TrainingPlan plan(plan_options, *task);
   optim::Optimizer optimizer(task->groups(), {.kind = optim::OptimizerKind::kSgd});
-  GradReducer reducer(comm, task->reduced_parameters(), /*bucket_bytes=*/4096);
+  GradReducer reducer(comm, task->reduced_parameters());
   train::TrainerOptions options;
   options.clip = 0.05;
   options.validates = false;

@@ -18,9 +18,9 @@ using testing::ThrowsMessage;
 
 std::vector<ReducedParameter> three_parameters() {
   std::vector<ReducedParameter> parameters;
-  parameters.push_back({"embedding", random_tensor({10, 4}, 1)});
-  parameters.push_back({"hidden", random_tensor({8, 3}, 2)});
-  parameters.push_back({"bias", random_tensor({5}, 3)});
+  parameters.push_back({"embedding", random_tensor({10, 4}, 1), 0});
+  parameters.push_back({"hidden", random_tensor({8, 3}, 2), 1});
+  parameters.push_back({"bias", random_tensor({5}, 3), 2});
   for (ReducedParameter& parameter : parameters) parameter.tensor.requires_grad_();
   return parameters;
 }
@@ -55,14 +55,17 @@ TEST(GradReducer, BackwardWritesIntoItsBuffer) {
   EXPECT_TRUE(at::equal(parameters[1].tensor.grad(), at::zeros({8, 3})));
 }
 
-TEST(GradReducer, BucketsAreFilledInBackwardOrder) {
+TEST(GradReducer, ALayerIsABucketAndTheyAreFilledInBackwardOrder) {
   RecordingCommunicator comm;
-  const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 48 * 4);
+  auto parameters = three_parameters();
+  parameters[2].layer = parameters[1].layer;
+  GradReducer reducer(comm, parameters);
   ASSERT_EQ(reducer.buckets(), 2U);
   reducer.reduce();
   EXPECT_THAT(comm.sizes, ElementsAre(16 + 32, 48));
   EXPECT_EQ(comm.finished, 1);
+  SoloCommunicator without_overlap;
+  EXPECT_EQ(GradReducer(without_overlap, parameters).buckets(), 1U);
 }
 
 // Sums pair up by their order: it is the same on ranks whose backward pass starts them and on ranks that have none, such as
@@ -71,7 +74,7 @@ TEST(GradReducer, WhatIsSummedBesideComesLastOnAllRanks) {
   for (const bool computes : {true, false}) {
     RecordingCommunicator comm;
     const auto parameters = three_parameters();
-    GradReducer reducer(comm, parameters, 4);
+    GradReducer reducer(comm, parameters);
     reducer.zero();
     reducer.expect_backward();
     if (computes) (parameters[0].tensor.sum() + parameters[1].tensor.sum() + parameters[2].tensor.sum()).backward();
@@ -83,17 +86,10 @@ TEST(GradReducer, WhatIsSummedBesideComesLastOnAllRanks) {
   }
 }
 
-TEST(GradReducer, AParameterLargerThanABucketIsOneBucket) {
-  RecordingCommunicator comm;
-  GradReducer reducer(comm, three_parameters(), 4);
-  reducer.reduce();
-  EXPECT_THAT(comm.sizes, ElementsAre(16, 32, 48));
-}
-
 TEST(GradReducer, ABucketStartsWhenItAndAllBeforeItAreComplete) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 4);
+  GradReducer reducer(comm, parameters);
   reducer.zero();
   parameters[2].tensor.sum().backward();  // not the last pass: nothing starts
   EXPECT_TRUE(comm.sizes.empty());
@@ -114,7 +110,7 @@ TEST(GradReducer, ABucketStartsWhenItAndAllBeforeItAreComplete) {
 TEST(GradReducer, SumsStartDuringBackward) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 4);
+  GradReducer reducer(comm, parameters);
   std::vector<std::size_t> started;  // sums started when backward came to the product with that factor's gradient
   const auto watched = [&](const at::Tensor& value) {
     value.register_hook([&](const at::Tensor&) { started.push_back(comm.sizes.size()); });
@@ -146,7 +142,7 @@ struct DirectGradient : torch::autograd::Function<DirectGradient> {
 TEST(GradReducer, AParameterUsedTwiceIsCompleteAfterBothUsesThatWriteThemselves) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 4);
+  GradReducer reducer(comm, parameters);
   reducer.zero();
   reducer.expect_backward();
   const at::Tensor hidden = DirectGradient::apply(parameters[2].tensor) * parameters[1].tensor.sum();
@@ -177,7 +173,7 @@ struct Tied {
 TEST(GradReducer, WhatATiedHeadAddsLeavesFirstWhereSumsOverlap) {
   RecordingCommunicator comm;
   const Tied tied;
-  GradReducer reducer(comm, tied.parameters, 4);
+  GradReducer reducer(comm, tied.parameters);
   std::vector<std::size_t> started;
   const at::Tensor bottom = DirectGradient::apply(tied.parameters[0].tensor);
   bottom.register_hook([&](const at::Tensor&) { started.push_back(comm.sizes.size()); });
@@ -198,7 +194,7 @@ TEST(GradReducer, ATiedParametersGradientIsTheSumOfBothUses) {
   for (const bool overlaps : {false, true}) {
     Communicator& comm = overlaps ? static_cast<Communicator&>(doubling) : plain;
     const Tied tied;
-    GradReducer reducer(comm, tied.parameters, 4);
+    GradReducer reducer(comm, tied.parameters);
     for (int step = 0; step < 2; ++step) {
       reducer.zero();
       tied.backward();
@@ -220,7 +216,7 @@ TEST(GradReducer, ATiedParametersGradientIsTheSumOfBothUses) {
 TEST(GradReducer, OnlyTheRowsLookedUpLeaveLast) {
   RecordingCommunicator comm;
   const Tied tied;
-  GradReducer reducer(comm, tied.parameters, 4);
+  GradReducer reducer(comm, tied.parameters);
   const auto lookup = [&](const std::vector<std::int64_t>& rows) {
     at::embedding(tied.parameters[0].tensor, at::tensor(rows, at::kLong)).sum().backward();
   };
@@ -252,7 +248,7 @@ TEST(GradReducer, AFixedTreeHasTheSameBitsWhetherSumsOverlapOrNot) {
   std::vector<at::Tensor> found;
   for (Communicator* comm : std::initializer_list<Communicator*>{&plain, &overlapping}) {
     const Tied tied;
-    GradReducer reducer(*comm, tied.parameters, 4);
+    GradReducer reducer(*comm, tied.parameters);
     reducer.use_fixed_tree(2);
     reducer.expect_lookup(at::arange(3, at::kLong));
     for (std::uint32_t shard = 0; shard < 2; ++shard) {
@@ -279,7 +275,7 @@ TEST(GradReducer, AnEarlyLeafSharesItsParametersMemory) {
 TEST(GradReducer, HooksEndWithTheReducer) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();
-  { const GradReducer reducer(comm, parameters, 4); }
+  { const GradReducer reducer(comm, parameters); }
   parameters[1].tensor.sum().backward();
   EXPECT_TRUE(comm.sizes.empty());
 }
@@ -287,7 +283,7 @@ TEST(GradReducer, HooksEndWithTheReducer) {
 TEST(GradReducer, FrozenParametersHaveNoGradientAndAreNotSent) {
   RecordingCommunicator comm;
   const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 4);
+  GradReducer reducer(comm, parameters);
   reducer.set_trainable({false, true, false});
   EXPECT_FALSE(parameters[0].tensor.grad().defined());
   EXPECT_FALSE(parameters[2].tensor.grad().defined());
@@ -313,7 +309,7 @@ TEST(GradReducer, AllFrozenIsNoWork) {
 TEST(GradReducer, ShardsAreSummedInTheTree) {
   SoloCommunicator comm;
   const auto parameters = three_parameters();
-  GradReducer reducer(comm, parameters, 4);
+  GradReducer reducer(comm, parameters);
   reducer.use_fixed_tree(4);
   EXPECT_EQ(reducer.micro_batches_of_rank(), 4);
   for (int step = 0; step < 2; ++step) {
