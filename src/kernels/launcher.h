@@ -3,6 +3,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <mutex>
 
 namespace ulmfit::kernels {
@@ -20,6 +21,8 @@ class Launcher {
   // for. arguments: the place of each of its parameters, in order; they are read before it returns. Any thread may call it.
   // Throws std::runtime_error.
   virtual void launch(const char* kernel, unsigned blocks, void** arguments) = 0;
+  // Of the device's last cache before its memory.
+  virtual std::int64_t cache_bytes() const = 0;
 
   // Whether its results are those of libtorch's operators, once somebody has looked (model/gpu_kernels.h).
   std::once_flag looked;

@@ -28,8 +28,8 @@ at::Tensor uniform(at::IntArrayRef sizes, double bound, std::optional<std::uint6
 
 at::ScalarType lstm_type(Precision precision) { return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kFloat; }
 
-// One layer over a window, computed in the type of its packed weights or else of its weights: output [T, B, W] and the
-// states after it, float32 (`for_next_layer`: see block_lstm).
+// One layer over a window, computed in the type of its packed weights or else of its weights: output [T, B, W], of packed
+// weights float32 and else in that type, and the states after it, float32 (`for_next_layer`: see block_lstm).
 LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor& c, const LstmWeights& weights,
                       bool for_next_layer) {
   if (weights.packed) {
@@ -42,7 +42,7 @@ LstmWindow lstm_layer(const at::Tensor& x, const at::Tensor& h, const at::Tensor
                {weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh}, /*has_biases=*/true,
                /*num_layers=*/1, /*dropout=*/0.0, /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
                /*batch_first=*/false);
-  return {output.to(at::kFloat), next_h.squeeze(0).to(at::kFloat), next_c.squeeze(0).to(at::kFloat)};
+  return {output, next_h.squeeze(0).to(at::kFloat), next_c.squeeze(0).to(at::kFloat)};
 }
 
 // The first layer over words x [T, B] none of which is dropped or masked: equal words have equal input products.
@@ -157,14 +157,14 @@ EncoderOutput AwdLstm::forward(const at::Tensor& x, const LstmState& state, cons
                                     : lstm_layer(activations, state.h[l], state.c[l], weights[l], for_next_layer);
     out.next.h.push_back(h);
     out.next.c.push_back(c);
-    activations = output;
-    if (keep_layers) out.layers.push_back(output);
+    activations = output;  // between layers in the type that they compute in
+    if (keep_layers) out.layers.push_back(output.to(at::kFloat));
     if (key != nullptr && rates.hidden > 0 && l + 1 < layers_.size()) {
-      activations = activations * locked_mask(*key, Purpose::kHiddenDropout, static_cast<std::uint32_t>(l), rates.hidden,
-                                              output.size(2), device());
+      activations = drop_hidden(activations, locked_mask(*key, Purpose::kHiddenDropout, static_cast<std::uint32_t>(l),
+                                                         rates.hidden, output.size(2), device()));
     }
   }
-  out.top = activations;
+  out.top = activations.to(at::kFloat);
   return out;
 }
 

@@ -18,7 +18,9 @@
 
 namespace ulmfit::model {
 
-// Hidden and cell state of every layer, [B, output_width(layer)] float32. A value: passed in, handed back, never hidden.
+// Hidden and cell state of every layer, [B, output_width(layer)] float32. A value: passed in, handed back, never hidden. In
+// bfloat16 cuDNN (and at::lstm) take and give both rounded to it, so that cells lose digits at the edges of windows, within
+// which cuDNN sums in float32; the CPU's block kernels keep cells in float32 throughout.
 struct LstmState {
   std::vector<at::Tensor> h;
   std::vector<at::Tensor> c;
@@ -37,7 +39,7 @@ struct LstmWeights {
 };
 
 struct EncoderOutput {
-  at::Tensor top;                  // [T, B, E], the last layer's output before output dropout
+  at::Tensor top;                  // [T, B, E] float32, the last layer's output before output dropout
   std::vector<at::Tensor> layers;  // if asked for: the embedded words [T, B, E] and each layer's output [T, B, W]
   LstmState next;
 };

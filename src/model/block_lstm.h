@@ -25,7 +25,7 @@ bool has_block_lstm(at::ScalarType type, const at::Tensor& weight_ih, const at::
 PackedLstmWeights pack_lstm_weights(at::ScalarType type, const at::Tensor& weight_ih, const at::Tensor& weight_hh);
 
 struct LstmWindow {
-  at::Tensor output;  // [T, B, W], float32
+  at::Tensor output;  // [T, B, W], of the block kernels float32
   at::Tensor h;       // [B, W], after the last step
   at::Tensor c;       // [B, W]
 };

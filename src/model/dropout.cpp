@@ -19,15 +19,24 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-struct DropWeights : Function<DropWeights> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& mask) {
+// x * mask in the type of x. `What` is in the name that profiles see.
+template <class What>
+struct Masked : Function<Masked<What>> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& mask) {
     ctx->saved_data["mask"] = mask;
-    return weight * mask;
+    return product(x, mask);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    return {grads[0] * ctx->saved_data["mask"].toTensor(), at::Tensor()};
+    return {product(grads[0], ctx->saved_data["mask"].toTensor()), at::Tensor()};
+  }
+  static at::Tensor product(const at::Tensor& x, const at::Tensor& mask) {
+    at::Tensor out = at::empty_like(x);
+    at::mul_out(out, x, mask);  // computed in the wider type of both, rounded as it is written
+    return out;
   }
 };
+struct DropWeights;
+struct DropHidden;
 
 struct Embed : Function<Embed> {
   // `scale` holds one factor a token ([T, B]) or is undefined.
@@ -102,7 +111,11 @@ at::Tensor shared_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer,
   return mask;
 }
 
-at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) { return DropWeights::apply(weight, mask); }
+at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask) {
+  return Masked<DropWeights>::apply(weight, mask);
+}
+
+at::Tensor drop_hidden(const at::Tensor& hidden, const at::Tensor& mask) { return Masked<DropHidden>::apply(hidden, mask); }
 
 at::Tensor embed(const at::Tensor& ids, const at::Tensor& weight, double drop, const MaskKey* key) {
   const Activity activity("embedding");

@@ -25,6 +25,9 @@ RandomKey draws_of_shared_mask(const MaskKey& key, Purpose purpose, std::uint32_
 // weight * mask, differentiable in weight. The mask is not.
 at::Tensor drop_weights(const at::Tensor& weight, const at::Tensor& mask);
 
+// hidden [T, B, W] * mask [B, W] in the type of `hidden`, rounded once; differentiable in `hidden`.
+at::Tensor drop_hidden(const at::Tensor& hidden, const at::Tensor& mask);
+
 // Rows `ids` ([T, B] int64) of `weight` [V, E] as [T, B, E], each word type dropped whole with probability `drop` and
 // scaled by 1 / (1 - drop) else; key == nullptr: no dropout. The backward pass adds into weight.grad() directly, which must
 // be defined (the tied head adds to the same buffer): no dense [V, E] temporary is made.

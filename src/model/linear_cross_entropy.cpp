@@ -12,6 +12,7 @@
 #include "kernels/softmax.h"
 #include "model/block_kernels.h"
 #include "model/gpu_kernels.h"
+#include "model/head_blocks.h"
 #include "model/head_products.h"
 #include "model/rounded_sums.h"
 #include "model/softmax_rows.h"
@@ -23,9 +24,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Rows of logits at a time: so many that the passes over the weight's gradient, one a block, cost little beside the
-// products. 123 MB at 60,000 words; libtorch's operators need a float32 copy besides of those in bfloat16.
-std::int64_t block_rows(const at::Tensor& hidden, at::ScalarType logits) {
+// Rows of logits at a time.
+std::int64_t block_rows(const at::Tensor& hidden, std::int64_t vocabulary, at::ScalarType logits) {
+  if (const kernels::Launcher* gpu = kernels_on(hidden.device())) {
+    return head_block_rows({vocabulary, hidden.size(1), static_cast<std::int64_t>(at::elementSize(logits))},
+                           gpu->cache_bytes());
+  }
+  // So many that the passes over the weight's gradient, one a block, cost little beside the products. 123 MB at 60,000
+  // words; libtorch's operators need a float32 copy besides of those in bfloat16.
   return logits == at::kBFloat16 && hidden.is_cpu() ? 1024 : 512;
 }
 
@@ -100,7 +106,7 @@ class PlainProducts {
   at::Tensor weight_, transposed_, weight_gradient_;
 };
 
-// The same of rounded factors, with rounded results, on every device.
+// The same of rounded factors, on every device.
 class Bfloat16Products {
  public:
   explicit Bfloat16Products(const LinearLayer& layer)
@@ -112,6 +118,7 @@ class Bfloat16Products {
   void hidden_gradient(const at::Tensor& gradient, at::Tensor& out) const { out.copy_(at::mm(gradient, rounded_)); }
   // Of the block that logits() was last called with.
   void add_weight_gradient(const at::Tensor& gradient, const at::Tensor&) {
+    if (add_rounded_product(weight_gradient_, gradient.t(), hidden_)) return;
     if (!part_.defined()) part_ = at::empty(rounded_.sizes(), rounded_.options());
     at::mm_out(part_, gradient.t(), hidden_);
     add_rounded(weight_gradient_, part_);
@@ -137,7 +144,7 @@ at::Tensor in_blocks(const HeadInputs& in, Products products) {
   const LinearLayer& layer = in.layer;
   const std::int64_t rows = in.hidden.size(0), last = layer.weight.size(0) - 1;
   const bool gradient = in.hidden_gradient.defined(), weight_gradient = gradient && layer.weight_gradient.defined();
-  const std::int64_t block = std::min(block_rows(in.hidden, in.logits), rows);
+  const std::int64_t block = std::min(block_rows(in.hidden, layer.weight.size(0), in.logits), rows);
   const at::Tensor buffer = at::empty({block, layer.weight.size(0)}, in.hidden.options().dtype(in.logits));
   at::Tensor nats = at::zeros({}, in.hidden.options().dtype(at::kDouble));
   for (std::int64_t first = 0; first < rows; first += block) {

@@ -18,8 +18,8 @@ struct CrossEntropy {
 // gradients are wanted at all): backward only multiplies. Gradients of weight and bias are ADDED to weight.grad() and
 // bias.grad() directly during the forward pass, scaled by `scale`; both must be defined if they require gradients, and the
 // caller must call backward on the loss with gradient 1. Rows with target -1 count for nothing. In bfloat16 the three
-// products round their factors and results (of the weight's gradient: block by block of rows); softmax, losses and the sum
-// of the blocks are float32.
+// products round their factors and results (of the weight's gradient block by block of rows, on GPUs whose libtorch has
+// add_rounded_product not at all); softmax, losses and the sum of the blocks are float32.
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
                                   const at::Tensor& targets, double scale, Precision precision = Precision::kFloat32);
 

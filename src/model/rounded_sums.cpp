@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "base/cpu_clones.h"
+#include "base/error.h"
+#include "base/log.h"
 #include "model/vector_math.h"
 
 namespace ulmfit::model {
@@ -21,7 +24,34 @@ void add(float* sum, const c10::BFloat16* part, std::int64_t count) { run_cpu_cl
 
 constexpr std::int64_t kGrain = 2048;  // floats that stay in the first-level cache
 
+// libtorch has it for CUDA alone, and refused a float32 summand in some versions.
+bool has_product_that_adds(at::Device device) {
+  const at::TensorOptions there(device);
+  const at::Tensor ones = at::ones({16, 16}, there.dtype(at::kBFloat16));
+  const at::Tensor sum = at::full({16, 16}, 1.0 / 1024, there);  // which bfloat16 would round away beside 16
+  at::Tensor out = sum.clone();
+  std::string why = "its result is another";
+  try {
+    at::addmm_out(out, out, ones.t(), ones, at::kFloat);
+  } catch (const c10::OutOfMemoryError&) {
+    throw;  // says nothing about the product
+  } catch (const c10::Error& e) {
+    why = e.what_without_backtrace();
+  }
+  const bool has = out.equal(sum + 16);
+  if (!has)
+    log::info("gpu", str("the head's gradients are added in two steps, this libtorch has no product that adds: ", why));
+  return has;
+}
+
 }  // namespace
+
+bool add_rounded_product(at::Tensor sum, const at::Tensor& a, const at::Tensor& b) {
+  if (sum.is_cpu()) return false;
+  static const bool has = has_product_that_adds(sum.device());
+  if (has) at::addmm_out(sum, sum, a, b, at::kFloat);
+  return has;
+}
 
 void add_rounded(at::Tensor sum, const at::Tensor& part) {
   if (!sum.is_cpu()) {

@@ -56,10 +56,11 @@ struct Measured {
   bool stopped = false;
 };
 
+constexpr double kSeconds = 1;  // are measured, about
+
 // Steps from `first` on, which has two others at least before the next validation, at `end`.
 Measured time_steps(train::Trainer& trainer, StepTimes& times, std::int64_t first, std::int64_t end,
                     comm::Communicator& comm) {
-  constexpr double kSeconds = 1;
   Measured measured;
   trainer.skip_to(first);
   const auto train_until = [&](std::int64_t step) {
@@ -74,6 +75,29 @@ Measured time_steps(train::Trainer& trainer, StepTimes& times, std::int64_t firs
   const double more = kSeconds / std::max(measured.seconds, 1e-6);
   const std::int64_t until = std::min(end, trainer.step() + 1 + static_cast<std::int64_t>(more));
   if (!measured.stopped && until >= trainer.step() + 2) train_until(until);
+  return measured;
+}
+
+// The same on a GPU, where a report, which tells the steps apart, waits for it: what many steps take longer than one, which
+// has the beginning and end of a run too.
+Measured time_steps_together(train::Trainer& trainer, std::int64_t first, std::int64_t end, comm::Communicator& comm) {
+  Measured measured;
+  trainer.skip_to(first);
+  const auto train_until = [&](std::int64_t step) {
+    const Stopwatch watch;
+    measured.stopped = measured.stopped || trainer.run(step) == train::StopReason::kSignalled;
+    return rank_0s(watch.seconds(), comm);
+  };
+  train_until(first + 1);  // allocates
+  const double one = train_until(first + 2);
+  measured = {.seconds = one, .steps = 1, .stopped = measured.stopped};
+  constexpr std::int64_t kLeast = 8;
+  const std::int64_t more = std::max(static_cast<std::int64_t>(kSeconds / std::max(one, 1e-6)), kLeast);
+  const std::int64_t until = std::min(end, first + 2 + more), steps = until - (first + 2);
+  if (measured.stopped || steps < 2) return measured;
+  const double many = train_until(until);
+  measured.steps = steps;
+  measured.seconds = std::max(many - one, 0.0) / static_cast<double>(steps - 1);
   return measured;
 }
 
@@ -92,7 +116,7 @@ StageResult measure_dry_run(const TrainingStage& stage, const train::TrainingPla
   forget_peak(comm.device());  // of a stage before this one
   StepTimes times;
   train::TrainerOptions options = trainer_options(stage);
-  options.log_every = 1;
+  if (comm.device().is_cpu()) options.log_every = 1;
   options.checkpoint_every = 0;
   Engine engine(stage, plan, comm, nullptr, comm.rank() == 0 ? &times : nullptr, options);
   const std::size_t phase = plan.phase(plan.total_steps() - 1);
@@ -100,8 +124,10 @@ StageResult measure_dry_run(const TrainingStage& stage, const train::TrainingPla
   std::int64_t end = first;
   while (!plan.ends_epoch(end)) ++end;
   const bool whole = end >= first + 2;
-  const Measured measured =
-      whole ? time_steps(engine.trainer, times, first, end, comm) : time_gradients(engine.trainer, first, comm);
+  const bool on_cpu = comm.device().is_cpu();
+  const Measured measured = !whole   ? time_gradients(engine.trainer, first, comm)
+                            : on_cpu ? time_steps(engine.trainer, times, first, end, comm)
+                                     : time_steps_together(engine.trainer, first, end, comm);
   if (measured.stopped) return StageEnd::kStopped;
   StageResult planned(StageEnd::kPlanned);
   planned.seconds = measured.seconds * static_cast<double>(plan.total_steps());

@@ -99,7 +99,7 @@ at::Tensor vectors_of(const TrainedModel& model, const std::vector<model::LstmWe
     state = out.next;
     const at::Tensor place = at::arange(first, first + count, length.options()).unsqueeze(1);
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      pools[i].add(out.layers[layers[i]].to(at::kFloat), place < length, place == length - 1);
+      pools[i].add(out.layers[layers[i]], place < length, place == length - 1);
     }
   }
   std::vector<at::Tensor> parts;

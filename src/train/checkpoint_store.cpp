@@ -1,6 +1,7 @@
 #include "train/checkpoint_store.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <array>
@@ -79,10 +80,19 @@ struct CheckpointStore::Writer {
   bool failed = false;           // the last save
   std::int64_t saved_best = -1;  // the last step that was the best and is saved
 
+  // Pinned if the tensor is a GPU's, which can then copy into it by itself, and if there is so much memory to pin.
   at::Tensor& buffer_for(const std::string& name, const at::Tensor& tensor) {
     at::Tensor& buffer = buffers[name];
-    if (!buffer.defined() || buffer.sizes() != tensor.sizes())
-      buffer = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+    if (buffer.defined() && buffer.sizes() == tensor.sizes()) return buffer;
+    const auto options = tensor.options().device(at::kCPU);
+    try {
+      buffer = at::empty(tensor.sizes(), options.pinned_memory(!tensor.is_cpu()));
+    } catch (const c10::Error& e) {
+      if (tensor.is_cpu()) throw;
+      log::warn("checkpoint", str("copies of ", name,
+                                  " will be slower, for want of memory that can be pinned: ", e.what_without_backtrace()));
+      buffer = at::empty(tensor.sizes(), options);
+    }
     return buffer;
   }
 
@@ -90,10 +100,22 @@ struct CheckpointStore::Writer {
     interop::NamedTensors out;
     for (const auto& [name, tensor] : tensors) {
       at::Tensor& buffer = buffer_for(prefix + name, tensor);
-      buffer.copy_(tensor);
+      buffer.copy_(tensor, /*non_blocking=*/true);
       out.emplace_back(name, buffer);
     }
     return out;
+  }
+
+  // All copies are queued before the host waits, once.
+  void await_copies(const Snapshot& snapshot) const {
+    for (const interop::NamedTensors* tensors : {&snapshot.model, &snapshot.training}) {
+      const auto there =
+          std::find_if(tensors->begin(), tensors->end(), [](const auto& named) { return !named.second.is_cpu(); });
+      if (there == tensors->end()) continue;
+      const c10::impl::VirtualGuardImpl device(there->second.device().type());
+      device.synchronizeStream(device.getStream(there->second.device()));
+      return;
+    }
   }
 
   // Throws what went wrong, after removing what was written: a full disk must not stay full by it.
@@ -153,9 +175,11 @@ void CheckpointStore::prepare(const Snapshot& like) {
   finish();
   for (const auto& [name, tensor] : like.model) writer_->buffer_for("model/" + name, tensor);
   for (const auto& [name, tensor] : like.training) writer_->buffer_for("training/" + name, tensor);
-  // The kernel gives memory when it is first written.
+  // The kernel gives memory when it is first written; pinned memory is there.
   writer_->thread = std::thread([this] {
-    for (auto& [name, buffer] : writer_->buffers) std::memset(buffer.mutable_data_ptr(), 0, buffer.nbytes());
+    for (auto& [name, buffer] : writer_->buffers) {
+      if (!buffer.is_pinned()) std::memset(buffer.mutable_data_ptr(), 0, buffer.nbytes());
+    }
   });
 }
 
@@ -166,6 +190,7 @@ void CheckpointStore::save(const Snapshot& snapshot) {
   writer_->copy.state = snapshot.state;
   writer_->copy.model = writer_->copied(snapshot.model, "model/");
   writer_->copy.training = writer_->copied(snapshot.training, "training/");
+  writer_->await_copies(snapshot);
   writer_->thread = std::thread([this] {
     try {
       writer_->write(folder_, retention_);

@@ -37,8 +37,8 @@ class CheckpointStore {
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
-  // Allocates the buffers that snapshots like this one are copied into, on the thread: without it the first save stalls for
-  // that too.
+  // Allocates the buffers that snapshots like this one are copied into (of those on the CPU on the thread): without it the
+  // first save stalls for that too.
   void prepare(const Snapshot& like);
 
   // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save

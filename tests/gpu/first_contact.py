@@ -29,7 +29,7 @@ LOSS_TOLERANCE = 0.02  # between precisions, of the loss
 # Of the caller's environment: they would choose other tests, another device, other kernels.
 NOT_OURS = re.compile(r"^(ULMFIT_TEST_|GTEST_|OMP_|GOMP_|CUBLAS_WORKSPACE_CONFIG$|ULMFIT_GPU_KERNELS$|NCCL_MULTI_RANK_GPU_ENABLE$)")
 OPERATORS = ", libtorch's kernels alone"
-GPU_TESTS = 20  # of gpu_test
+GPU_TESTS = 21  # of gpu_test
 PAPER = {"vocab": 33278, "streams": 64, "bptt": 70, "embedding": 400, "hidden": 1152}
 
 
@@ -142,11 +142,11 @@ def checks(programs, fastai_peer):
             for precision in ("fp32", "tf32", "bf16"):
                 yield Check(f"bench lm {precision}, {streams} streams, {words} words", 45,
                             [ulmfit, "bench", "lm", "--device=cuda", f"--precision={precision}", f"--vocab={vocabulary}",
-                             f"--streams={streams}", "--warmup=8", "--blocks=3", "--block=8", "--profile=1"],
+                             f"--streams={streams}", "--warmup=8", "--blocks=3", "--block=8", "--profile=3"],
                             ("gpu",), read=figures)
     yield Check("bench lm bf16, 64 streams, 33k words" + OPERATORS, 45,
                 [ulmfit, "bench", "lm", "--device=cuda", "--precision=bf16", f"--vocab={PAPER['vocab']}", "--streams=64", "--warmup=8",
-                 "--blocks=3", "--block=8", "--profile=1"],
+                 "--blocks=3", "--block=8", "--profile=3"],
                 ("gpu",), {"ULMFIT_GPU_KERNELS": "0"}, figures)
     for precision in ("fp32", "bf16"):  # apart: what the plain loop takes is no memory of ours
         yield Check(f"beside the plain loop, {precision}, 64 streams, 33k words", 45,

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include "model/linear_cross_entropy.h"
+#include "model/rounded_sums.h"
 #include "stages/compute.h"
 #include "tests/gpu/device.h"
 #include "tests/support/model_checks.h"
@@ -39,13 +40,26 @@ class GpuHead : public test::DeviceTest {
 
 TEST_F(GpuHead, BlockedCrossEntropyIsThePlainOne) {
   stages::use_precision(stages::Arithmetic::kFp32, device_);
-  expect_equal(1100, 777, Precision::kFloat32, 1e-5);  // past two blocks
+  expect_equal(1100, 777, Precision::kFloat32, 1e-5);                           // several blocks of the made-up device
+  if (device_.is_cuda()) expect_equal(5000, 33278, Precision::kFloat32, 1e-5);  // and of any GPU
 }
 
 TEST_F(GpuHead, OfManyWordsAndRoundedIsNearThePlainOne) {
   stages::use_precision(stages::Arithmetic::kFp32, device_);
   expect_equal(40, 33278, Precision::kFloat32, 1e-5);
   expect_equal(1100, 777, Precision::kBfloat16, 2e-2);
+  if (device_.is_cuda()) expect_equal(5000, 33278, Precision::kBfloat16, 2e-2);
+}
+
+// Without it a block's part of the weight's gradient is rounded to bfloat16 before it is added.
+TEST_F(GpuHead, AddsProductsOfRoundedFactorsInFloat32) {
+  if (device_.is_cpu()) GTEST_SKIP() << "CPUs add by add_rounded";
+  const at::Tensor a = closed_form(1, {300, 70}, 0.5).to(device_).to(at::kBFloat16);
+  const at::Tensor b = closed_form(2, {300, 40}, 0.5).to(device_).to(at::kBFloat16);
+  const at::Tensor sum = closed_form(3, {70, 40}, 0.5).to(device_);
+  const at::Tensor expected = sum + at::mm(a.t().to(at::kFloat), b.to(at::kFloat));
+  EXPECT_TRUE(add_rounded_product(sum, a.t(), b));
+  EXPECT_LE(relative_difference(sum, expected), 1e-5);
 }
 
 }  // namespace

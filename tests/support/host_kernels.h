@@ -12,10 +12,12 @@ namespace ulmfit::test {
 class HostLauncher : public kernels::Launcher {
  public:
   void launch(const char* kernel, unsigned blocks, void** arguments) override;
+  std::int64_t cache_bytes() const override { return cache; }
   // How often each kernel was started.
   const std::map<std::string, int>& launches() const { return launches_; }
   // Of barriers that let everyone pass.
   bool without_barriers = false;
+  std::int64_t cache = 1 << 20;
 
  private:
   std::map<std::string, int> launches_;

@@ -24,11 +24,15 @@ void check(cudaError_t code, const std::string& what) {
   throw std::runtime_error(str(what, " failed: ", cudaGetErrorString(code)));
 }
 
+int attribute_of(int gpu, cudaDeviceAttr attribute) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, attribute, gpu), "cudaDeviceGetAttribute");
+  return value;
+}
+
 std::string architecture_of(int gpu) {
-  int major = 0, minor = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu), "cudaDeviceGetAttribute");
-  return str("sm_", major, minor);
+  return str("sm_", attribute_of(gpu, cudaDevAttrComputeCapabilityMajor),
+             attribute_of(gpu, cudaDevAttrComputeCapabilityMinor));
 }
 
 class CudaLauncher : public Launcher {
@@ -38,6 +42,7 @@ class CudaLauncher : public Launcher {
     const auto nvrtc = load_nvrtc(why);
     if (nvrtc == nullptr) throw std::runtime_error(why);
     const c10::cuda::CUDAGuard guard(gpu_);
+    cache_bytes_ = attribute_of(gpu_, cudaDevAttrL2CacheSize);
     load_code(*nvrtc, architecture_of(gpu_), cache_folder(), [this](const std::string& code) { return loads(code); });
   }
   // The library stays: at the program's end CUDA may have gone before.
@@ -50,6 +55,8 @@ class CudaLauncher : public Launcher {
     config.stream = c10::cuda::getCurrentCUDAStream(gpu_).stream();
     check(cudaLaunchKernelExC(&config, kernel_of(kernel), arguments), str("starting the kernel ", kernel));
   }
+
+  std::int64_t cache_bytes() const override { return cache_bytes_; }
 
  private:
   // CUDA loads lazily: that it can, is known once a kernel has been asked for something.
@@ -74,6 +81,7 @@ class CudaLauncher : public Launcher {
   }
 
   c10::DeviceIndex gpu_;
+  std::int64_t cache_bytes_ = 0;
   cudaLibrary_t library_ = nullptr;
   std::mutex mutex_;
   std::map<std::string, const void*> kernels_;

@@ -5,13 +5,17 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/view_native.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string_view>
@@ -28,6 +32,7 @@ struct State {
   std::mutex mutex;  // autograd's threads call operators too
   std::vector<std::string> waits;
   std::set<const void*> pinned;
+  std::map<const void*, at::Tensor> on_the_way;  // by pinned memory: copies that the host has not waited for
 };
 
 State& state() {
@@ -40,10 +45,35 @@ void note_wait(std::string name) {
   state().waits.push_back(std::move(name));
 }
 
+// What the device was told to copy without blocking is in the host's memory once it has waited; before, that holds no
+// numbers.
+void arrive() {
+  std::map<const void*, at::Tensor> arrived;
+  {
+    const std::scoped_lock lock(state().mutex);
+    arrived = std::exchange(state().on_the_way, {});
+  }
+  for (const auto& [memory, copy] : arrived) std::memcpy(const_cast<void*>(memory), copy.const_data_ptr(), copy.nbytes());
+}
+
+void depart(const at::Tensor& from, const at::Tensor& to) {  // both of the CPU; `to` pinned and contiguous
+  at::Tensor copy = from.to(to.scalar_type(), /*non_blocking=*/false, /*copy=*/true).contiguous();
+  std::memset(to.mutable_data_ptr(), 0xFF, to.nbytes());
+  const std::scoped_lock lock(state().mutex);
+  state().on_the_way[to.const_data_ptr()] = std::move(copy);
+}
+
 // Of 64 bytes at least, so that tensors without elements have an address too.
-class HostMemory : public c10::Allocator {
+class HostMemory : public c10::DeviceAllocator {
  public:
   explicit HostMemory(at::Device device) : device_(device) {}
+  // Of the memory in use nothing is counted.
+  bool initialized() override { return true; }
+  void emptyCache(c10::MempoolId_t) override {}
+  void recordStream(const c10::DataPtr&, c10::Stream) override {}
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override { return {}; }
+  void resetAccumulatedStats(c10::DeviceIndex) override {}
+  void resetPeakStats(c10::DeviceIndex) override {}
   at::DataPtr allocate(std::size_t bytes) override {
     void* memory = std::aligned_alloc(64, std::max<std::size_t>((bytes + 63) / 64 * 64, 64));
     if (device_.is_cpu()) {
@@ -60,6 +90,7 @@ class HostMemory : public c10::Allocator {
     {
       const std::scoped_lock lock(state().mutex);
       state().pinned.erase(memory);
+      state().on_the_way.erase(memory);
     }
     std::free(memory);
   }
@@ -96,18 +127,44 @@ struct Guard : c10::impl::NoOpDeviceGuardImpl<kType> {
   c10::Stream getStream(at::Device) const noexcept override { return stream(); }
   c10::Stream getDefaultStream(at::Device) const override { return stream(); }
   c10::Stream exchangeStream(c10::Stream) const noexcept override { return stream(); }
-  // One that has been recorded has not passed yet when it is asked for the first time.
-  void record(void** event, const c10::Stream&, const at::DeviceIndex, const c10::EventFlag) const override {
-    *event = const_cast<bool*>(&kPending);
+  // One that has been recorded has not passed yet when it is asked for the first time, unless the host has waited since.
+  void record(void** event, const c10::Stream&, const at::DeviceIndex, const c10::EventFlag flag) const override {
+    if (*event == nullptr) *event = new Event;
+    *static_cast<Event*>(*event) = {flag == c10::EventFlag::BACKEND_DEFAULT, false, std::chrono::steady_clock::now()};
   }
   void block(void*, const c10::Stream&) const override {}
   bool queryEvent(void* event) const override {
-    static std::atomic<int> asked = 0;
-    return event != &kPending || ++asked % 2 == 0;
+    if (event == nullptr) return true;
+    auto& recorded = *static_cast<Event*>(event);
+    const bool passed = std::exchange(recorded.asked, true) || recorded.time <= waited_until().load();
+    if (passed) arrive();
+    return passed;
   }
+  void synchronizeEvent(void*) const override { wait("an event"); }
+  void synchronizeStream(const c10::Stream&) const override { wait("a stream"); }
+  void synchronizeDevice(const at::DeviceIndex) const override { wait("the device"); }
+  double elapsedTime(void* first, void* last, const at::DeviceIndex) const override {
+    const Event &begin = *static_cast<Event*>(first), &end = *static_cast<Event*>(last);
+    TORCH_CHECK(begin.timed && end.timed, "an event that keeps no time was asked for it");
+    return std::chrono::duration<double, std::milli>(end.time - begin.time).count();
+  }
+  void destroyEvent(void* event, const at::DeviceIndex) const noexcept override { delete static_cast<Event*>(event); }
 
  private:
-  static constexpr bool kPending = true;
+  using Time = std::chrono::steady_clock::time_point;
+  struct Event {
+    bool timed, asked;
+    Time time;
+  };
+  static std::atomic<Time>& waited_until() {
+    static std::atomic<Time> until;
+    return until;
+  }
+  static void wait(const char* what_for) {
+    waited_until() = std::chrono::steady_clock::now();
+    arrive();
+    note_wait(what_for);
+  }
   static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, kDevice); }
 };
 
@@ -237,12 +294,18 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::opti
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   const bool waits = is_ours(from) != is_ours(to) && !(non_blocking && is_pinned((is_ours(to) ? from : to).data_ptr()));
   if (waits) note_wait(is_ours(to) ? "copy to the device" : "copy to the host");
+  if (waits) arrive();
   const auto cpu = [](const at::Tensor& t) { return is_ours(t) ? on_cpu(t) : t; };
-  cpu(to).copy_(cpu(from));
+  if (is_ours(from) && !is_ours(to) && !waits && to.is_contiguous()) {
+    depart(on_cpu(from), to);
+  } else {
+    cpu(to).copy_(cpu(from));
+  }
   return to;
 }
 
 at::Scalar read(const at::Tensor& t) {
+  arrive();
   note_wait("aten::_local_scalar_dense");
   return on_cpu(t).item();
 }
@@ -267,12 +330,19 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm_cell_backward(const std::opt
   return {of_gates, std::get<2>(all), has_bias ? of_gates.sum(0) : at::Tensor()};
 }
 
+// The product that adds to a wider tensor, which CUDA has and CPUs have not.
+at::Tensor& addmm_dtype_out(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, at::ScalarType type,
+                            const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
+  return out.copy_(self * beta + at::mm(a.to(type), b.to(type)) * alpha);
+}
+
 }  // namespace
 
 at::Device fake_device() {
   static const bool once = [] {
     static Hooks hooks;
     at::RegisterPrivateUse1HooksInterface(&hooks);
+    c10::SetAllocator(kType, device_memory());
     c10::register_privateuse1_backend("fake");
     return true;
   }();
@@ -296,6 +366,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("view", &at::native::view);
   m.impl("_copy_from", &copy_from);
   m.impl("_local_scalar_dense", &read);
+  m.impl("addmm.dtype_out", &addmm_dtype_out);
   m.impl("_thnn_fused_lstm_cell", &lstm_cell);
   m.impl("_thnn_fused_lstm_cell_backward_impl", &lstm_cell_backward);
 }

@@ -1,7 +1,7 @@
 // A device that is none: libtorch's PrivateUse1, whose tensors lie in this process's memory and are computed by the CPU's
 // operators. What our code does only away from the CPU runs on it where there is no GPU. An operator that gets tensors of
 // both devices is refused, as on CUDA (but for single numbers of the CPU, which CUDA takes in fewer operators). And it
-// counts where the host would wait for a GPU.
+// counts where the host would wait for a GPU, and hands what it copies to pinned memory over only then.
 #pragma once
 
 #include <ATen/core/Tensor.h>

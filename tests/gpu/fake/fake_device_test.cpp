@@ -6,13 +6,18 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <optional>
+#include <string>
+#include <tuple>
 
+#include "base/activity.h"
 #include "comm/solo_communicator.h"
 #include "model/to_device.h"
 #include "optim/optimizer.h"
+#include "perf/op_profile.h"
 #include "tests/support/corpora.h"
 #include "tests/support/host_kernels.h"
 #include "tests/support/temp_dir.h"
+#include "train/checkpoint_store.h"
 #include "train/classifier_task.h"
 #include "train/lm_task.h"
 #include "train/trainer.h"
@@ -71,6 +76,51 @@ TEST(FakeDevice, CountsWhereTheHostWaits) {
   EXPECT_THAT(waits_of_the_host(), ElementsAre("aten::nonzero", "aten::nonzero", "copy to the host"));
 }
 
+TEST(FakeDevice, ACopyToTheHostIsThereOnceTheHostHasWaited) {
+  const at::Tensor ours = numbers().to(fake_device());
+  const at::Tensor on_host = at::empty({2, 3}, at::TensorOptions(at::kFloat).pinned_memory(true));
+  on_host.copy_(ours, /*non_blocking=*/true);
+  EXPECT_TRUE(on_host.isnan().all().item<bool>());
+  static_cast<void>(ours.sum().item<float>());
+  EXPECT_TRUE(on_host.equal(numbers()));
+}
+
+TEST(FakeDevice, AProfileWaitsForNothingBeforeItsEnd) {
+  const at::Tensor a = at::ones({200, 200}, at::TensorOptions(fake_device())).requires_grad_(true);
+  perf::OpProfile profile(fake_device());
+  waits_of_the_host();
+  {
+    const Activity activity("products");
+    torch::autograd::backward({at::mm(a, a).sum()}, {});
+  }
+  EXPECT_THAT(waits_of_the_host(), IsEmpty());
+  const perf::ProfileResult result = profile.stop();
+  EXPECT_THAT(waits_of_the_host(), ElementsAre("the device"));
+  EXPECT_GT(result.by_operator.at("aten::mm"), 0);
+  EXPECT_GT(result.by_activity.at("products"), 0);
+  EXPECT_GT(result.by_activity.at("other backward"), 0);
+  EXPECT_GT(result.seconds, result.by_operator.at("aten::mm"));
+}
+
+TEST(FakeDevice, ACheckpointWaitsOnceForAllItsTensors) {
+  const test::TempDir dir;
+  train::CheckpointStore store(dir.path(), {});
+  train::Snapshot snapshot;
+  snapshot.step = 3;
+  snapshot.model = {{"a", numbers().to(fake_device())}, {"b", (numbers() + 1).to(fake_device())}};
+  snapshot.training = {{"of a", (numbers() + 2).to(fake_device())}, {"state", numbers() + 3}};
+  snapshot.state = {{"step", 3}};
+  store.prepare(snapshot);
+  waits_of_the_host();
+  store.save(snapshot);
+  EXPECT_THAT(waits_of_the_host(), ElementsAre("a stream"));
+  ASSERT_TRUE(store.finish());
+  const train::Snapshot saved = store.load(3);
+  EXPECT_TRUE(interop::find_tensor(saved.model, "b")->equal(numbers() + 1));
+  EXPECT_TRUE(interop::find_tensor(saved.training, "of a")->equal(numbers() + 2));
+  EXPECT_TRUE(interop::find_tensor(saved.training, "state")->equal(numbers() + 3));
+}
+
 // What follows holds for GPUs as well: our code takes the same way there.
 // Counts between the beginnings of steps 1 and 3.
 template <class Task>
@@ -86,13 +136,15 @@ class CountingTask : public Task {
   }
 };
 
-// By libtorch's operators, and by kernels of ours.
-class HostWaits : public ::testing::TestWithParam<bool> {
+// By libtorch's operators and by kernels of ours, in both precisions.
+class HostWaits : public ::testing::TestWithParam<std::tuple<bool, model::Precision>> {
  protected:
   void SetUp() override {
-    if (GetParam()) scope_.emplace(fake_device().type(), launcher_);
+    encoder_.set_precision(std::get<model::Precision>(GetParam()));
+    launcher_.cache = 16 << 20;
+    if (std::get<bool>(GetParam())) scope_.emplace(fake_device().type(), launcher_);
   }
-  void TearDown() override { EXPECT_EQ(launcher_.launches().empty(), !GetParam()); }
+  void TearDown() override { EXPECT_EQ(launcher_.launches().empty(), !std::get<bool>(GetParam())); }
 
   // Of the trainer's steps 1 and 2, from the beginning of the one to that of the step after the other: step 0 makes what
   // stays.
@@ -123,8 +175,8 @@ TEST_P(HostWaits, AreNoneInALanguageModelsStep) {
   const data::ShardSet shards = counting_corpus(dir_.path(), {8000});
   model::SoftmaxHead head(encoder_);
   train::LmTaskOptions options;
-  options.streams.streams = 40;
-  options.streams.bptt = 40;  // 1,600 rows: four blocks of logits
+  options.streams.streams = 20;
+  options.streams.bptt = 40;  // 800 rows: several blocks of logits
   CountingTask<train::LmTask> task(encoder_, head, shards, nullptr, options, train::MicroBatches{1, 0, 1}, comm_);
   EXPECT_THAT(of_two_steps(task), IsEmpty());
 }
@@ -142,8 +194,14 @@ TEST_P(HostWaits, AreNoneInAClassifiersStep) {
   EXPECT_THAT(of_two_steps(task), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Step, HostWaits, ::testing::Bool(),
-                         [](const auto& kernels) { return kernels.param ? "WithKernels" : "WithOperators"; });
+std::string name_of(const ::testing::TestParamInfo<HostWaits::ParamType>& step) {
+  const bool kernels = std::get<bool>(step.param), rounds = std::get<1>(step.param) == model::Precision::kBfloat16;
+  return std::string(kernels ? "WithKernels" : "WithOperators") + (rounds ? "InBfloat16" : "InFloat32");
+}
+INSTANTIATE_TEST_SUITE_P(Step, HostWaits,
+                         ::testing::Combine(::testing::Bool(),
+                                            ::testing::Values(model::Precision::kFloat32, model::Precision::kBfloat16)),
+                         name_of);
 
 }  // namespace
 }  // namespace ulmfit::test

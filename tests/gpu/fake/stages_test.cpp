@@ -113,6 +113,16 @@ TEST_F(FakeStages, SayThatAGpuHasTooLittleToDo) {
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("is busy from")));
 }
 
+TEST_F(FakeStages, ADryRunMeasuresAndLeavesNothing) {
+  ::testing::internal::CaptureStderr();
+  const StageResult planned =
+      language_model("pretrain", "planned", test::fake_device(), {"--model.embedding=16", "--dry-run"});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), ::testing::ContainsRegex("measured: ([89]|[0-9]{2,}) steps"));
+  EXPECT_EQ(planned.end, StageEnd::kPlanned);
+  EXPECT_GT(planned.seconds, 0);
+  EXPECT_FALSE(fs::exists(dir_ / "planned/checkpoints"));
+}
+
 TEST_F(FakeStages, GoOnWithTheSameBits) {
   pretrained("lm", test::fake_device());
   const std::string whole = read_file(dir_ / "lm/stage/model.safetensors");

@@ -161,5 +161,17 @@ TEST_F(EmbedTest, AMissingGradientBufferIsNamed) {
   }
 }
 
+TEST(DropHidden, RoundsOnceInTheTypeOfTheStates) {
+  const at::Tensor mask = input_mask(key_of(3, {2, 3, 4}), 24);
+  const at::Tensor wide = closed_form(1, {5, 3, 24}, 1.0), gradient = closed_form(2, {5, 3, 24}, 1.0);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor states = wide.to(type, /*non_blocking=*/false, /*copy=*/true).requires_grad_(true);
+    const at::Tensor dropped = drop_hidden(states, mask);
+    EXPECT_TRUE(same_bits(dropped.detach(), (states.detach().to(at::kFloat) * mask).to(type)));
+    torch::autograd::backward({dropped}, {gradient.to(type)});
+    EXPECT_TRUE(same_bits(states.grad(), (gradient.to(type).to(at::kFloat) * mask).to(type)));
+  }
+}
+
 }  // namespace
 }  // namespace ulmfit::model
