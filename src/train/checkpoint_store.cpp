@@ -176,10 +176,12 @@ void CheckpointStore::prepare(const Snapshot& like) {
   for (const auto& [name, tensor] : like.model) writer_->buffer_for("model/" + name, tensor);
   for (const auto& [name, tensor] : like.training) writer_->buffer_for("training/" + name, tensor);
   // The kernel gives memory when it is first written; pinned memory is there.
-  writer_->thread = std::thread([this] {
-    for (auto& [name, buffer] : writer_->buffers) {
-      if (!buffer.is_pinned()) std::memset(buffer.mutable_data_ptr(), 0, buffer.nbytes());
-    }
+  std::vector<at::Tensor> unwritten;
+  for (const auto& [name, buffer] : writer_->buffers) {
+    if (!buffer.is_pinned()) unwritten.push_back(buffer);
+  }
+  writer_->thread = std::thread([unwritten = std::move(unwritten)] {
+    for (const at::Tensor& buffer : unwritten) std::memset(buffer.mutable_data_ptr(), 0, buffer.nbytes());
   });
 }
 
