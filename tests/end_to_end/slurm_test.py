@@ -1,4 +1,5 @@
 """The Slurm scripts on a real Slurm: time limits, requeues, stages as dependent jobs."""
+import csv
 import tempfile
 import unittest
 from pathlib import Path
@@ -140,6 +141,35 @@ class Pipeline(Slurm):
             self.assertIn("no-such-file", self.log_of(jobs[0][1]))
             for stage, job in jobs[1:]:
                 self.assertEqual(self.slurm.wait_for_job(job)["JobState"], "CANCELLED", stage)
+
+
+class StudyArray(Slurm):
+    def setUp(self):
+        super().setUp()
+        write_csv(self.dir / "train.csv", labelled_rows(140, seed=2))
+        write_csv(self.dir / "test.csv", labelled_rows(60, seed=3))
+        (self.dir / "general").write_text("\n".join(sentences(300, seed=5)))
+        self.ulmfit("prepare-corpus", "--input=general", "--output=corpus")
+        self.ulmfit("pretrain", "--corpus=corpus", "--output=general-lm", "--model.embedding=24", "--model.hidden=32", "--model.layers=2",
+                    "--train.streams=8", "--train.bptt=20", "--train.threads=1")
+
+    def results(self, study):
+        """By cell, without what depends on the machine."""
+        with open(self.dir / study / "results.csv", newline="") as file:
+            return {row.pop("cell"): {key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)}
+
+    def test_tasks_share_a_study_and_each_goes_on_after_a_requeue(self):
+        study = ["study", "low-shot", "--train=train.csv", "--test=test.csv", "--from=general-lm", "--labels=12,24", "--seeds=2",
+                 "--train.threads=1"]
+        self.ulmfit(*study, "--output=whole")
+        job = self.submit("sbatch", "--parsable", "--array=1-2", SCRIPTS / "stage.sbatch", *study, "--output=shared").strip()
+        at_work = wait_for(lambda: list(self.dir.glob("shared/cells/*/classifier/metrics.jsonl")), seconds=120)
+        self.assertTrue(at_work, self.log_of("*"))
+        self.slurm.run("scancel", "--signal=USR2", "--batch", f"{job}_1")
+        ended = [self.slurm.wait_for_job(f"{job}_{task}") for task in (1, 2)]
+        self.assertEqual([(task["JobState"], task["ExitCode"]) for task in ended], [("COMPLETED", "0:0")] * 2, self.log_of("*"))
+        self.assertEqual(ended[0]["Restarts"], "1", self.log_of("*"))
+        self.assertEqual(self.results("shared"), self.results("whole"))
 
 
 if __name__ == "__main__":
