@@ -9,7 +9,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, class_folder, environment, kill_all, labelled_rows, read_safetensors, sentences, wait_for, write_csv
+from tests.support.ulmfit import BINARY, TestCase, class_folder, deny_flock, environment, kill_all, labelled_rows, read_safetensors, sentences, wait_for, write_csv
 
 MODEL = ("--model.embedding=24", "--model.hidden=32", "--model.layers=2", "--train.streams=8", "--train.bptt=20", "--train.threads=1")
 
@@ -163,6 +163,14 @@ class LowShot(Study):
         self.assert_same_results("shared")
         starts = re.findall(r"\[study\] (\S+)$", both.stderr, re.M)
         self.assertEqual(sorted(starts), sorted(self.results("whole")), "no cell was run twice")
+
+    def test_where_files_cannot_be_locked_a_second_worker_is_refused(self):
+        first = self.start(*self.command("unlocked"), preexec_fn=deny_flock)
+        self.assertTrue(wait_for(lambda: list(self.dir.glob("unlocked/cells/*/lm/metrics.jsonl")), seconds=300))
+        refused = self.ulmfit(*self.command("unlocked"), expect=2, preexec_fn=deny_flock).stderr
+        self.assertRegex(refused, r"has no locks \(flock\), so that one worker alone can be at work, and there is one \(host \S+, process \d+")
+        self.assertEqual(first.wait(), 0)
+        self.assert_same_results("unlocked")
 
     def test_killed_at_many_points_it_comes_to_the_same(self):
         places = ["study.json", "cells/texts-all/data.partial", "cells/lm-all-seed1/lm/metrics.jsonl", "cells/scratch-12-seed1/classifier/metrics.jsonl",
