@@ -297,7 +297,7 @@ class Ablation {
   std::vector<Setting> from_scratch_settings() const {
     std::vector<Setting> settings = classifier_settings(kTunings[0]);
     for (const Setting& s : from_scratch(material_, facts_)) {
-      if (s.key.starts_with("model.")) change(settings, s.key, s.value, s.reason);
+      if (s.key.starts_with("model.") || s.key == "drop-mult") change(settings, s.key, s.value, s.reason);
     }
     return settings;
   }

@@ -22,8 +22,10 @@ namespace {
 // What training reaches of the speed of large products, models small and large taken together: estimates.
 constexpr double kShareOfPeak = 0.4, kShareOfBf16Peak = 0.25;
 
-// Where nothing is known yet, more has to be learned.
+// Where nothing is known yet, more has to be learned, and the dropout that suits a tuned model is too much of it
+// (tests/bench/README.md, "Labels and error").
 constexpr std::int64_t kEpochsFromScratch = 3;
+constexpr std::string_view kDropMultFromScratch = "0.5";
 
 // FLOP/s of training. On GPUs a guess: to measure it would take memory of one for as long as the worker lives.
 double speed_of(const Request& request, bool gpu) {
@@ -66,6 +68,7 @@ void set_shape(std::vector<stages::Setting>& settings, const model::Shape& shape
 std::vector<stages::Setting> from_scratch(const Material& material, const stages::FitFacts& facts) {
   std::vector<stages::Setting> settings = stages::classifier_settings(facts);
   set_shape(settings, material.basis.shape);
+  change(settings, "drop-mult", std::string(kDropMultFromScratch), "as fastai's classifier; a tuned model bears more");
   for (const stages::Setting& s : settings) {
     if (s.key != "epochs") continue;
     change(settings, "epochs", str(kEpochsFromScratch * std::stoll(s.value)),

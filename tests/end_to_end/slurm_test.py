@@ -1,12 +1,11 @@
 """The Slurm scripts on a real Slurm: time limits, requeues, stages as dependent jobs."""
-import csv
 import tempfile
 import unittest
 from pathlib import Path
 
 from tests.end_to_end.pipeline_test import PIPELINE
 from tests.support.slurm import SlurmCluster
-from tests.support.ulmfit import BINARY, TestCase, labelled_rows, sentences, wait_for, write_csv
+from tests.support.ulmfit import BINARY, TestCase, labelled_rows, sentences, study_results, wait_for, write_csv
 
 SOURCE = Path(__file__).resolve().parents[2]
 SCRIPTS = SOURCE / "cluster/slurm"
@@ -153,11 +152,6 @@ class StudyArray(Slurm):
         self.ulmfit("pretrain", "--corpus=corpus", "--output=general-lm", "--model.embedding=24", "--model.hidden=32", "--model.layers=2",
                     "--train.streams=8", "--train.bptt=20", "--train.threads=1")
 
-    def results(self, study):
-        """By cell, without what depends on the machine."""
-        with open(self.dir / study / "results.csv", newline="") as file:
-            return {row.pop("cell"): {key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)}
-
     def test_tasks_share_a_study_and_each_goes_on_after_a_requeue(self):
         study = ["study", "low-shot", "--train=train.csv", "--test=test.csv", "--from=general-lm", "--labels=12,24", "--seeds=2",
                  "--train.threads=1"]
@@ -169,7 +163,7 @@ class StudyArray(Slurm):
         ended = [self.slurm.wait_for_job(f"{job}_{task}") for task in (1, 2)]
         self.assertEqual([(task["JobState"], task["ExitCode"]) for task in ended], [("COMPLETED", "0:0")] * 2, self.log_of("*"))
         self.assertEqual(ended[0]["Restarts"], "1", self.log_of("*"))
-        self.assertEqual(self.results("shared"), self.results("whole"))
+        self.assertEqual(study_results(self.dir / "shared"), study_results(self.dir / "whole"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
 """study: grids of runs that any number of workers share, gone on with after kills, with the same figures; and their tables."""
-import csv
 import json
 import os
 import re
@@ -9,7 +8,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from tests.support.ulmfit import BINARY, TestCase, class_folder, deny_flock, environment, kill_all, labelled_rows, read_safetensors, sentences, wait_for, write_csv
+from tests.support.ulmfit import BINARY, TestCase, class_folder, deny_flock, environment, kill_all, labelled_rows, read_safetensors, sentences, study_results, wait_for, write_csv
 
 MODEL = ("--model.embedding=24", "--model.hidden=32", "--model.layers=2", "--train.streams=8", "--train.bptt=20", "--train.threads=1")
 
@@ -36,11 +35,7 @@ class Study(TestCase):
         shutil.copytree(self.shared, self.dir, dirs_exist_ok=True)
 
     def results(self, study):
-        """By cell, without what depends on the machine."""
-        with open(self.dir / study / "results.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        self.assertTrue(all(float(row.pop("seconds")) >= 0 for row in rows))
-        return {row["cell"]: row for row in rows}
+        return study_results(self.dir / study)
 
     def states(self, study):
         found = {}
@@ -121,6 +116,13 @@ class LowShot(Study):
         self.assertEqual({name: row for name, row in results.items() if name in self.results("whole")}, self.results("whole"))
         self.assertNotIn("is not among those", self.ulmfit(*more).stderr)
         self.assertIn("a study grows by more of both", self.ulmfit(*self.command("grown"), expect=2).stderr)
+
+    def test_from_scratch_a_classifier_trains_longer_and_drops_less(self):
+        settings = {setting: (self.dir / f"whole/cells/{setting}-24-seed1/pipeline.cfg").read_text() for setting in ("scratch", "supervised")}
+        dropped = {setting: re.findall(r"(?m)^drop-mult *= *(\S+)", text)[-1] for setting, text in settings.items()}
+        epochs = {setting: int(re.findall(r"(?m)^epochs *= *(\S+)", text)[-1]) for setting, text in settings.items()}
+        self.assertEqual(dropped, {"scratch": "0.5", "supervised": "0.7"})
+        self.assertEqual(epochs["scratch"], 3 * epochs["supervised"])
 
     def test_each_cell_is_an_ordinary_run_folder(self):
         cell = self.dir / "whole/cells/supervised-24-seed1"

@@ -2,6 +2,7 @@
 
 Standard library only. The binary is named by the environment variable ULMFIT_BINARY, which CTest sets.
 """
+import csv
 import ctypes
 import errno
 import json
@@ -136,6 +137,14 @@ def read_safetensors(path):
         raw = data[8 + size + begin:8 + size + end]
         tensors[name] = struct.unpack(f"<{len(raw) // 4}f", raw)
     return tensors
+
+
+def study_results(folder):
+    """A study's table by cell, without what depends on the machine."""
+    with open(folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(row.pop("seconds")) >= 0 for row in rows)
+    return {row["cell"]: row for row in rows}
 
 
 def wait_for(condition, seconds=60):
