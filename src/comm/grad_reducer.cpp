@@ -109,11 +109,11 @@ void GradReducer::lay_out(const std::vector<bool>& trainable) {
     const bool alone = leaf->parameter == shared_ && early_parts_apart();
     const Leaf* before = places.empty() ? nullptr : places.back().leaf;
     const bool after_alone = before != nullptr && before->parameter == shared_ && early_parts_apart();
-    const auto is_full = [&] {
+    const auto ends_a_bucket = [&] {
       if (!comm_.overlaps()) return (end + size - bucket_begins.back()) * first.element_size() > kBucketBytes;
       return parameters_[before->parameter].layer != parameters_[leaf->parameter].layer;
     };
-    if (before == nullptr || alone || after_alone || is_full()) bucket_begins.push_back(end);
+    if (before == nullptr || alone || after_alone || ends_a_bucket()) bucket_begins.push_back(end);
     leaf->bucket = bucket_begins.size() - 1;
     places.push_back({end, &*leaf});
     end += size;

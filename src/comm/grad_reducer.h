@@ -8,8 +8,7 @@
 // while it is called. A matrix that a tied head and a lookup share may bring a second leaf for the head, whose part of the
 // gradient is complete first: where sums overlap, that part leaves at once, and of the lookup's part, which is complete
 // last, only the rows that some rank looked up, if it is told which; elsewhere both write into one gradient. In a fixed
-// tree
-// (--reproducible), S micro-batches in all, S / N on each rank:
+// tree (--reproducible), S micro-batches in all, S / N on each rank:
 //           use_fixed_tree(S);  for each of this rank's micro-batches, in order: begin_micro_batch(), backward,
 //           end_micro_batch();  then reduce().
 #pragma once

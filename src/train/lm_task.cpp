@@ -18,13 +18,12 @@ namespace {
 
 // Both of a batch's id matrices on the device, [2, T, B] int64: x, y. Ids are below 2^31: they travel as one int32 tensor.
 at::Tensor ids_of(const data::LmBatch& batch, at::Device device) {
-  const auto options = at::TensorOptions(at::kInt).pinned_memory(!device.is_cpu());
-  const at::Tensor ids = at::empty({2, batch.T, batch.B}, options);
+  const at::Tensor ids = at::empty({2, batch.T, batch.B}, at::kInt);
   auto* next = ids.mutable_data_ptr<std::int32_t>();
   for (const auto* matrix : {&batch.x, &batch.y}) {
     next = std::transform(matrix->begin(), matrix->end(), next, [](auto id) { return static_cast<std::int32_t>(id); });
   }
-  return ids.to(device, /*non_blocking=*/true).to(at::kLong);
+  return model::to_device(ids, device).to(at::kLong);
 }
 
 // Ranks meet so often while they evaluate. One without a stream of its own (there are fewer than ranks) would else wait for

@@ -45,10 +45,11 @@ TEST(FixedTree, TensorsOfAllSizesHaveTheBitsOfOneRank) {
 
 TEST(FixedTree, GradientsHaveTheBitsOfOneRank) {
   Communicator& comm = ranks();
-  const std::vector<std::int64_t> sizes = {300'007, 33, 5000};  // past a piece, and small
+  const std::vector<std::int64_t> sizes = {7'000'001, 33, 5000};  // past a piece and a bucket, and small
   std::vector<ReducedParameter> parameters;
   for (const std::int64_t size : sizes) parameters.push_back({str("p", size), at::ones({size}).requires_grad_()});
   GradReducer reducer(comm, parameters);
+  EXPECT_GT(reducer.buckets(), 1U);
   reducer.use_fixed_tree(kShards);
   ASSERT_EQ(reducer.micro_batches_of_rank() * comm.size(), kShards);
   for (std::uint64_t step = 0; step < 2; ++step) {

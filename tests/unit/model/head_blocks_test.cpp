@@ -16,9 +16,9 @@ double traffic(const HeadLayer& l, std::int64_t rows, bool fits) {
 
 TEST(HeadBlocks, FitTheCacheWhereThatSavesTraffic) {
   const HeadLayer paper{33278, 400, 2};
-  EXPECT_EQ(head_block_rows(paper, 50 * kMB), 384);              // an H100: half the cache holds 393 rows
-  EXPECT_EQ(head_block_rows(paper, 126 * kMB), 896);             // a B200
-  EXPECT_EQ(head_block_rows(paper, 4 * kMB), 4032 / 128 * 128);  // of 31 rows the weight would be read too often
+  EXPECT_EQ(head_block_rows(paper, 50 * kMB), 384);   // an H100: half the cache holds 393 rows
+  EXPECT_EQ(head_block_rows(paper, 126 * kMB), 896);  // a B200
+  EXPECT_EQ(head_block_rows(paper, 4 * kMB), 3968);   // of 31 rows the weight would be read too often
   const HeadLayer many{267735, 400, 2};
   EXPECT_EQ(head_block_rows(many, 50 * kMB), 384);  // 256 MB hold 501 rows, the cache 48
   const HeadLayer small{1000, 400, 4};

@@ -52,12 +52,14 @@ class LateCommunicator : public comm::SoloCommunicator {
   std::vector<std::future<void>> running_;
 };
 
-// The gradients of the first step, of two passes.
+// The gradients of the first step, of two passes. `apart`: each parameter is a bucket of its own.
 template <class MakeTask>
-std::vector<at::Tensor> first_gradients(comm::Communicator& comm, MakeTask&& make_task,
+std::vector<at::Tensor> first_gradients(comm::Communicator& comm, bool apart, MakeTask&& make_task,
                                         const std::function<void()>& after_backward) {
   auto task = make_task(comm);
-  comm::GradReducer reducer(comm, task.reduced_parameters());
+  std::vector<comm::ReducedParameter> parameters = task.reduced_parameters();
+  for (std::size_t i = 0; apart && i < parameters.size(); ++i) parameters[i].layer = static_cast<std::int64_t>(i);
+  comm::GradReducer reducer(comm, parameters);
   task.seek({});
   task.accumulate_gradients({}, reducer);
   after_backward();
@@ -67,14 +69,17 @@ std::vector<at::Tensor> first_gradients(comm::Communicator& comm, MakeTask&& mak
   return gradients;
 }
 
+// `sums`: that start during backward, `layers` as the task's layers have them.
 template <class MakeTask>
-void expect_whole_sums(std::size_t sums, MakeTask&& make_task) {
+void expect_whole_sums(std::size_t sums, std::size_t layers, MakeTask&& make_task) {
   comm::SoloCommunicator plain;
-  const auto expected = first_gradients(plain, make_task, [] {});
-  for (const unsigned seed : {1U, 2U, 3U}) {
+  const auto expected = first_gradients(plain, true, make_task, [] {});
+  for (const unsigned seed : {1U, 2U, 3U, 4U}) {
+    const bool apart = seed % 2 == 0;
     LateCommunicator late(seed);
-    const auto found =
-        first_gradients(late, make_task, [&] { EXPECT_EQ(late.started, sums) << "sums that started during backward"; });
+    const auto found = first_gradients(late, apart, make_task, [&] {
+      EXPECT_EQ(late.started, apart ? sums : layers) << "sums that started during backward";
+    });
     ASSERT_EQ(found.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
       const float largest = expected[i].abs().max().template item<float>();
@@ -92,8 +97,8 @@ TEST(GradientExchange, LanguageModelWithTiedHead) {
   LmTaskOptions options;
   options.streams.streams = 4;
   options.streams.bptt = 10;
-  // Embedding and two layers; the head has its bias, and its part of the tied matrix a sum of its own.
-  expect_whole_sums(5, [&](comm::Communicator& comm) {
+  // The head has its bias, and its part of the tied matrix a sum of its own.
+  expect_whole_sums(model.parameters().size() + 2, 5, [&](comm::Communicator& comm) {
     return LmTask(model, head, corpus, nullptr, options, {2, 0, 2}, comm);
   });
 }
@@ -106,11 +111,11 @@ TEST(GradientExchange, LanguageModelWithApproximateSoftmaxes) {
   options.streams.streams = 4;
   options.streams.bptt = 10;
   model::AdaptiveSoftmaxHead adaptive(model, {30, 80});
-  expect_whole_sums(5, [&](comm::Communicator& comm) {  // the clusters' parameters are in the head's sum
+  expect_whole_sums(model.parameters().size() + 4, 5, [&](comm::Communicator& comm) {  // with the clusters' parameters
     return LmTask(model, adaptive, corpus, nullptr, options, {2, 0, 2}, comm);
   });
   model::SampledSoftmaxHead sampled(model, 40, 1);
-  expect_whole_sums(5, [&](comm::Communicator& comm) {
+  expect_whole_sums(model.parameters().size() + 2, 5, [&](comm::Communicator& comm) {
     return LmTask(model, sampled, corpus, nullptr, options, {2, 0, 2}, comm);
   });
 }
@@ -122,7 +127,8 @@ TEST(GradientExchange, EncoderOfAClassifier) {
   model::PoolingHead head({{18, 3}, {.window = 7}}, 1, at::kCPU);
   ClassifierTaskOptions options;
   options.batches.batch_size = 6;
-  expect_whole_sums(3, [&](comm::Communicator& comm) {
+  const std::size_t parameters = 1 + 2 * 4;
+  expect_whole_sums(parameters, 3, [&](comm::Communicator& comm) {
     return ClassifierTask(encoder, head, corpus, nullptr, options, {2, 0, 2}, comm);
   });
 }

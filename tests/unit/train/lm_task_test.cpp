@@ -43,8 +43,8 @@ class LmTaskTest : public ::testing::Test {
 
   test::TempDir dir_;
   data::ShardSet shards_ = test::counting_corpus(dir_.path(), {50, 1, 80, 26});
-  data::ShardSet again_{dir_.path(),
-                        "train"};  // a set has one reader at a time, and a task reads ahead as long as it lives
+  // A set has one reader at a time, and a task reads ahead as long as it lives.
+  data::ShardSet again_{dir_.path(), "train"};
   comm::SoloCommunicator comm_;
   model::AwdLstm model_{{kTokens, 6, 8, 2}, 5, at::kCPU};
   model::SoftmaxHead head_{model_};
