@@ -50,7 +50,7 @@ void require_meant_size(const LaunchFacts& facts, int size);
 
 struct LaunchOptions {
   at::DeviceType device = at::kCPU;             // the CPU or CUDA: then NCCL, a GPU a rank (gpu_choice.h)
-  std::chrono::duration<double> deadline{600};  // for one operation, in which all ranks arrive
+  std::chrono::duration<double> deadline{600};  // for one operation, in which all ranks arrive, or of a GPU
 };
 
 // The communicator for how this process was started; alone, one that does not touch MPI. Sets the rank of log lines.

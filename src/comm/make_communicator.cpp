@@ -5,6 +5,7 @@
 #include "comm/launch.h"
 #include "comm/mpi_communicator.h"
 #include "comm/solo_communicator.h"
+#include "comm/world_check.h"
 #if ULMFIT_WITH_NCCL
 #include "comm/nccl/cuda_calls.h"
 #include "comm/nccl/nccl_communicator.h"
@@ -22,13 +23,13 @@ std::unique_ptr<Communicator> on_device(std::unique_ptr<MpiCommunicator> mpi, co
 #endif
 }
 
-std::unique_ptr<Communicator> alone(at::DeviceType device) {
-  if (device == at::kCPU) return std::make_unique<SoloCommunicator>();
+std::unique_ptr<Communicator> alone(const LaunchOptions& options) {
+  if (options.device == at::kCPU) return std::make_unique<SoloCommunicator>();
   const at::Device first(at::kCUDA, 0);
 #if ULMFIT_WITH_NCCL
-  return std::make_unique<SoloCommunicator>(first, gpu_model(first.index()));
+  return std::make_unique<SoloCommunicator>(first, gpu_model(first.index()), options.deadline);
 #else
-  return std::make_unique<SoloCommunicator>(first, "unknown GPU");
+  return std::make_unique<SoloCommunicator>(first, "unknown GPU", options.deadline);
 #endif
 }
 
@@ -40,10 +41,11 @@ std::unique_ptr<Communicator> make_communicator(const LaunchOptions& options) {
   if (options.device == at::kCUDA && !at::hasCUDA()) {
     throw ConfigError("starting on a GPU: this build or this machine has no CUDA; give --device cpu");
   }
-  if (!facts.under_launcher) return alone(options.device);
+  if (!facts.under_launcher) return alone(options);
   auto mpi = std::make_unique<MpiCommunicator>(options.deadline);
   log::set_rank(mpi->rank(), mpi->size());
   require_meant_size(facts, mpi->size());
+  require_same_device(*mpi, options.device);
   return on_device(std::move(mpi), options);
 }
 

@@ -4,8 +4,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "base/log.h"
+#include "base/stopwatch.h"
 
 namespace ulmfit::comm {
 
@@ -25,6 +27,18 @@ void SoloCommunicator::exchange(const at::Tensor& mine, at::Tensor& theirs, int 
   require_contiguous(mine, "exchange");
   require_rank(peer, "exchange");
   theirs.copy_(mine.detach());
+}
+
+void SoloCommunicator::wait_until(const std::function<bool()>& passed, std::string_view what) {
+  const Stopwatch watch;
+  while (!passed()) {
+    if (watch.seconds() > deadline_.count()) {
+      throw CommError(str(describe(*this, what), " has waited ", deadline_.count(), " s (--comm.deadline) for ",
+                          device_.str(),
+                          ": it hangs, or another program has it; nvidia-smi and the kernel's log tell more"));
+    }
+    std::this_thread::yield();
+  }
 }
 
 void SoloCommunicator::abort(ExitCode code, std::string_view why) noexcept {

@@ -117,6 +117,17 @@ Differences compare(const Gathered& all) {
 
 }  // namespace
 
+void require_same_device(Communicator& comm, at::DeviceType mine) {
+  const std::string here = at::DeviceTypeName(mine, /*lower_case=*/true);
+  const std::vector<std::string> devices = comm.all_gather_bytes(here), hosts = comm.all_gather_bytes(host_name());
+  const Split split = split_by_majority(devices);
+  if (split.odd.empty()) return;
+  throw ConfigError(str("starting ", comm.size(), " ranks: ", rank_list(split.odd, hosts), " would compute on ",
+                        devices[static_cast<std::size_t>(split.odd.front())], ", the others on ", split.usual,
+                        ": a rank takes a GPU if it sees one; see what CUDA_VISIBLE_DEVICES and the launcher show to each, "
+                        "or give all --device cpu"));
+}
+
 void world_check(Communicator& comm, const Facts& facts) {
   const Differences found = compare(gather(comm, facts));
   if (found.text.empty()) return;

@@ -38,6 +38,16 @@ TEST(WorldCheck, NamesTheOddRankOnEveryRank) {
   }
 }
 
+TEST(WorldCheck, RanksThatWouldComputeOnAnotherKindOfDeviceAreNamed) {
+  Communicator& comm = ranks();
+  EXPECT_NO_THROW(require_same_device(comm, at::kCPU));
+  const int blind = comm.size() - 1;
+  EXPECT_THAT([&] { require_same_device(comm, comm.rank() == blind ? at::kCPU : at::kCUDA); },
+              ThrowsMessage<ConfigError>(HasSubstr(str("rank ", blind, " (", host_name(),
+                                                       ") would compute on cpu, the others "
+                                                       "on cuda"))));
+}
+
 TEST(WorldCheck, ShowsLongValuesWhereTheyDiffer) {
   Communicator& comm = ranks();
   std::string config(10'000, 'x');

@@ -51,9 +51,8 @@ class CudaCalls : public GpuCalls {
     gpu_ = static_cast<c10::DeviceIndex>(gpu);
     c10::cuda::set_device(gpu_);
     sum_stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, gpu_);
+    word_stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, gpu_);
   }
-
-  void join_from_this_thread() override { c10::cuda::set_device(gpu_); }
 
   std::string model() override { return gpu_model(gpu_); }
 
@@ -76,6 +75,12 @@ class CudaCalls : public GpuCalls {
   cudaError_t query(cudaEvent_t event) override { return cudaEventQuery(event); }
   cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) override {
     return cudaEventElapsedTime(&milliseconds, begin, end);
+  }
+  cudaError_t then(cudaEvent_t event, void (*run)(void*), void* data) override {
+    const cudaError_t waits = make_wait(word_stream_->stream(), event);
+    if (waits != cudaSuccess) return waits;
+    const c10::cuda::CUDAGuard guard(gpu_);
+    return cudaLaunchHostFunc(word_stream_->stream(), run, data);
   }
   std::string describe(cudaError_t code) override { return cudaGetErrorString(code); }
 
@@ -137,6 +142,7 @@ class CudaCalls : public GpuCalls {
  private:
   c10::DeviceIndex gpu_ = 0;
   std::optional<c10::cuda::CUDAStream> sum_stream_;
+  std::optional<c10::cuda::CUDAStream> word_stream_;  // of then()
   ncclComm_t communicator_ = nullptr;
 };
 

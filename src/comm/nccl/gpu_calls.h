@@ -20,10 +20,8 @@ class GpuCalls {
 
   // Identities (gpu_choice.h) of the GPUs that this process sees, in the order of their numbers. CommError.
   virtual std::vector<std::string> identities() = 0;
-  // The GPU that this process computes on from now on; makes the stream of the sums.
+  // The GPU that this process computes on from now on; makes the streams besides that of the computation.
   virtual void take(int gpu) = 0;
-  // Another thread does so too, from now on; else what it asks would make a context on the first GPU.
-  virtual void join_from_this_thread() = 0;
   virtual std::string model() = 0;  // of that GPU
 
   virtual cudaStream_t current_stream() = 0;  // what this thread's tensors are computed on
@@ -33,11 +31,15 @@ class GpuCalls {
   virtual void destroy(cudaEvent_t event) = 0;
   virtual cudaError_t record(cudaEvent_t event, cudaStream_t stream) = 0;
   virtual cudaError_t make_wait(cudaStream_t stream, cudaEvent_t event) = 0;
-  virtual cudaError_t query(cudaEvent_t event) = 0;  // cudaErrorNotReady: it has not passed. By any thread, as state()
+  virtual cudaError_t query(cudaEvent_t event) = 0;  // cudaErrorNotReady: it has not passed
   virtual cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) = 0;
+  // Calls run(data) on a thread of CUDA's once the event has passed; never if what comes before it fails. No stream that
+  // computes waits for it.
+  virtual cudaError_t then(cudaEvent_t event, void (*run)(void*), void* data) = 0;
   virtual std::string describe(cudaError_t code) = 0;
 
   // A communicator that never blocks: what a call begins may be going on when it returns (ncclInProgress); state() tells.
+  // One call at a time, and state() is one: it completes what is going on. By any thread.
   virtual ncclResult_t make_id(ncclUniqueId& id) = 0;
   virtual ncclResult_t start(int size, const ncclUniqueId& id, int rank) = 0;
   virtual ncclResult_t state() = 0;  // ncclSuccess: nothing is going on, and nothing has failed

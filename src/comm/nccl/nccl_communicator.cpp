@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <sstream>
@@ -35,6 +37,7 @@ class Event {
     check(code, "cudaEventQuery");
     return true;
   }
+  void then(void (*run)(void*), void* data) const { check(calls_.then(event_, run, data), "cudaLaunchHostFunc"); }
   double seconds_since(const Event& earlier) const {
     float milliseconds = 0;
     check(calls_.elapsed(milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
@@ -108,30 +111,38 @@ struct NcclCommunicator::Impl {
 
   // Of the sums that finish_sums() has queued last, once a quarter of a second: the host may by then be blocked in CUDA,
   // which takes only so many kernels, and poll nothing. Ends all ranks where they fail, or take longer than the deadline
-  // and `grace`, within which a host that polls says more. On a thread of its own.
+  // and `grace`, within which a host that polls says more. On a thread of its own, which makes no call that could block
+  // behind the same kernels: none of CUDA, and none that waits for a thread of ours that makes one.
   void watch(std::stop_token stop, Communicator& cpu, std::chrono::duration<double> grace) {
     constexpr std::chrono::milliseconds kPause{250};
-    calls->join_from_this_thread();
     std::unique_lock lock(watched_mutex);
     while (!wake.wait_for(lock, stop, std::min<std::chrono::duration<double>>(kPause, grace / 4), [] { return false; })) {
       if (stop.stop_requested()) return;
-      if (!watched) continue;
+      if (!watched || *watched->passed) continue;
       try {
-        if (wait_end.passed()) {
-          watched.reset();
-          continue;
-        }
-        require_hope(watched->seconds(), deadline + grace, sums);
+        require_hope(watched->since.seconds(), deadline + grace, watched->what);
       } catch (const CommError& e) {
         cpu.abort(ExitCode::kComm, e.what());
       }
     }
   }
 
+  // Those that `done` was recorded behind.
+  void watch_sums(const std::string& what) {
+    auto passed = std::make_shared<std::atomic<bool>>(false);
+    using Passed = decltype(passed);
+    auto note = std::make_unique<Passed>(passed);  // where the GPU fails, and tell() is never called, these few bytes stay
+    const auto tell = [](void* data) { **std::unique_ptr<Passed>(static_cast<Passed*>(data)) = true; };
+    done.then(tell, note.get());
+    static_cast<void>(note.release());
+    const std::scoped_lock lock(watched_mutex);
+    watched = Watched{what, {}, std::move(passed)};
+  }
+
   // Throws on an asynchronous NCCL error, and after `limit`. `what` starts the message.
   void require_hope(double waited_seconds, std::chrono::duration<double> limit, const std::string& what) const {
-    const ncclResult_t state = calls->state();
-    if (state != ncclSuccess && state != ncclInProgress) throw failed(state, what);
+    const ncclResult_t now = state();
+    if (now != ncclSuccess && now != ncclInProgress) throw failed(now, what);
     if (waited_seconds <= limit.count()) return;
     throw CommError(str(what, " has waited ", deadline.count(),
                         " s for the other ranks: one of them is dead, stuck or much slower; see their last messages"));
@@ -153,15 +164,27 @@ struct NcclCommunicator::Impl {
   }
 
   CommError failed(ncclResult_t result, const std::string& what) const {
-    const std::string detail = calls->last_error();
+    const std::unique_lock one_call(nccl_mutex, std::try_to_lock);
+    const std::string detail = one_call ? calls->last_error() : "";
     return CommError(str(what, " failed: ", calls->describe(result), "; NCCL says: ", detail.empty() ? "nothing" : detail,
                          "; NCCL_DEBUG=INFO shows more"));
   }
 
-  // A call on a communicator that does not block may go on in the background.
-  void complete(ncclResult_t result, const std::string& what) const {
+  // While another thread makes a call, that is in progress: this does not wait for it.
+  ncclResult_t state() const {
+    const std::unique_lock one_call(nccl_mutex, std::try_to_lock);
+    return one_call ? calls->state() : ncclInProgress;
+  }
+
+  // call(), one NCCL call: on a communicator that does not block it may go on in the background.
+  template <class Call>
+  void complete(Call&& call, const std::string& what) const {
+    const ncclResult_t result = [&] {
+      const std::scoped_lock one_call(nccl_mutex);
+      return call();
+    }();
     if (result != ncclSuccess && result != ncclInProgress) throw failed(result, what);
-    poll([&] { return calls->state() == ncclSuccess; }, what);
+    poll([&] { return state() == ncclSuccess; }, what);
   }
 
   // Queues call(), one NCCL call, behind all work queued so far on the current stream.
@@ -169,7 +192,7 @@ struct NcclCommunicator::Impl {
   void queue(Call&& call, const std::string& what) {
     ready.record(calls->current_stream());
     ready.make_wait(calls->sum_stream());
-    complete(call(), what);
+    complete(std::forward<Call>(call), what);
   }
 
   // Work queued later on the current stream comes after all that was queued here.
@@ -203,10 +226,16 @@ struct NcclCommunicator::Impl {
   bool wait_recorded = false;
   std::string sums;  // what the latest finish_sums() waits for, and in which step
   double waited = 0;
-  std::mutex watched_mutex;
+  struct Watched {
+    std::string what;
+    Stopwatch since;
+    std::shared_ptr<const std::atomic<bool>> passed;  // set by a thread of CUDA's
+  };
+  mutable std::mutex nccl_mutex;  // NCCL wants one call at a time: the host's, autograd's thread's or the watching one's
+  std::mutex watched_mutex;       // never held during a call of CUDA
   std::condition_variable_any wake;
-  std::optional<Stopwatch> watched;  // since that finish_sums(), until its sums are there
-  std::jthread watchdog;             // ends first
+  std::optional<Watched> watched;  // the sums of that finish_sums()
+  std::jthread watchdog;           // ends first
 };
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::unique_ptr<GpuCalls> calls,
@@ -223,7 +252,7 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> cpu, std::uniqu
   }
   at::Tensor id_bytes = at::from_blob(id.internal, {NCCL_UNIQUE_ID_BYTES}, at::kByte);
   cpu_->broadcast(id_bytes, 0);
-  impl_->complete(impl_->calls->start(size(), id, rank()), what);
+  impl_->complete([&] { return impl_->calls->start(size(), id, rank()); }, what);
   impl_->watchdog = std::jthread([this, grace](std::stop_token stop) { impl_->watch(std::move(stop), *cpu_, grace); });
 }
 
@@ -312,14 +341,13 @@ void NcclCommunicator::finish_sums() {
     impl.poll([&] { return impl.wait_end.passed(); }, impl.sums);
     impl.waited += impl.wait_end.seconds_since(impl.wait_begin);
   }
-  const std::scoped_lock lock(impl.watched_mutex);
   const cudaStream_t current = impl.calls->current_stream();
   impl.wait_begin.record(current);
   impl.join();
   impl.wait_end.record(current);
   impl.wait_recorded = true;
   impl.sums = describe(*this, "sums");
-  impl.watched.emplace();
+  impl.watch_sums(impl.sums);
 }
 
 double NcclCommunicator::waited_seconds() const { return impl_->waited + cpu_->waited_seconds(); }
@@ -328,7 +356,7 @@ void NcclCommunicator::finish() {
   barrier();
   impl_->stop_watching();
   const std::string what = describe(*this, "ending NCCL");
-  impl_->complete(impl_->calls->finalize(), what);
+  impl_->complete([&] { return impl_->calls->finalize(); }, what);
   impl_->calls->destroy_communicator();
   cpu_->finish();
 }

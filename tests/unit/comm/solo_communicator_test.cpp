@@ -36,6 +36,14 @@ TEST(SoloCommunicator, EveryOperationIsTheIdentity) {
   EXPECT_TRUE(at::equal(theirs, expected));
 }
 
+TEST(SoloCommunicator, AGpuThatHangsIsNotAwaitedForEver) {
+  SoloCommunicator comm(at::Device(at::kCUDA, 0), "a GPU", std::chrono::milliseconds(20));
+  comm.wait_until([] { return true; }, "computation");
+  EXPECT_THAT(
+      [&] { comm.wait_until([] { return false; }, "computation"); },
+      ThrowsMessage<CommError>(HasSubstr("computation on rank 0 of 1 has waited 0.02 s (--comm.deadline) for cuda:0")));
+}
+
 TEST(SoloCommunicator, GatheredValuesAreACopy) {
   SoloCommunicator comm;
   at::Tensor mine = at::ones({3});

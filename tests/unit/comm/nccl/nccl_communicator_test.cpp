@@ -35,9 +35,12 @@ struct Play {
   std::atomic<cudaError_t> query = cudaSuccess;  // of events that pass
   ncclResult_t answer = ncclSuccess;             // of every call of NCCL
   float milliseconds = 0;                        // between any two events
+  std::chrono::microseconds call_takes{0};       // of NCCL
 
   std::vector<std::string> asked;
   std::atomic<int> polls = 0;
+  std::atomic<int> in_nccl = 0;  // threads
+  std::atomic<bool> two_in_nccl = false;
 };
 
 class PlayedCalls : public GpuCalls {
@@ -46,7 +49,6 @@ class PlayedCalls : public GpuCalls {
 
   std::vector<std::string> identities() override { return play_.gpus; }
   void take(int gpu) override { play_.asked.push_back(str("take ", gpu)); }
-  void join_from_this_thread() override {}
   std::string model() override { return "played GPU"; }
 
   cudaStream_t current_stream() override { return reinterpret_cast<cudaStream_t>(&current_); }
@@ -67,11 +69,20 @@ class PlayedCalls : public GpuCalls {
     play_.asked.push_back(str(name(stream), " waits for ", name(event)));
     return cudaSuccess;
   }
-  cudaError_t query(cudaEvent_t /*event*/) override { return play_.stuck ? cudaErrorNotReady : play_.query.load(); }
+  // While the host is blocked in CUDA another thread's call blocks too.
+  cudaError_t query(cudaEvent_t /*event*/) override {
+    if (std::this_thread::get_id() != host_) std::this_thread::sleep_for(60s);
+    return play_.stuck ? cudaErrorNotReady : play_.query.load();
+  }
   cudaError_t elapsed(float& milliseconds, cudaEvent_t begin, cudaEvent_t end) override {
     milliseconds = play_.milliseconds;
     const auto timed = [&](cudaEvent_t event) { return timed_.at(static_cast<std::size_t>(name(event) - '1')); };
     return timed(begin) && timed(end) ? cudaSuccess : cudaErrorInvalidResourceHandle;
+  }
+  cudaError_t then(cudaEvent_t event, void (*run)(void*), void* data) override {
+    play_.asked.push_back(str("word after ", name(event)));
+    if (!play_.stuck) run(data);
+    return cudaSuccess;
   }
   std::string describe(cudaError_t code) override { return str("CUDA error ", static_cast<int>(code)); }
 
@@ -83,6 +94,7 @@ class PlayedCalls : public GpuCalls {
     return call(str("start ", rank, " of ", size));
   }
   ncclResult_t state() override {
+    const OneCall one(play_);
     ++play_.polls;
     if (play_.polls_to_error >= 0 && play_.polls > play_.polls_to_error) return ncclRemoteError;
     return left_ > 0 ? --left_, ncclInProgress : ncclSuccess;
@@ -107,7 +119,17 @@ class PlayedCalls : public GpuCalls {
   void abort() override { play_.asked.emplace_back("abort"); }
 
  private:
+  // NCCL's calls, of which threads make one at a time.
+  struct OneCall {
+    explicit OneCall(Play& p) : play(p) {
+      if (play.in_nccl++ > 0) play.two_in_nccl = true;
+      std::this_thread::sleep_for(play.call_takes);
+    }
+    ~OneCall() { --play.in_nccl; }
+    Play& play;
+  };
   ncclResult_t call(std::string what) {
+    const OneCall one(play_);
     play_.asked.push_back(std::move(what));
     left_ = play_.in_progress;
     return play_.answer == ncclSuccess && left_ > 0 ? ncclInProgress : play_.answer;
@@ -116,6 +138,7 @@ class PlayedCalls : public GpuCalls {
   static char name(cudaEvent_t event) { return *reinterpret_cast<char*>(event); }
 
   Play& play_;
+  const std::thread::id host_ = std::this_thread::get_id();
   char current_ = 0;
   char sums_ = 0;
   std::deque<char> events_;
@@ -198,7 +221,7 @@ TEST_F(NcclCommunicatorTest, SumsRunBesideTheComputationUntilTheyAreAskedFor) {
   play.asked.clear();
   comm->finish_sums();
   EXPECT_THAT(play.asked, ElementsAre("event 4 on computation", "event 2 on sums", "computation waits for 2",
-                                      "event 5 on computation"));
+                                      "event 5 on computation", "word after 2"));
   EXPECT_EQ(comm->waited_seconds(), 0) << "of the latest it is not known yet";
   play.milliseconds = 250;
   comm->finish_sums();
@@ -263,6 +286,20 @@ TEST_F(NcclCommunicatorTest, SumsThatNeverEndEndAllRanksAlsoWhereTheHostIsBlocke
   };
   EXPECT_EXIT(blocked(-1), testing::ExitedWithCode(5), "sums on rank 0 of 1.* has waited 0.02 s for the other ranks");
   EXPECT_EXIT(blocked(0), testing::ExitedWithCode(5), "sums on rank 0 of 1.* failed: NCCL error");
+}
+
+// NCCL 2.28's question for errors completes the call that goes on, and two threads that complete the same one free it
+// twice.
+TEST_F(NcclCommunicatorTest, OneThreadAtATimeCallsNccl) {
+  play.call_takes = 100us;
+  NcclCommunicator comm(std::make_unique<SoloCommunicator>(), std::make_unique<PlayedCalls>(play), 30s, 1ms);
+  play.stuck = true;  // the sums: so that they are watched
+  comm.finish_sums();
+  play.in_progress = 3;
+  play.polls = 0;
+  for (int i = 0; i < 200; ++i) comm.start_sum(tensor);
+  EXPECT_GT(play.polls, 200 * 3);
+  EXPECT_FALSE(play.two_in_nccl);
 }
 
 TEST_F(NcclCommunicatorTest, FailuresNameTheCall) {
