@@ -291,8 +291,8 @@ nlohmann::json import_fastai(const ImportOptions& options, const text::TextPipel
   PartialFolder partial(options.output);
   const TempFolder text_files;
   vocabulary.save(text_files.path() / "vocab.txt");
-  write_file_atomic(text_files.path() / "text.json", pipeline.to_json().dump(1) + "\n");
-  write_stage(partial.path() / "stage", info, encoder, *head, text_files.path(), config_text);
+  const TextFiles text{read_file(text_files.path() / "vocab.txt"), pipeline.to_json().dump(1) + "\n"};
+  write_stage(partial.path() / "stage", info, encoder, *head, text, config_text);
   partial.commit();
   return {{"imported", name_of(weights.kind)}, {"output", options.output}, {"vocabulary", weights.vocabulary},
           {"embedding", weights.embedding},    {"hidden", weights.hidden}, {"layers", weights.layers}};

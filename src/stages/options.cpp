@@ -74,7 +74,8 @@ void RunOptions::declare(config::OptionSet& set) {
           "most streams (or documents) a rank computes at once; more are split into micro-batches whose gradients add "
           "up; 0: all at once",
           {.min = 0}, OnResume::kMayChange);
-  set.add("comm.deadline", compute.deadline, "seconds that a rank waits for the others before the job is ended", {.min = 1},
+  set.add("comm.deadline", compute.deadline,
+          "seconds that a rank waits for the others, or for its GPU, before the job is ended", {.min = 1},
           OnResume::kMayChange);
   set.add(
       "checkpoint.every", checkpoint_every,

@@ -31,6 +31,7 @@ constexpr const char* kVocabulary = "vocabulary";
 constexpr const char* kLabels = "labels";
 constexpr const char* kLabelSets = "label sets";
 constexpr const char* kParentWeights = "parent's weights";
+constexpr const char* kDevice = "device";
 constexpr const char* kBuild = "build";  // of the same version: the bits are meant to be the same
 
 fs::path file_in(const fs::path& run_folder) { return run_folder / "run.json"; }
@@ -150,9 +151,11 @@ comm::Facts known_run_inputs(const fs::path& corpus, const std::string& from) {
   return facts;
 }
 
-comm::Facts run_machine(const comm::Communicator& comm) {
+comm::Facts run_machine(const comm::Communicator& comm, Arithmetic asked) {
   comm::Facts facts{{"program", str(ULMFIT_VERSION, ", libtorch ", TORCH_VERSION)},
-                    {kBuild, file_fingerprint("/proc/self/exe")}};
+                    {kBuild, file_fingerprint("/proc/self/exe")},
+                    {kDevice, comm.device().is_cpu() ? "CPU" : "GPU"},
+                    {"precision", std::string(name_in(kArithmetics, arithmetic_on(comm.device(), asked)))}};
   if (!comm.device().is_cpu()) {  // what CPUs do beside them, small masks and text, has the same bits on all
     facts.emplace_back("GPU", comm.processor());
     return facts;
@@ -214,13 +217,17 @@ void RunIdentity::check_machine(const comm::Facts& now, bool trained, bool repro
         "--reproducible: this run does not record on what machine and by what program it was begun; on others its bits "
         "differ");
   }
+  // Of an older program's record the device is known by what else it names.
+  if (!machine_.empty() && find(machine_, kDevice) == nullptr) {
+    set(machine_, kDevice, find(machine_, "GPU") != nullptr ? "GPU" : "CPU");
+  }
   const std::string decisive = differences(machine_, now, kBuild);
   if (reproducible && !decisive.empty()) {
     throw ConfigError(str("--reproducible: run folder ", folder_.string(), " was begun otherwise:", decisive,
                           "\nthe bits would not be the same: go on as it was begun, or give another --output"));
   }
   const std::string text = differences(machine_, now);
-  if (!text.empty()) log::warn("run", str("this run has been going on otherwise, its last bits may differ:", text));
+  if (!text.empty()) log::warn("run", str("this run has been going on otherwise, its bits may differ:", text));
   if (text.empty() && machine_.size() == now.size()) return;
   machine_ = now;
   write();

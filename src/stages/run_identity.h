@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/world_check.h"
+#include "stages/compute.h"
 
 namespace ulmfit::stages {
 
@@ -22,8 +23,9 @@ comm::Facts run_inputs(const std::filesystem::path& corpus, const std::string& f
 // The same of those that are still there, for those of a finished run may be gone; which are is said.
 comm::Facts known_run_inputs(const std::filesystem::path& corpus, const std::string& from);
 
-// What may move the last bits of the result: program, threads, processor.
-comm::Facts run_machine(const comm::Communicator& comm);
+// What may move the last bits of the result: program, device, precision as it is there (`asked` may be auto), threads,
+// processor.
+comm::Facts run_machine(const comm::Communicator& comm, Arithmetic asked);
 
 // The run has other settings or inputs than its folder. `advice`, the message's last line, is for who called the stage by
 // itself; in a pipeline it is another one.

@@ -163,8 +163,12 @@ void check_same_text(const TrainedModel& stage, const data::CorpusInfo& corpus, 
                       " or the same --tokenizer and --rules"));
 }
 
+TextFiles read_text_files(const fs::path& corpus) {
+  return {read_file(corpus / "vocab.txt"), read_file(corpus / "text.json")};
+}
+
 void write_stage(const fs::path& folder, const StageInfo& info, const model::AwdLstm& encoder, model::Head& head,
-                 const fs::path& corpus, const std::string& config_text) {
+                 const TextFiles& text, const std::string& config_text) {
   const fs::path temporary = folder.parent_path() / ".writing-stage";
   fs::remove_all(temporary);
   make_directories(temporary);
@@ -174,7 +178,8 @@ void write_stage(const fs::path& folder, const StageInfo& info, const model::Awd
   interop::write_safetensors(weights, tensors, {{"format", "ulmfit"}});
   weights.sync();
   weights.close();
-  for (const char* file : {"vocab.txt", "text.json"}) write_file_atomic(temporary / file, read_file(corpus / file));
+  write_file_atomic(temporary / "vocab.txt", text.vocabulary);
+  write_file_atomic(temporary / "text.json", text.rules);
   json description = to_json(info);
   description["probe"] = probe(encoder, head);
   write_file_atomic(temporary / "stage.json", description.dump(1) + "\n");

@@ -52,8 +52,16 @@ TrainedModel read_stage(const std::filesystem::path& path, at::Device device);
 // the stage's: even over the same vocabulary most of its words would be unknown.
 void check_same_text(const TrainedModel& stage, const data::CorpusInfo& corpus, const std::filesystem::path& folder);
 
-// Writes OUT/stage whole or not at all. `corpus` holds vocab.txt and text.json, which are copied. Rank 0 only.
+// The files of a prepared folder that become the stage's, as they were when its text was opened: while a model trains,
+// another text may take the folder's place.
+struct TextFiles {
+  std::string vocabulary;  // vocab.txt
+  std::string rules;       // text.json
+};
+TextFiles read_text_files(const std::filesystem::path& corpus);
+
+// Writes OUT/stage whole or not at all. Rank 0 only.
 void write_stage(const std::filesystem::path& folder, const StageInfo& info, const model::AwdLstm& encoder,
-                 model::Head& head, const std::filesystem::path& corpus, const std::string& config_text);
+                 model::Head& head, const TextFiles& text, const std::string& config_text);
 
 }  // namespace ulmfit::stages

@@ -314,7 +314,9 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
-    RunIdentity(folder.path()).check_machine(run_machine(comm), snapshot.has_value(), stage.run.compute.reproducible);
+    RunIdentity(folder.path())
+        .check_machine(run_machine(comm, stage.run.compute.precision), snapshot.has_value(),
+                       stage.run.compute.reproducible);
     if (!folder.changes().empty()) extend(stage, plan, snapshot, folder);
     observer =
         std::make_unique<RunObserver>(folder.path(), stage.title, stage.task().metric_names(), plan.total_steps(), summary,

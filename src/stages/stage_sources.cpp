@@ -4,16 +4,24 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "stages/language_model_info.h"
 
 namespace ulmfit::stages {
 
 TrainingText open_training_text(const fs::path& folder, data::CorpusInfo corpus) {
+  TextFiles files = read_text_files(folder);
+  if (fingerprint(files.vocabulary) != corpus.vocabulary_fingerprint) {
+    throw DataError(str("cannot read ", folder.string(),
+                        ": its vocab.txt is not that of its corpus.json: another text took ",
+                        "its place just now; start again"));
+  }
   text::Vocabulary vocabulary = text::Vocabulary::load(folder / "vocab.txt");
   data::ShardSet train = data::open_split(folder, corpus, "train");
   std::optional<data::ShardSet> valid;
   if (corpus.splits.contains("valid")) valid = data::open_split(folder, corpus, "valid");
-  return {std::move(corpus), std::move(vocabulary), std::move(train), std::move(valid)};
+  return {std::move(corpus), std::move(vocabulary), std::move(train),
+          std::move(valid),  std::move(files),      data::corpus_provenance(folder)};
 }
 
 TrainedModel read_language_model(const std::string& command, const std::string& from, at::Device device) {

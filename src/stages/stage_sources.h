@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct TrainingText {
   text::Vocabulary vocabulary;
   data::ShardSet train;
   std::optional<data::ShardSet> valid;  // none: the folder has no such split
+  TextFiles files;
+  nlohmann::json provenance;  // how the folder was made
 };
 
 // `corpus` is what data::open_corpus(folder) gave. Throws DataError.

@@ -119,14 +119,14 @@ void check_vocabulary(const TrainedModel& parent, const text::Vocabulary& vocabu
 }
 
 // The columns that prepare-labelled joined into one text.
-std::vector<std::string> text_columns(const fs::path& data) {
-  const nlohmann::json request = data::corpus_provenance(data).value("request", nlohmann::json::object());
+std::vector<std::string> text_columns(const nlohmann::json& provenance) {
+  const nlohmann::json request = provenance.value("request", nlohmann::json::object());
   return request.value("text_columns", std::vector<std::string>{"text"});
 }
 
 // What stands between the labels of a training text; predict writes it between those of an answer.
-std::string label_delimiter(const fs::path& data) {
-  const nlohmann::json request = data::corpus_provenance(data).value("request", nlohmann::json::object());
+std::string label_delimiter(const nlohmann::json& provenance) {
+  const nlohmann::json request = provenance.value("request", nlohmann::json::object());
   const auto found = request.find("label_delimiter");
   const bool known = found != request.end() && found->is_string() && found->get<std::string>().size() == 1;
   return known ? found->get<std::string>() : ";";  // of another program's folder
@@ -187,8 +187,8 @@ ClassifierStage::ClassifierStage(const TrainClassifierOptions& options, const co
   const auto* former = parent_ ? parent_->info.head_info_as<ClassifierInfo>() : nullptr;
   classifier_->head = {head_widths(options, shape_.embedding, text_->corpus.labels.size()), options.bpt3c,
                        former != nullptr && former->head.bias};
-  classifier_->text_columns = text_columns(options.data);
-  if (text_->corpus.multilabel()) classifier_->label_delimiter = label_delimiter(options.data);
+  classifier_->text_columns = text_columns(text_->provenance);
+  if (text_->corpus.multilabel()) classifier_->label_delimiter = label_delimiter(text_->provenance);
   head_ = std::make_unique<model::PoolingHead>(classifier_->head, seed, comm.device());
   if (former != nullptr) head_of_parent_ = copy_head(*parent_, *classifier_, *head_);
   task_options.batches = {options.task.batches.batch_size, /*shuffle=*/true, backward_, seed};
@@ -297,12 +297,12 @@ void ClassifierStage::write(const StageResult& result) const {
   }
   info.head = classifier;
   info.metrics = result.evaluation.values;
-  nlohmann::json own = {{"data_fingerprint", text_->train.fingerprint()}, {"data", data::corpus_provenance(options_.data)},
+  nlohmann::json own = {{"data_fingerprint", text_->train.fingerprint()}, {"data", text_->provenance},
                         {"texts", text_->train.document_count()},         {"steps", result.steps},
                         {"seed", static_cast<std::uint64_t>(run.seed)},   {"figures", result.evaluation.values}};
   if (!run.license.empty()) own["license"] = run.license;
   info.lineage = lineage_of(parent_, {kCommand, "", own});
-  write_stage(result.run_folder / "stage", info, *encoder_, *head_, options_.data, shown_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, *head_, text_->files, shown_config());
 }
 
 }  // namespace

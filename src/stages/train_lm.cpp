@@ -159,7 +159,7 @@ std::map<std::string, double> figures_of_stage(std::map<std::string, double> rea
 
 nlohmann::json LmStage::facts(const StageResult& result, const std::map<std::string, double>& figures) const {
   nlohmann::json own = {{"corpus_fingerprint", text_->train.fingerprint()},
-                        {"corpus", data::corpus_provenance(options_.corpus)},
+                        {"corpus", text_->provenance},
                         {"tokens", text_->train.token_count()},
                         {"steps", result.steps},
                         {"tokens_seen", result.items},
@@ -179,7 +179,7 @@ void LmStage::write(const StageResult& result) const {
   info.metrics = figures_of_stage(result.evaluation.values);
   info.lineage = lineage_of(parent_, {title, "", facts(result, info.metrics)});
   model::SoftmaxHead full = head_->full();
-  write_stage(result.run_folder / "stage", info, *encoder_, full, options_.corpus, shown_config());
+  write_stage(result.run_folder / "stage", info, *encoder_, full, text_->files, shown_config());
   if (const std::string note = note_of_softmax(info); !note.empty()) log::warn(title, note);
 }
 

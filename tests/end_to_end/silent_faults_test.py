@@ -41,6 +41,23 @@ class Input(TestCase):
         self.assertIn("training text: ", refused.stderr)
         self.assertIn("vocabulary: ", refused.stderr)
 
+    def test_another_text_in_the_folder_s_place_does_not_become_the_stage_s(self):
+        text = "\n".join(sentences(200))
+        for name, content in (("text", text), ("other", text.replace("a", "y"))):
+            (self.dir / name).write_text(content)
+            self.ulmfit("prepare-corpus", f"--input={name}", f"--output={name}-corpus", "--valid-share=0.1")
+        process = self.start("pretrain", "--corpus=text-corpus", "--output=lm", "--model.embedding=8", "--model.hidden=8", "--model.layers=1",
+                             "--train.streams=4", "--train.threads=1", "--epochs=20", "--checkpoint.every=2")
+        self.assertTrue(wait_for(lambda: list((self.dir / "lm/checkpoints").glob("step-*"))))
+        process.send_signal(signal.SIGSTOP)
+        own = (self.dir / "text-corpus/vocab.txt").read_text()
+        (self.dir / "text-corpus").rename(self.dir / "old")
+        (self.dir / "other-corpus").rename(self.dir / "text-corpus")
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual(process.wait(timeout=120), 0)
+        self.assertNotEqual((self.dir / "text-corpus/vocab.txt").read_text(), own)
+        self.assertEqual((self.dir / "lm/stage/vocab.txt").read_text(), own)
+
     def test_a_page_is_read_to_its_end(self):
         words = [f"{chr(97 + i // 20)}{chr(97 + i % 20)}q" for i in range(200)]
         posts = "".join(f"<p><font><b>post {word}</p>\n" for word in words)

@@ -183,12 +183,30 @@ TEST_F(RunIdentityTest, EachFileOfTheParentCounts) {
 
 TEST_F(RunIdentityTest, TheMachineIsNamed) {
   const comm::SoloCommunicator comm{at::Device(at::kCPU)};
-  const comm::Facts facts = run_machine(comm);
-  ASSERT_EQ(facts.size(), 4U);
+  const comm::Facts facts = run_machine(comm, Arithmetic::kAuto);
+  ASSERT_EQ(facts.size(), 6U);
   EXPECT_THAT(facts[0].second, HasSubstr("libtorch"));
   EXPECT_EQ(facts[1].second.size(), 32U);
-  EXPECT_EQ(facts[2].first, "threads");
-  EXPECT_FALSE(facts[3].second.empty());
+  EXPECT_EQ(facts[2], (std::pair<std::string, std::string>("device", "CPU")));
+  EXPECT_EQ(facts[3], (std::pair<std::string, std::string>("precision", "fp32")));
+  EXPECT_EQ(facts[4].first, "threads");
+  EXPECT_FALSE(facts[5].second.empty());
+}
+
+// The same --device=auto and --precision=auto on a node without GPUs and on one with.
+TEST_F(RunIdentityTest, ARunDoesNotMoveToAnotherKindOfDeviceUnnoticed) {
+  const comm::SoloCommunicator cpu{at::Device(at::kCPU)}, gpu{at::Device(at::kCUDA, 0), "a GPU"};
+  for (const auto& way : {std::pair(&cpu, &gpu), std::pair(&gpu, &cpu)}) {
+    fs::remove(dir_ / "run.json");
+    RunIdentity(dir_.path()).check_machine(run_machine(*way.first, Arithmetic::kAuto), false, true);
+    EXPECT_THAT(machine_refusal(run_machine(*way.second, Arithmetic::kAuto), /*reproducible=*/true),
+                AllOf(HasSubstr("device: "), HasSubstr("precision: "), HasSubstr("tf32")));
+    comm::Facts older = run_machine(*way.first, Arithmetic::kAuto);
+    std::erase_if(older, [](const auto& fact) { return fact.first == "device" || fact.first == "precision"; });
+    fs::remove(dir_ / "run.json");
+    RunIdentity(dir_.path()).check_machine(older, false, true);
+    EXPECT_THAT(machine_refusal(run_machine(*way.second, Arithmetic::kAuto), /*reproducible=*/true), HasSubstr("device: "));
+  }
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ class StageFolder : public ::testing::Test {
   }
   void write(const StageInfo& info) {
     const bool classifies = info.head_info_as<ClassifierInfo>() != nullptr;
-    write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, corpus_,
+    write_stage(stage_, info, encoder_, classifies ? static_cast<model::Head&>(head_) : softmax_, read_text_files(corpus_),
                 "[train]\nseed = 3\n");
   }
   TrainedModel read() const { return read_stage(stage_, at::kCPU); }
