@@ -82,11 +82,15 @@ std::vector<std::string> read_lines(const fs::path& path) {
 
 void write_file_atomic(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".tmp";
-  {
+  try {
     OutputFile out(temporary);
     out.write(content);
     out.sync();
     out.close();
+  } catch (const FileError&) {  // a full disk: what was written helps nobody
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
   }
   rename_synced(temporary, path);
 }

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -174,15 +175,21 @@ void make(const StudyFolder& folder, const study::Request& request, const config
   }
 }
 
-// The study with more labels or seeds; cells that are done, or at work, stay as they are.
+// The study with more labels or seeds; cells that are done, or at work, stay as they are. Whole, if it has grown beyond the
+// request: a task of a job array that is put back into its queue comes with the command that it began with.
 study::Study grow(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
   const std::unique_ptr<FolderLock> lock = wait_for(folder);
   const study::Study before = folder.read();  // another worker may have made it grow
   if (require_same_study(folder, before, request, set)) return before;
   const study::Plan plan = study::plan_study(request);
-  require_growth(folder, before, plan);
+  const bool grows = study::grows(folder, before, plan);
+  if (plan.cells.size() < before.cells.size()) {
+    log::info("study",
+              str("has grown beyond these --labels and --seeds: it goes on whole, with ", before.cells.size(), " cells"));
+    return before;
+  }
   folder.write(study_of(request, set, plan), plan);
-  log::info("study", str("grows from ", before.cells.size(), " to ", plan.cells.size(), " cells"));
+  if (grows) log::info("study", str("grows from ", before.cells.size(), " to ", plan.cells.size(), " cells"));
   return folder.read();
 }
 
@@ -225,8 +232,7 @@ ExitCode list_cells(const StudyFolder& folder, const study::Request& request, co
   if (there) study = folder.read();
   if (!there || !require_same_study(folder, study, request, set)) {
     const study::Plan plan = study::plan_study(request);
-    require_growth(folder, study, plan);
-    study = study_of(request, set, plan);
+    if (!there || study::grows(folder, study, plan)) study = study_of(request, set, plan);
   }
   const auto state = states(folder, study);
   std::size_t width = 0;
@@ -253,9 +259,10 @@ ExitCode code_of(const std::vector<study::Result>& results) {
 }
 
 // Every worker that finds all cells ended writes the tables, one after the other: under a launcher the first that ends with
-// an error ends the rest.
-ExitCode finish(const StudyFolder& folder, const study::Study& study) {
+// an error ends the rest. Nothing if another worker has made the study grow meanwhile.
+std::optional<ExitCode> finish(const StudyFolder& folder, const study::Study& study) {
   const std::unique_ptr<FolderLock> lock = wait_for(folder);
+  if (folder.read().cells.size() != study.cells.size()) return std::nullopt;
   const std::vector<study::Result> results = study::read_results(folder, study.cells);
   study::write_results(folder, study, results);
   const auto count = [&](study::State state) {
@@ -280,6 +287,26 @@ ExitCode finish(const StudyFolder& folder, const study::Study& study) {
   return code;
 }
 
+// All that is left of the study, also the cells by which other workers make it grow meanwhile.
+ExitCode work_on(const StudyFolder& folder, study::Study study, const study::WorkerOptions& options) {
+  for (;;) {
+    switch (study::work(folder, study.cells, options)) {
+      case study::WorkerEnd::kStopped:
+        log::info("study", "stopped; the same command goes on");
+        return ExitCode::kStopped;
+      case study::WorkerEnd::kAllEnded:
+        if (const std::optional<ExitCode> code = finish(folder, study)) return *code;
+        break;
+      case study::WorkerEnd::kOthersWork:
+        if (folder.read().cells.size() != study.cells.size()) break;
+        log::info("study", "other workers run the cells that are left; the last of them writes the tables");
+        return ExitCode::kDone;
+    }
+    study = folder.read();
+    log::info("study", str("has grown to ", study.cells.size(), " cells"));
+  }
+}
+
 ExitCode run_study(const std::string& kind, std::string_view introduction, const Arguments& arguments) {
   StudyOptions options;
   config::OptionSet set("study " + kind);
@@ -294,21 +321,12 @@ ExitCode run_study(const std::string& kind, std::string_view introduction, const
   if (options.dry_run) return list_cells(folder, request, set);
   const bool launched = comm::read_launch_environment().under_launcher;
   { const StopSignalScope first(launched); }  // before threads start
-  const study::Study study = open_or_make(folder, request, set);
+  study::Study study = open_or_make(folder, request, set);
   for (const std::string& line : study::describe(study.cells, states(folder, study), study.notes)) log::info("study", line);
   const StopSignalScope stop_with_the_cell(launched);
-  const study::WorkerEnd end = study::work(
-      folder, study.cells,
+  return work_on(
+      folder, std::move(study),
       {.launcher = words_of(options.launcher), .place = comm::read_local_place(), .launch = comm::launch_name()});
-  if (end == study::WorkerEnd::kStopped) {
-    log::info("study", "stopped; the same command goes on");
-    return ExitCode::kStopped;
-  }
-  if (end == study::WorkerEnd::kOthersWork) {
-    log::info("study", "other workers run the cells that are left; the last of them writes the tables");
-    return ExitCode::kDone;
-  }
-  return finish(folder, study);
 }
 
 ExitCode low_shot(const Arguments& arguments) { return run_study(study::kLowShot, kLowShotIntroduction, arguments); }

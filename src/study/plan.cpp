@@ -86,6 +86,11 @@ void add_note_of_copies(Plan& plan, const Sources& sources, const std::vector<st
   if (copies > 0) {
     plan.notes.push_back(str(copies, " of the training texts are test texts too, word for word: errors are flattered"));
   }
+  if (sources.unlabelled_tests > 0) {
+    plan.notes.push_back(str(sources.unlabelled_tests,
+                             " of the --unlabelled texts are test texts, word for word: a language "
+                             "model that is tuned on them knows these, and its errors may be flattered"));
+  }
 }
 
 void add_cell(Plan& plan, const CellPipeline& pipeline, Cell cell) {

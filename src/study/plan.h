@@ -53,7 +53,7 @@ void set_shape(std::vector<stages::Setting>& settings, const model::Shape& shape
 // The settings of a classifier that starts from nothing, of the shape of the first model.
 std::vector<stages::Setting> from_scratch(const Material& material, const stages::FitFacts& facts);
 
-// Tells how many texts of the pool are test texts too, if any.
+// Tells how many texts of the pool, and how many without labels, are test texts too, if any.
 void add_note_of_copies(Plan& plan, const Sources& sources, const std::vector<std::size_t>& pool);
 
 // Adds the cell with its pipeline and its costs.

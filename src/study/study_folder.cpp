@@ -92,9 +92,11 @@ void check_parts(const fs::path& folder) {
     throw DataError(str("cannot make a study in ", folder.string(), ": it is a file; give a folder as --output"));
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (std::find(std::begin(kParts), std::end(kParts), name) != std::end(kParts)) continue;
-    throw DataError(str("cannot make a study in ", folder.string(), ": it holds ", name,
+    // What a killed worker was writing, too: write_file_atomic's next call takes its place.
+    fs::path name = entry.path().filename();
+    if (name.extension() == ".tmp") name = name.stem();
+    if (std::find(std::begin(kParts), std::end(kParts), name.string()) != std::end(kParts)) continue;
+    throw DataError(str("cannot make a study in ", folder.string(), ": it holds ", entry.path().filename().string(),
                         ", which is no part of one; give another --output"));
   }
 }
@@ -217,19 +219,27 @@ bool require_same_study(const StudyFolder& folder, const Study& study, const Req
   throw ConfigError(str(held, ":", differing, sizes, "\nput back what was there, or give another --output"));
 }
 
-void require_growth(const StudyFolder& folder, const Study& study, const Plan& plan) {
+bool grows(const StudyFolder& folder, const Study& study, const Plan& plan) {
+  const Cell* missing = nullptr;
   for (const Cell& cell : study.cells) {
     const auto planned = plan.pipelines.find(cell.name);
-    const std::string made = read_file(folder.cell(cell.name) / "pipeline.cfg");
-    const bool same = planned != plan.pipelines.end() && settings_of(planned->second) == settings_of(made);
-    if (same) continue;
-    throw ConfigError(str(folder.path().string(), " holds a study with the cell ", cell.name, ", which ",
-                          planned == plan.pipelines.end() ? "is not among those of the --labels and --seeds now: a study "
-                                                            "grows by more of both; give another --output for fewer"
-                                                          : "would be another one now: it was begun by a version that "
-                                                            "chose other settings; go on with its own --labels and "
-                                                            "--seeds, or give another --output"));
+    if (planned == plan.pipelines.end()) {
+      if (missing == nullptr) missing = &cell;
+    } else if (settings_of(planned->second) != settings_of(read_file(folder.cell(cell.name) / "pipeline.cfg"))) {
+      throw ConfigError(str(folder.path().string(), " holds a study with the cell ", cell.name,
+                            ", which would be another one now: it was begun by a version that chose other settings; go on "
+                            "with its own --labels and --seeds, or give another --output"));
+    }
   }
+  const bool more = std::any_of(plan.pipelines.begin(), plan.pipelines.end(), [&](const auto& planned) {
+    return std::none_of(study.cells.begin(), study.cells.end(), [&](const Cell& c) { return c.name == planned.first; });
+  });
+  if (missing != nullptr && more) {
+    throw ConfigError(str(folder.path().string(), " holds a study with the cell ", missing->name,
+                          ", which is not among those of the --labels and --seeds now: a study grows by more of both; give "
+                          "all that it has and the new ones, or another --output"));
+  }
+  return more;
 }
 
 }  // namespace ulmfit::study

@@ -1,6 +1,5 @@
-// The folder of a study, which any number of workers share:
-//
-// Pipelines name what is in it relative to it, so that it may move.
+// The folder of a study, which any number of workers share. Pipelines name what is in it relative to it, so that it may
+// move.
 //
 //   study.json     what was asked, of which sources, and the cells; written last: without it there is no study
 //   texts/         subsets, validation and test texts of a low-shot study, JSON lines
@@ -69,7 +68,8 @@ nlohmann::json sources_of(const Request& request);
 bool require_same_study(const StudyFolder& folder, const Study& study, const Request& request,
                         const config::OptionSet& settings);
 
-// A study may grow by more labels and seeds. Throws ConfigError unless the plan has each cell of the study as it is.
-void require_growth(const StudyFolder& folder, const Study& study, const Plan& plan);
+// Whether the plan has more cells than the study, which may grow by more labels and seeds; not where it has fewer: another
+// worker has made the study grow since. Throws ConfigError if it has more and lacks some, or a cell would be another one.
+bool grows(const StudyFolder& folder, const Study& study, const Plan& plan);
 
 }  // namespace ulmfit::study

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "reports/html_cells.h"
 #include "reports/html_page.h"
+#include "reports/mean_interval.h"
 #include "reports/number_format.h"
 #include "reports/svg_chart.h"
 #include "study/figures.h"
@@ -103,7 +104,8 @@ std::string low_shot_chart(const std::vector<Result>& results, const Table& tabl
   return reports::chart_html(chart);
 }
 
-// The mean over the seeds that are done at each epoch that all of these have; their number is told if it is not all.
+// The mean over the seeds that are done at each epoch that all of these have, and its interval; their number is told if it
+// is not all.
 reports::Series mean_curve(const StudyFolder& folder, const std::vector<Result>& results, const std::string& name,
                            const std::string& setting, int color) {
   std::vector<std::vector<reports::Point>> curves;
@@ -118,12 +120,17 @@ reports::Series mean_curve(const StudyFolder& folder, const std::vector<Result>&
   std::size_t epochs = curves.empty() ? 0 : curves.front().size();
   for (const auto& curve : curves) epochs = std::min(epochs, curve.size());
   for (std::size_t i = 0; i < epochs; ++i) {
-    reports::Point sum;
+    double epoch = 0;
+    std::vector<double> errors;
     for (const auto& curve : curves) {
-      sum.x += curve[i].x / static_cast<double>(curves.size());
-      sum.y += curve[i].y / static_cast<double>(curves.size());
+      epoch += curve[i].x / static_cast<double>(curves.size());
+      errors.push_back(curve[i].y);
     }
-    mean.points.push_back(sum);
+    const reports::MeanInterval m = reports::mean_interval(errors);
+    mean.points.push_back({epoch, m.mean});
+    if (curves.size() > 1) {
+      mean.spread.push_back({std::max(m.interval.low, 0.0), std::min(m.interval.high, 100.0)});
+    }
   }
   return mean;
 }
@@ -132,7 +139,8 @@ std::string behaviour_chart(const StudyFolder& folder, const std::vector<Result>
   reports::Chart chart;
   chart.title = "Error by epoch: all layers at once, and ULMFiT";
   chart.note =
-      "Error on the validation texts after each epoch, mean of the seeds. Where all layers are tuned at once (full) the "
+      "Error on the validation texts after each epoch, mean of the seeds with its 95 % interval. Where all layers are "
+      "tuned at once (full) the "
       "error "
       "may rise again: what was learned before is forgotten. ULMFiT (freez + discr + stlr) should stay flat.";
   chart.x_name = "epoch";

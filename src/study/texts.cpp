@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
+#include <string_view>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "data_prep/labelled_reader.h"
@@ -41,17 +43,19 @@ void number_classes(LabelledTexts& texts, const std::vector<std::string>& classe
   }
 }
 
-double unlabelled_bytes(const data_prep::PrepareLabelledOptions& options) {
-  double bytes = 0;
+void measure_unlabelled(const data_prep::PrepareLabelledOptions& options, Sources& sources) {
+  const std::unordered_set<std::string_view> tested(sources.test.texts.begin(), sources.test.texts.end());
   for (const fs::path& path : options.unlabelled) {
     const std::vector<std::string>& columns =
         options.unlabelled_text_columns.empty() ? options.columns.text : options.unlabelled_text_columns;
     data_prep::CorpusReader reader(
         {{path}, data_prep::unlabelled_format(options, path), columns, options.columns.table, true});
     data_prep::RawDocument document;
-    while (reader.next(document)) bytes += static_cast<double>(document.text.size());
+    while (reader.next(document)) {
+      sources.unlabelled_bytes += static_cast<double>(document.text.size());
+      sources.unlabelled_tests += tested.contains(std::string_view(document.text)) ? 1 : 0;
+    }
   }
-  return bytes;
 }
 
 }  // namespace
@@ -94,7 +98,7 @@ Sources read_sources(const Request& request) {
   number_classes(sources.train, sources.classes, options.train);
   number_classes(sources.valid, sources.classes, options.valid);
   number_classes(sources.test, sources.classes, options.test);
-  sources.unlabelled_bytes = unlabelled_bytes(options);
+  measure_unlabelled(options, sources);
   return sources;
 }
 

@@ -27,6 +27,7 @@ struct Sources {
   LabelledTexts train, valid, test;  // valid: none given, no texts
   std::vector<std::string> classes;  // of the training texts, by their bytes
   double unlabelled_bytes = 0;
+  std::int64_t unlabelled_tests = 0;  // unlabelled texts that are test texts, word for word
 };
 
 // Reads all files. Throws DataError for what cannot be read, a missing column (with those that are there), a single class,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <sstream>
 #include <thread>
@@ -27,6 +28,14 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};     // at the running cell
 constexpr std::chrono::milliseconds kPause{1000};  // until others may have freed a cell
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  char text[32];
+  ::gmtime_r(&now, &parts);
+  return {text, std::strftime(text, sizeof text, "%F %T UTC", &parts)};
+}
 
 // "12:34:56 " in front of a line.
 bool has_time(const std::string& line) {
@@ -63,7 +72,7 @@ class Worker {
       : folder_(folder),
         cells_(cells),
         options_(options),
-        again_before_(others_work() ? 0 : wall_clock()),
+        again_before_(others_work() ? 0 : options.started),
         environment_(comm::environment_without_launcher()) {
     cores_ = cores_of(options.place, cores_allowed(0), cores_allowed(::getppid()).size());
     if (!options.launcher.empty()) return;  // its ranks choose among all GPUs
@@ -74,9 +83,11 @@ class Worker {
   }
 
   WorkerEnd work() {
-    for (;;) {
+    for (bool waited = false;;) {
       if (stop_requested()) {
-        tell_job_script_of_stop(str("study ", folder_.path().string(), ", before a cell"));
+        // Job scripts take the same line several times in a row for a job that does not come on; one that waits does.
+        const std::string wait = waited ? str("while others run what it waits for, at ", utc_now()) : "before a cell";
+        tell_job_script_of_stop(str("study ", folder_.path().string(), ", ", wait));
         return stopped();
       }
       const Turn turn = take_one();
@@ -84,7 +95,8 @@ class Worker {
       if (turn == Turn::kAllEnded) return WorkerEnd::kAllEnded;
       if (turn != Turn::kOthersWork) others_alone_ = Stopwatch();
       if (turn == Turn::kOthersWork && others_alone_.seconds() >= options_.patience) return WorkerEnd::kOthersWork;
-      if (turn != Turn::kRan) std::this_thread::sleep_for(kPause);
+      waited = turn != Turn::kRan;
+      if (waited) std::this_thread::sleep_for(kPause);
     }
   }
 

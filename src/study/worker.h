@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/stopwatch.h"
 #include "comm/launch.h"
 #include "study/study_folder.h"
 
@@ -16,6 +17,7 @@ struct WorkerOptions {
   std::vector<std::string> launcher;  // words in front of each cell's command: mpirun -n 2; none: one process
   comm::LocalPlace place;             // among the workers of this machine
   double patience = 10;               // seconds before cells that other workers hold are left to these
+  double started = wall_clock();      // cells that broke before are tried again
   std::string launch{};               // the launcher's job, which ends all its workers with the first that ends with an
                                       // error; empty: started by hand
 };
@@ -26,7 +28,7 @@ enum class WorkerEnd {
   kStopped      // by a signal, passed on to the cell, which goes on with the next start
 };
 
-// Cells that broke before this call are tried again, once, unless other workers are at work: these have. Throws ConfigError
+// Cells that broke before `started` are tried again, once, unless other workers are at work: these have. Throws ConfigError
 // if no process can be started, and for a second worker where the file system has no locks; FileError if the folder cannot
 // be written.
 WorkerEnd work(const StudyFolder& folder, const std::vector<Cell>& cells, const WorkerOptions& options);

@@ -115,7 +115,25 @@ class LowShot(Study):
         self.assertEqual({row["state"] for row in results.values()}, {"done"})
         self.assertEqual({name: row for name, row in results.items() if name in self.results("whole")}, self.results("whole"))
         self.assertNotIn("is not among those", self.ulmfit(*more).stderr)
-        self.assertIn("a study grows by more of both", self.ulmfit(*self.command("grown"), expect=2).stderr)
+        self.assertIn("it goes on whole, with 27 cells", self.ulmfit(*self.command("grown")).stderr)  # of a job array's older task
+        self.assertEqual(self.results("grown"), results)
+        other = (*self.COMMAND[:-3], "--labels=12,30", "--seeds=2", "--train.threads=1", "--output=grown")
+        self.assertIn("a study grows by more of both", self.ulmfit(*other, expect=2).stderr)
+
+    def test_it_grows_beside_a_worker_which_goes_on_with_what_is_new(self):
+        command = (*self.COMMAND[:-3], "--labels=12", "--train.threads=1", "--output=live")
+        first = self.start(*command, "--seeds=1", stderr=subprocess.PIPE)
+        self.assertTrue(wait_for(lambda: (self.dir / "live/cells/lm-all-seed1/lm/metrics.jsonl").exists(), seconds=300))
+        first.send_signal(signal.SIGSTOP)
+        second = self.start(*command, "--seeds=2")
+        self.assertTrue(wait_for(lambda: "scratch-12-seed2" in (self.dir / "live/study.json").read_text(), seconds=300))
+        first.send_signal(signal.SIGCONT)
+        said = first.communicate()[1].decode()
+        self.assertEqual((first.returncode, second.wait()), (0, 0))
+        self.assertIn("has grown to 11 cells", said)
+        results = self.results("live")
+        self.assertEqual(({row["state"] for row in results.values()}, len(results)), ({"done"}, 1 + 2 * (1 + 4)))
+        self.assertEqual(results["scratch-12-seed1"], self.results("whole")["scratch-12-seed1"])
 
     def test_from_scratch_a_classifier_trains_longer_and_drops_less(self):
         settings = {setting: (self.dir / f"whole/cells/{setting}-24-seed1/pipeline.cfg").read_text() for setting in ("scratch", "supervised")}
@@ -330,9 +348,10 @@ class BadInput(Study):
         self.assertTrue(wait_for(lambda: (self.dir / "study/cells/texts-all/data").exists()))
         kill_all(process)
         kept = (self.dir / "study/study.json").read_bytes()
-        refused = self.ulmfit(*self.COMMAND, "--seeds=2", expect=2).stderr
-        self.assertIn("holds a study with the cell lm-all-seed3, which is not among those", refused)
-        self.assertIn("a study grows by more of both; give another --output for fewer", refused)
+        other = [word.replace("--labels=12", "--labels=18") for word in self.COMMAND]
+        refused = self.ulmfit(*other, "--seeds=2", expect=2).stderr
+        self.assertIn("holds a study with the cell texts-12-seed1, which is not among those", refused)
+        self.assertIn("a study grows by more of both; give all that it has and the new ones, or another --output", refused)
         self.assertIn("low-shot, not ablation", self.ulmfit("study", "ablation", *[w for w in self.COMMAND[2:] if "labels" not in w], expect=2).stderr)
         write_csv(self.dir / "train.csv", labelled_rows(141, seed=2))
         self.assertIn("--train: its content has changed", self.ulmfit(*self.COMMAND, expect=2).stderr)

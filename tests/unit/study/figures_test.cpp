@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "reports/metrics.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::study {
@@ -137,6 +138,26 @@ TEST(Page, EscapesTextsAndDrawsTheFigure) {
   write_results(folder, kLowShotStudy, results);
   EXPECT_EQ(read_file(dir / "study.html"), page);
   EXPECT_THAT(read_file(dir / "results.csv"), HasSubstr("supervised-100-seed1,supervised,100,1,broken"));
+}
+
+TEST(Page, TheErrorByEpochHasAnIntervalWhereThereAreSeveralSeeds) {
+  test::TempDir dir;
+  const StudyFolder folder(dir.path());
+  Study study = kLowShotStudy;
+  study.kind = kAblation;
+  std::vector<Result> results;
+  const auto add = [&](const std::string& setting, std::int64_t seed, double error) {
+    results.push_back(result(setting, 0, seed, error));
+    make_directories(folder.cell(results.back().cell.name) / "classifier");
+    reports::MetricsLog log(folder.cell(results.back().cell.name) / "classifier" / "metrics.jsonl");
+    for (const double epoch : {1.0, 2.0}) {
+      log.write(reports::EvaluationReport{10, epoch, "valid", {{"loss", 0.5}, {"error", error / epoch}}});
+    }
+  };
+  add("ulmfit", 1, 0.2);
+  EXPECT_THAT(study_page(folder, study, results), Not(HasSubstr("class=\"spread")));
+  add("ulmfit", 2, 0.4);
+  EXPECT_THAT(study_page(folder, study, results), HasSubstr("class=\"spread c0\""));
 }
 
 }  // namespace

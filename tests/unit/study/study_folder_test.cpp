@@ -72,13 +72,16 @@ TEST_F(Folder, AStudyGrowsByMoreCellsOfWhichNoneChanges) {
   EXPECT_FALSE(require_same_study(folder_, read, request_, settings_));
   Plan larger = plan_;
   larger.pipelines["lm-5"] = "[finetune-lm]\n";
-  EXPECT_NO_THROW(require_growth(folder_, read, larger));
+  EXPECT_TRUE(grows(folder_, read, larger));
+  Plan smaller = plan_;
+  smaller.pipelines.erase("lm");
+  EXPECT_FALSE(grows(folder_, read, smaller)) << "a worker's command from before it grew";
   larger.pipelines["lm"] = "[finetune-lm]\nlr = 1\n";
   EXPECT_THAT(
-      [&] { require_growth(folder_, read, larger); },
+      [&] { grows(folder_, read, larger); },
       ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which would be another one now: it was begun by a version")));
   larger.pipelines.erase("lm");
-  EXPECT_THAT([&] { require_growth(folder_, read, larger); },
+  EXPECT_THAT([&] { grows(folder_, read, larger); },
               ThrowsMessage<ConfigError>(HasSubstr("the cell lm, which is not among those")));
 }
 
@@ -106,6 +109,16 @@ TEST_F(Folder, WithOtherContentIsNoPlaceForAStudy) {
   write_file_atomic(folder_.path() / "thesis.tex", "x");
   EXPECT_THAT([&] { folder_.write(study(), plan_); }, ThrowsMessage<DataError>(HasSubstr("it holds thesis.tex")));
   EXPECT_FALSE(folder_.exists());
+}
+
+TEST_F(Folder, WhatAKilledWorkerWasWritingIsNoOtherContent) {
+  for (const char* name : {"study.json.tmp", "results.csv.tmp", "study.html.tmp"}) {
+    write_file_atomic(folder_.path() / name, "{\"form");
+  }
+  folder_.write(study(), plan_);
+  EXPECT_EQ(folder_.read().cells.size(), 2U);
+  write_file_atomic(folder_.path() / "thesis.tmp", "x");
+  EXPECT_THAT([&] { check_parts(folder_.path()); }, ThrowsMessage<DataError>(HasSubstr("it holds thesis.tmp")));
 }
 
 TEST_F(Folder, ADamagedStudyIsRefused) {

@@ -3,14 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_lock.h"
+#include "base/stop_signal.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::study {
@@ -95,6 +100,26 @@ TEST_F(Work, ACellThatAnotherProcessHoldsIsLeftToIt) {
   patience_ = 0;
   EXPECT_EQ(work(note_), WorkerEnd::kOthersWork);
   EXPECT_EQ(ran(), "texts\nlm\nsupervised\n");
+}
+
+TEST_F(Work, WhatStopsWhileItWaitsForOthersTellsJobScriptsNotOfNoProgress) {
+  const FileLock others(folder_.cell("texts") / ".lock");
+  const fs::path stops = dir_ / "stops";
+  ::setenv("ULMFIT_STOP_FILE", stops.c_str(), 1);
+  const auto stopped = [&] {  // a process stops once
+    const StopSignalScope scope(false);
+    std::jthread limit([] {
+      std::this_thread::sleep_for(std::chrono::seconds(3));  // it has looked at all cells by then
+      ::kill(::getpid(), SIGUSR2);
+    });
+    std::_Exit(work(note_) == WorkerEnd::kStopped ? 75 : 1);
+  };
+  for (int start = 0; start < 2; ++start) EXPECT_EXIT(stopped(), ::testing::ExitedWithCode(75), "");
+  ::unsetenv("ULMFIT_STOP_FILE");
+  const std::vector<std::string> lines = read_lines(stops);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[0], HasSubstr("while others run what it waits for"));
+  EXPECT_NE(lines[0], lines[1]);
 }
 
 TEST_F(Work, CellsRunInTheStudysFolder) {
