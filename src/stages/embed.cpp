@@ -46,16 +46,24 @@ std::vector<std::size_t> layers_of(const EmbedOptions& options, std::int64_t lay
 struct Pools {
   at::Tensor last, max, sum;  // [B, W]
 
-  // out [t, B, W]; inside [t, B]: the token is one of the document's; ends [t, B]: it is its last.
+  // out [t, b, W]: of the first b documents, of all at first; inside [t, b]: the token is one of the document's; ends [t,
+  // b]: it is its last.
   void add(const at::Tensor& out, const at::Tensor& inside, const at::Tensor& ends) {
     const at::Tensor kept = inside.unsqueeze(2);
     const at::Tensor highest =
         std::get<0>(out.masked_fill(kept.logical_not(), -std::numeric_limits<float>::infinity()).max(0));
     const at::Tensor total = (out * kept).sum(0);
     const at::Tensor at_end = (out * ends.unsqueeze(2)).sum(0);
-    max = max.defined() ? at::maximum(max, highest) : highest;
-    sum = sum.defined() ? sum + total : total;
-    last = last.defined() ? last + at_end : at_end;
+    if (!max.defined()) {
+      max = highest;
+      sum = total;
+      last = at_end;
+      return;
+    }
+    at::Tensor max_so_far = max.narrow(0, 0, out.size(1));
+    at::maximum_out(max_so_far, max_so_far, highest);
+    sum.narrow(0, 0, out.size(1)).add_(total);
+    last.narrow(0, 0, out.size(1)).add_(at_end);
   }
 
   at::Tensor row(Pooling pooling, const at::Tensor& lengths) const {
@@ -74,37 +82,55 @@ struct Pools {
   }
 };
 
-// [B, width] of documents that begin together; what stands behind a document's end changes none of its own outputs.
+// [n, b]: tokens [first, first + n) of the first b documents, zeros behind their ends.
+at::Tensor window_of(const std::vector<const std::vector<std::int64_t>*>& documents, std::int64_t b, std::int64_t first,
+                     std::int64_t n) {
+  at::Tensor tokens = at::zeros({b, n}, at::kLong);
+  for (std::int64_t column = 0; column < b; ++column) {
+    const std::vector<std::int64_t>& document = *documents[static_cast<std::size_t>(column)];
+    const std::int64_t count = std::min(n, static_cast<std::int64_t>(document.size()) - first);
+    std::copy_n(document.begin() + first, count, tokens[column].mutable_data_ptr<std::int64_t>());
+  }
+  return tokens.t().contiguous();
+}
+
+// [B, width] of documents that begin together; what stands behind a document's end changes none of its own outputs. The
+// longest comes first, and a column leaves when its document has ended: one long text costs its neighbours nothing.
 at::Tensor vectors_of(const TrainedModel& model, const std::vector<model::LstmWeights>& weights,
-                      const std::vector<std::vector<std::int64_t>>& documents, const std::vector<std::size_t>& layers,
+                      const std::vector<std::vector<std::int64_t>>& given, const std::vector<std::size_t>& layers,
                       Pooling pooling) {
-  const auto columns = static_cast<std::int64_t>(documents.size());
+  std::vector<std::int64_t> order(given.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const auto length_of = [&](std::int64_t d) {
+    return static_cast<std::int64_t>(given[static_cast<std::size_t>(d)].size());
+  };
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length_of(a) > length_of(b); });
+  std::vector<const std::vector<std::int64_t>*> documents;
   std::vector<std::int64_t> lengths;
-  for (const auto& document : documents) lengths.push_back(static_cast<std::int64_t>(document.size()));
-  const std::int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-  at::Tensor tokens = at::zeros({longest, columns}, at::kLong);
-  for (std::int64_t b = 0; b < columns; ++b) {
-    const auto& document = documents[static_cast<std::size_t>(b)];
-    tokens.select(1, b).narrow(0, 0, lengths[static_cast<std::size_t>(b)]).copy_(at::tensor(document, at::kLong));
+  for (const std::int64_t d : order) {
+    documents.push_back(&given[static_cast<std::size_t>(d)]);
+    lengths.push_back(length_of(d));
   }
   const at::Device device = model.encoder->device();
-  tokens = tokens.to(device);
   const at::Tensor length = at::tensor(lengths, at::kLong).to(device);
+  auto columns = static_cast<std::int64_t>(given.size());
   model::LstmState state = model.encoder->zero_state(columns);
   std::vector<Pools> pools(layers.size());
-  for (std::int64_t first = 0; first < longest; first += kWindow) {
-    const std::int64_t count = std::min(kWindow, longest - first);
+  for (std::int64_t first = 0; first < lengths.front(); first += kWindow) {
+    while (lengths[static_cast<std::size_t>(columns) - 1] <= first) --columns;
+    const std::int64_t count = std::min(kWindow, lengths.front() - first);
     const model::EncoderOutput out =
-        model.encoder->forward(tokens.narrow(0, first, count), state, weights, {}, nullptr, /*keep_layers=*/true);
+        model.encoder->forward(window_of(documents, columns, first, count).to(device), state.narrow(0, columns), weights,
+                               {}, nullptr, /*keep_layers=*/true);
     state = out.next;
     const at::Tensor place = at::arange(first, first + count, length.options()).unsqueeze(1);
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      pools[i].add(out.layers[layers[i]], place < length, place == length - 1);
-    }
+    const at::Tensor ends = length.narrow(0, 0, columns);
+    for (std::size_t i = 0; i < layers.size(); ++i) pools[i].add(out.layers[layers[i]], place < ends, place == ends - 1);
   }
   std::vector<at::Tensor> parts;
   for (const Pools& pool : pools) parts.push_back(pool.row(pooling, length.to(at::kFloat)));
-  return at::cat(parts, 1).cpu();
+  const at::Tensor sorted = at::cat(parts, 1).cpu();
+  return at::empty_like(sorted).index_copy_(0, at::tensor(order, at::kLong), sorted);
 }
 
 // Version 1.0 of NumPy's format: magic, a header that is a Python dictionary padded to 64 bytes, the values.
