@@ -16,8 +16,8 @@ import sys
 from collections import Counter
 
 import torch
-from fastai.text.all import (Adam, Learner, LMDataLoader, awd_lstm_clas_config, awd_lstm_lm_config, get_text_classifier,
-                             language_model_learner, make_vocab, text_classifier_learner)
+from fastai.text.all import (Adam, Learner, LMDataLoader, TextLearner, awd_lstm_clas_config, awd_lstm_lm_config,
+                             get_text_classifier, language_model_learner, make_vocab, text_classifier_learner)
 
 
 def batches(lengths, bs, seq_len):
@@ -45,7 +45,7 @@ def default(function, name):
 def defaults():
     """By ulmfit's names; those that both kinds of learner share, and those of each."""
     cycle, adam = Learner.fit_one_cycle, Adam
-    momentum = default(cycle, "moms") or default(Learner.__init__, "moms")
+    momentum = default(cycle, "moms") or default(TextLearner.__init__, "moms")  # of both kinds of learner; Learner's own are others
     shared = {"schedule.kind": "one-cycle", "schedule.pct-start": default(cycle, "pct_start"), "schedule.div": default(cycle, "div"),
               "schedule.div-final": default(cycle, "div_final"), "schedule.momentum-high": momentum[0], "schedule.momentum-low": momentum[1],
               "optim.kind": "adam", "optim.beta2": default(adam, "sqr_mom"), "optim.eps": default(adam, "eps"), "optim.weight-decay": default(adam, "wd"),
