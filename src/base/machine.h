@@ -34,6 +34,10 @@ std::uint64_t available_memory_bytes(const std::filesystem::path& root = "/");
 // What this process alone may still take of its address space (ulimit -v); the largest number if there is no limit.
 std::uint64_t available_address_space_bytes();
 
+// From now on this process may have as many files open as its hard limit allows: a corpus is a file for each 134 million
+// tokens, and the usual soft limit is 1,024.
+void raise_open_files();
+
 // Blocks below 64 MiB that are freed from now on stay with this process and are used again. Else glibc returns large ones
 // to the kernel, which gives them back zeroed, page by page, in every step of training. Larger ones still go back: gaps of
 // their size, which other blocks cannot fill, made a classifier's memory grow by two thirds.

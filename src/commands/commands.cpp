@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/output.h"
 #include "comm/launch.h"
 
@@ -84,6 +85,7 @@ int dispatch(const Arguments& arguments) {
     std::cout << "ulmfit " << ULMFIT_VERSION << " (libtorch " << TORCH_VERSION << ")\n";
     return static_cast<int>(ExitCode::kDone);
   }
+  raise_open_files();
   const std::string& name = arguments[0];
   try {
     const ExitCode code = call(require(all(), name, "command", "ulmfit --help"), {arguments.begin() + 1, arguments.end()});

@@ -1,9 +1,12 @@
 #include "data/shard_reader.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -101,6 +104,14 @@ Hdf5Handle ShardValidator::open_file() const {
 
   const Hdf5Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "no HDF5 access list");
   H5Pset_file_locking(access.get(), false, true);  // shards are read-only, and many cluster file systems have no locks
+  // HDF5 says of this, too, that the file is none of its own: nobody should copy a good shard again.
+  if (const int again = ::open(bytes_.path().c_str(), O_RDONLY | O_CLOEXEC); again >= 0) {
+    ::close(again);
+  } else if (errno == EMFILE || errno == ENFILE) {
+    throw FileError(str("cannot open ", bytes_.path().string(),
+                        ": too many open files: each shard is one; raise the limit "
+                        "(ulimit -n)"));
+  }
   return own(H5Fopen(bytes_.path().c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, "HDF5 cannot open it");
 }
 

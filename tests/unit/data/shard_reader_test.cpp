@@ -1,7 +1,9 @@
 #include "data/shard_reader.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <numeric>
@@ -19,6 +21,7 @@ namespace {
 
 using test::Defect;
 using test::HandMadeShard;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -59,6 +62,28 @@ TEST(ShardSet, AcceptsTheHandMadeShard) {
   HandMadeShard labelled;
   labelled.labels = {0, 1, 0};
   EXPECT_EQ(refusal(labelled), "accepted");
+}
+
+TEST(ShardSet, TellsThatTooManyFilesAreOpenNotThatAShardIsBad) {
+  test::TempDir dir;
+  HandMadeShard().write(dir / "train-00000.h5");
+  const int free = ::open("/dev/null", O_RDONLY);
+  ::close(free);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  rlimit one_more = before;
+  one_more.rlim_cur = static_cast<rlim_t>(free) + 1;
+  ::setrlimit(RLIMIT_NOFILE, &one_more);
+  std::string message;
+  try {
+    ShardSet(dir.path(), "train");
+  } catch (const FileError& e) {
+    message = e.what();
+  } catch (const Error& e) {
+    message = str("another error: ", e.what());
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_THAT(message, AllOf(HasSubstr("train-00000.h5: too many open files"), HasSubstr("ulimit -n")));
 }
 
 TEST(ShardSet, RefusesWhatOnlyLooksLikeADataset) {
