@@ -119,7 +119,11 @@ class FileRequests : public RequestReader {
   bool next(Request& request) override {
     try {
       return lines_.next(request);
-    } catch (const std::exception& e) {
+    } catch (const Error&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& e) {  // of the stream
       throw DataError(str("cannot read ", source_.path().string(),
                           ": it cannot be read on, or the compressed data is damaged or cut off (", e.what(),
                           "); fetch or write it again"));

@@ -16,7 +16,7 @@ bool DivergenceGuard::admits(std::int64_t step, double gradient_norm, double nat
   if (++in_a_row_ >= most_in_a_row_) {
     throw DivergedError(str("training diverged: gradients were not finite in ", most_in_a_row_, " steps in a row (step ",
                             step, ", gradient norm ", gradient_norm, ", loss sum ", nats,
-                            "); lower --optim.lr, and run again with --restart or from the last checkpoint"));
+                            "); lower --optim.lr, and begin anew with --restart or another --output"));
   }
   log::warn("train",
             str("step ", step, ": gradients are not finite (norm ", gradient_norm, "); step skipped on all ranks"));

@@ -27,6 +27,7 @@ TrainingPlan::TrainingPlan(PlanOptions options, const Task& task) : options_(std
     for (std::int64_t e = 0; e < phase.epochs && (options_.max_steps == 0 || step < options_.max_steps); ++e, ++epoch) {
       epoch_steps_.push_back(step);
       step += task.steps_in_epoch(epoch);
+      last_epoch_end_ = step;
     }
     if (options_.max_steps > 0) step = std::min(step, options_.max_steps);
     first_steps_.push_back(step);
@@ -49,7 +50,7 @@ Position TrainingPlan::position(std::int64_t step) const {
 double TrainingPlan::epoch_fraction(std::int64_t step) const {
   const Position at = position(std::min(step, total_steps() - 1));
   const auto epoch = static_cast<std::size_t>(at.epoch);
-  const std::int64_t end = epoch + 1 < epoch_steps_.size() ? epoch_steps_[epoch + 1] : total_steps();
+  const std::int64_t end = epoch + 1 < epoch_steps_.size() ? epoch_steps_[epoch + 1] : last_epoch_end_;
   return static_cast<double>(at.epoch) +
          static_cast<double>(step - epoch_steps_[epoch]) / static_cast<double>(end - epoch_steps_[epoch]);
 }

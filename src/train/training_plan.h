@@ -57,6 +57,7 @@ class TrainingPlan {
 
   PlanOptions options_;
   std::vector<std::int64_t> epoch_steps_;  // first step of each epoch
+  std::int64_t last_epoch_end_ = 0;        // of the whole epoch, which the plan may not reach
   std::vector<std::int64_t> first_steps_;  // first step of each phase, and the total
 };
 

@@ -150,6 +150,10 @@ class Files(TestCase):
         (self.dir / "cut.csv.gz").write_bytes(gzip.compress(b"text\n" + os.urandom(40_000).hex().encode() + b"\n")[:-2000])
         self.assertIn("damaged or cut off", self.predict("--input=cut.csv.gz", "--output=o.csv", expect=3).stderr)
         self.assertFalse((self.dir / "o.csv").exists())
+        (self.dir / "utf16.csv").write_bytes("text\nsome words\n".encode("utf-16"))
+        told = self.predict("--input=utf16.csv", "--output=o.csv", expect=3).stderr
+        self.assertIn("UTF-16", told)
+        self.assertNotIn("damaged", told)
 
     def test_a_killed_run_goes_on_to_the_same_bytes(self):
         with open(self.dir / "in.csv", "w", newline="") as file:

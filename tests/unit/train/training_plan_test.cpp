@@ -51,6 +51,15 @@ TEST(TrainingPlan, CountsStepsByReplayingEpochs) {
   EXPECT_DOUBLE_EQ(plan.epoch_fraction(13), 3);
 }
 
+TEST(TrainingPlan, APlanThatEndsWithinAnEpochHasSeenAPartOfIt) {
+  PlanOptions options = two_phases();
+  options.max_steps = 7;
+  const TrainingPlan plan(options, FakeTask());
+  EXPECT_EQ(plan.total_steps(), 7);
+  EXPECT_DOUBLE_EQ(plan.epoch_fraction(6), 1 + 1.0 / 3);
+  EXPECT_DOUBLE_EQ(plan.epoch_fraction(7), 1 + 2.0 / 3);
+}
+
 TEST(TrainingPlan, EachPhaseHasItsOwnTriangleAndFrozenGroupsHaveNoRate) {
   const TrainingPlan plan(two_phases(), FakeTask());
   const optim::ScheduleOptions schedule;
