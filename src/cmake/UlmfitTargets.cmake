@@ -42,13 +42,13 @@ function(ulmfit_embed name)
   target_include_directories(ulmfit_${name} PRIVATE ${CMAKE_BINARY_DIR}/embedded)
 endfunction()
 
-# One precompiled header of torch's large headers, built once with the first library and reused by the others.
-function(ulmfit_torch_pch first)
-  target_precompile_headers(ulmfit_${first} PRIVATE ${CMAKE_SOURCE_DIR}/src/cmake/torch_pch.h)
-  target_compile_options(ulmfit_${first} PRIVATE -fpch-preprocess)
+# ulmfit_precompiled(HEADER TARGETS...): of large headers, built once with the first target and reused by the others.
+function(ulmfit_precompiled header first)
+  target_precompile_headers(${first} PRIVATE ${header})
+  target_compile_options(${first} PRIVATE -fpch-preprocess)
   foreach(other IN LISTS ARGN)
-    target_precompile_headers(ulmfit_${other} REUSE_FROM ulmfit_${first})
-    target_compile_options(ulmfit_${other} PRIVATE -fpch-preprocess)
+    target_precompile_headers(${other} REUSE_FROM ${first})
+    target_compile_options(${other} PRIVATE -fpch-preprocess)
   endforeach()
 endfunction()
 

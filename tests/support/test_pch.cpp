@@ -1,0 +1,1 @@
+// Nothing: the target that builds test_pch.h needs a source.
