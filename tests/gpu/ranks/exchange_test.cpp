@@ -176,7 +176,7 @@ TEST_F(DeviceStep, OfATrainerOnAllRanksIsThatOnOne) {
     const auto expected = trained(alone, documents, classifier);
     const auto found = trained(ranks(), documents, classifier);
     for (std::size_t i = 0; i < found.size(); ++i) {
-      EXPECT_LE(relative_difference(found[i], expected[i]), 1e-5)
+      EXPECT_LE(relative_difference(found[i], expected[i]), 6 * 1e-5)  // of a step, six times
           << "tensor " << i << (classifier ? " of the classifier" : "");
     }
   }
