@@ -84,8 +84,8 @@ class PlainProducts {
  public:
   explicit PlainProducts(const LinearLayer& layer)
       : weight_(layer.weight), transposed_(layer.weight.t()), weight_gradient_(layer.weight_gradient) {}
-  // In parts where the CPU's product is slow to fill a result much wider than its factors. (Measured with AVX2, two cores,
-  // 512 rows of 400 and 33,278 words: 89 GFLOP/s, in parts 114, square products 110.)
+  // In parts where the CPU's product is slow to fill a result much wider than its factors. (Measured on two quiet cores
+  // with AVX2, 512 rows of 400 and 33,278 words: 93 to 104 GFLOP/s, in parts 156 to 159, square products 173 to 187.)
   void logits(const at::Tensor& hidden, at::Tensor& logits) const {
     for_parts(512, [&](std::int64_t first, std::int64_t words) {
       at::Tensor part = logits.narrow(1, first, words);
