@@ -37,6 +37,17 @@ std::string hdf5_reason() {
   return reason;
 }
 
+// HDF5 says of a process with too many files, too, that it cannot open this one: nobody should copy a good shard again.
+void require_a_free_descriptor(const fs::path& shard) {
+  const int again = ::open(shard.c_str(), O_RDONLY | O_CLOEXEC);
+  if (again >= 0) {
+    ::close(again);
+  } else if (errno == EMFILE || errno == ENFILE) {
+    throw FileError(
+        str("cannot open ", shard.string(), ": too many open files: each shard is one; raise the limit (ulimit -n)"));
+  }
+}
+
 // Where the elements of a dataset lie in the file.
 struct Extent {
   std::uint64_t offset = 0;
@@ -104,15 +115,9 @@ Hdf5Handle ShardValidator::open_file() const {
 
   const Hdf5Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "no HDF5 access list");
   H5Pset_file_locking(access.get(), false, true);  // shards are read-only, and many cluster file systems have no locks
-  // HDF5 says of this, too, that the file is none of its own: nobody should copy a good shard again.
-  if (const int again = ::open(bytes_.path().c_str(), O_RDONLY | O_CLOEXEC); again >= 0) {
-    ::close(again);
-  } else if (errno == EMFILE || errno == ENFILE) {
-    throw FileError(str("cannot open ", bytes_.path().string(),
-                        ": too many open files: each shard is one; raise the limit "
-                        "(ulimit -n)"));
-  }
-  return own(H5Fopen(bytes_.path().c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, "HDF5 cannot open it");
+  const hid_t file = H5Fopen(bytes_.path().c_str(), H5F_ACC_RDONLY, access.get());
+  if (file < 0) require_a_free_descriptor(bytes_.path());
+  return own(file, H5Fclose, "HDF5 cannot open it");
 }
 
 Hdf5Handle ShardValidator::attribute(const char* name) const {

@@ -347,9 +347,8 @@ class Ablation {
             kHighestRate, " with discr and with stlr, else ", kOneRate,
             " (chain-thaw: 0.0001 but for the last layer). ULMFiT, freez + discr + stlr, trains for ", epochs_of_ulmfit(),
             " epochs; all others for up to ", most_epochs(), ", ended early after ", kPatience,
-            " without improvement (the paper: up to 50). The best epoch is kept. The rates of \"from scratch\" and \"cos\" "
-            "are "
-            "our reading; from scratch drops less."),
+            " without improvement (the paper: up to 50). The best epoch is kept. The rates of \"from scratch\" and "
+            "\"cos\" are our reading; from scratch drops less."),
         {{"from scratch", "scratch"}}};
     for (const Tuning& tuning : kTunings) {
       classifier.rows.push_back({std::string(tuning.label), std::string(tuning.setting)});
