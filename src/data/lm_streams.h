@@ -30,7 +30,6 @@ struct LmBatch {
   bool epoch_start = false;  // state is zeroed before this window
   std::vector<std::int64_t> x;
   std::vector<std::int64_t> y;
-  std::vector<std::int64_t> words;  // those of x in all streams, once each, in order; only if asked for
 };
 
 // One window of an epoch: tokens [offset, offset + length) of every stream.

@@ -22,7 +22,7 @@
 namespace ulmfit::train {
 
 // What a rank reads of the global batches: a pure function of epoch and index. read() is called by one thread, that of the
-// prefetch, so it must not call MPI or tensor operators; batches_in_epoch() by any, also meanwhile.
+// prefetch, so it must not call MPI or tensor operators, except for memory; batches_in_epoch() by any, also meanwhile.
 template <class Batch>
 class BatchSource {
  public:

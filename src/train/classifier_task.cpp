@@ -139,9 +139,8 @@ at::Tensor ClassifierTask::pooled(const std::vector<data::Document>& documents, 
   const std::int64_t predicted = batch.global_tokens - batch.global_documents;
   const bool predicts = options_.aux_lm_weight > 0 && predicted > 0;
   if (predicts) beside.next_tokens = {options_.decoder_bias, options_.aux_lm_weight / static_cast<double>(predicted), {}};
-  return head_.features(encoder_, token_lists(documents), encoder_.batch_weights(options_.dropout.weight, &key),
-                        options_.dropout, &key, penalized() ? &beside.sums : nullptr,
-                        predicts ? &beside.next_tokens : nullptr);
+  return head_.features(encoder_, token_lists(documents), step_.weights, options_.dropout, &key,
+                        penalized() ? &beside.sums : nullptr, predicts ? &beside.next_tokens : nullptr);
 }
 
 // What a micro-batch adds to the loss of the global batch, beside the head's.
@@ -186,6 +185,8 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
   // In a fixed tree the second way serves every number of ranks: the kernels of inference and of training differ in their
   // last bits.
   step_.keeps_graph = step_.encoder_trains && micro_batches_.count == 1 && reducer.micro_batches_of_rank() == 0;
+  const model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
+  step_.weights = encoder_.batch_weights(options_.dropout.weight, &key);
   std::vector<at::Tensor> values;
   std::vector<at::Tensor> label_columns;
   for (const auto& documents : batch.micro_batches) {
@@ -200,6 +201,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
     for (const auto& document : documents) column.push_back(document.label);
     label_columns.push_back(at::tensor(column, at::kLong).unsqueeze(1));
   }
+  if (step_.keeps_graph || !step_.encoder_trains) step_.weights.clear();
   const std::int64_t n = batch.global_documents;
   const auto options = at::TensorOptions(encoder_.device());
   const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, micro_batches_, comm_, options);
@@ -227,6 +229,7 @@ void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, con
   if (!step_.keeps_graph) {
     beside = {};
     features = pooled(documents, batch, position, beside);
+    if (index + 1 == micro_batches_.count) step_.weights.clear();
   }
   if (!features.requires_grad()) return;
   torch::autograd::variable_list roots{features};

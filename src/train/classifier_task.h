@@ -90,6 +90,7 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   struct Step {
     bool encoder_trains = false;
     bool keeps_graph = false;
+    std::vector<model::LstmWeights> weights;  // masked, and for CPUs packed, once for all passes
     std::vector<at::Tensor> features;  // by micro-batch, [documents, 3 E]; undefined for an empty one
     BesideHead beside;                 // of the only micro-batch, if its graph is kept
     at::Tensor gradient;               // of the whole batch's features, by slot

@@ -16,15 +16,19 @@
 namespace ulmfit::train {
 namespace {
 
-// Both of a batch's id matrices on the device, [2, T, B] int64: x, y. Ids are below 2^31: they travel as one int32 tensor.
-at::Tensor ids_of(const data::LmBatch& batch, at::Device device) {
-  const at::Tensor ids = at::empty({2, batch.T, batch.B}, at::kInt);
+// Both of a batch's id matrices for a way to `device` that waits for nothing.
+at::Tensor packed_ids(const data::LmBatch& batch, at::Device device) {
+  const at::Tensor ids =
+      at::empty({2, batch.T, batch.B}, at::TensorOptions(at::kInt).pinned_memory(!device.is_cpu()));
   auto* next = ids.mutable_data_ptr<std::int32_t>();
   for (const auto* matrix : {&batch.x, &batch.y}) {
     next = std::transform(matrix->begin(), matrix->end(), next, [](auto id) { return static_cast<std::int32_t>(id); });
   }
-  return model::to_device(ids, device).to(at::kLong);
+  return ids;
 }
+
+// [2, T, B] int64.
+at::Tensor ids_on(at::Device device, const at::Tensor& packed) { return model::to_device(packed, device).to(at::kLong); }
 
 // Ranks meet so often while they evaluate. One without a stream of its own (there are fewer than ranks) would else wait for
 // the result beyond the communicator's deadline; so the deadline is for this many windows, and a dead rank is noticed.
@@ -40,24 +44,26 @@ std::int64_t streams_of_micro_batch(const LmTaskOptions& options, const MicroBat
 
 // This rank's streams of each window; also the words of all ranks' streams where these are fewer than `most_words`, told by
 // the number of tokens.
-class WindowSource : public BatchSource<data::LmBatch> {
+class WindowSource : public BatchSource<LmWindow> {
  public:
   WindowSource(std::shared_ptr<data::LmStreams> streams, std::int64_t first, std::int64_t count, std::int64_t all,
-               std::int64_t most_words)
-      : streams_(std::move(streams)), first_(first), count_(count), all_(all), most_words_(most_words) {}
+               std::int64_t most_words, at::Device device)
+      : streams_(std::move(streams)), first_(first), count_(count), all_(all), most_words_(most_words), device_(device) {}
 
   std::int64_t batches_in_epoch(std::int64_t epoch) const override {
     return static_cast<std::int64_t>(streams_->windows(epoch).size());
   }
-  data::LmBatch read(std::int64_t epoch, std::int64_t index) override {
-    data::LmBatch batch = streams_->batch(epoch, index, first_, count_);
-    if (batch.T * all_ <= most_words_) batch.words = streams_->words(epoch, index);
-    return batch;
+  LmWindow read(std::int64_t epoch, std::int64_t index) override {
+    const data::LmBatch batch = streams_->batch(epoch, index, first_, count_);
+    LmWindow window{batch.T, batch.epoch_start, packed_ids(batch, device_), {}};
+    if (batch.T * all_ <= most_words_) window.words = streams_->words(epoch, index);
+    return window;
   }
 
  private:
   std::shared_ptr<data::LmStreams> streams_;
   std::int64_t first_, count_, all_, most_words_;
+  at::Device device_;
 };
 
 // Where sums run beside the computation, those of the lookup's gradient come last, and nothing hides them: of large
@@ -69,7 +75,7 @@ std::unique_ptr<WindowSource> window_source(std::shared_ptr<data::LmStreams> str
   const std::int64_t columns = streams_of_micro_batch(options, micro_batches);
   const std::int64_t most_words = comm.overlaps() ? encoder.shape().vocabulary / 2 : 0;
   return std::make_unique<WindowSource>(std::move(streams), micro_batches.first * columns, micro_batches.count * columns,
-                                        options.streams.streams, most_words);
+                                        options.streams.streams, most_words, encoder.device());
 }
 
 constexpr std::size_t kWindowsAhead = 2;
@@ -97,7 +103,7 @@ LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& hea
     model::LstmState state = encoder.zero_state(count);
     at::Tensor sum = at::zeros({}, at::TensorOptions(encoder.device()).dtype(at::kDouble));
     const auto add = [&](const data::LmBatch& batch) {
-      const at::Tensor ids = ids_of(batch, encoder.device());
+      const at::Tensor ids = ids_on(encoder.device(), packed_ids(batch, encoder.device()));
       model::EncoderOutput out = encoder.forward(ids[0], state, weights, {}, nullptr);
       state = std::move(out.next);
       const at::Tensor top = out.top.reshape({batch.T * batch.B, -1});
@@ -161,19 +167,20 @@ double LmTask::lr_scale(const Position& position) {
   return static_cast<double>(window.length) / static_cast<double>(options_.streams.bptt);
 }
 
-void LmTask::prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
+void LmTask::prepare_step(const LmWindow& window, const Position& position, comm::GradReducer& reducer,
                           StepSums& /*sums*/) {
   head_.begin_step(position.step);
-  if (!batch.words.empty()) reducer.expect_lookup(at::tensor(batch.words, at::kLong));
-  if (batch.epoch_start) {
+  if (!window.words.empty()) reducer.expect_lookup(at::tensor(window.words, at::kLong));
+  if (window.epoch_start) {
     for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
   }
   states_before_ = states_;
-  ids_ = ids_of(batch, encoder_.device());
+  ids_ = ids_on(encoder_.device(), window.ids);
+  const model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
+  weights_ = encoder_.batch_weights(options_.dropout.weight, &key);
 }
 
-void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
-                                  StepSums& sums) {
+void LmTask::backward_micro_batch(const LmWindow& window, const Position& position, std::int64_t index, StepSums& sums) {
   const std::int64_t B = micro_batch_streams_;
   const at::Tensor ids = ids_.narrow(2, index * B, B).contiguous();
   const at::Tensor x = ids[0], y = ids[1].flatten();
@@ -183,7 +190,8 @@ void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& po
 
   auto& state = states_[static_cast<std::size_t>(index)];
   const auto& rates = options_.dropout;
-  model::EncoderOutput out = encoder_.forward(x, state, encoder_.batch_weights(rates.weight, &key), rates, &key);
+  model::EncoderOutput out = encoder_.forward(x, state, weights_, rates, &key);
+  if (index + 1 == micro_batches_.count) weights_.clear();  // autograd keeps what it needs
   at::Tensor dropped = out.top;
   if (rates.output > 0) {
     dropped =
@@ -191,15 +199,15 @@ void LmTask::backward_micro_batch(const data::LmBatch& batch, const Position& po
   }
   // Every term is divided by its global count here, once: sums over micro-batches and ranks are then the mean of the whole
   // batch.
-  const auto global_tokens = static_cast<double>(batch.T * options_.streams.streams);
+  const auto global_tokens = static_cast<double>(window.T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
   const model::CrossEntropy ce =
-      head_.training_loss(dropped.reshape({batch.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
+      head_.training_loss(dropped.reshape({window.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
-  if (options_.tar > 0 && batch.T > 1) {
-    const auto steps = static_cast<double>((batch.T - 1) * options_.streams.streams);
-    const at::Tensor change = out.top.narrow(0, 1, batch.T - 1) - out.top.narrow(0, 0, batch.T - 1);
+  if (options_.tar > 0 && window.T > 1) {
+    const auto steps = static_cast<double>((window.T - 1) * options_.streams.streams);
+    const at::Tensor change = out.top.narrow(0, 1, window.T - 1) - out.top.narrow(0, 0, window.T - 1);
     loss = loss + change.square().sum() * (options_.tar / (steps * width));
   }
   torch::autograd::backward({loss}, {});

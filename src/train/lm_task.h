@@ -38,7 +38,15 @@ inline constexpr const char* kFullSoftmaxPerplexity = "full_softmax_perplexity";
 LmScore evaluate_lm(const model::AwdLstm& encoder, const model::SoftmaxHead& head, const data::ShardSet& shards,
                     data::LmStreamOptions options, const MicroBatches& micro_batches, comm::Communicator& comm);
 
-class LmTask : public BatchTask<data::LmBatch> {
+// A rank's part of a step, as the prefetch thread hands it over.
+struct LmWindow {
+  std::int64_t T = 0;
+  bool epoch_start = false;         // state is zeroed before it
+  at::Tensor ids;                   // [2, T, B] int32, x and y: on the CPU, pinned where the model is elsewhere
+  std::vector<std::int64_t> words;  // those of x in all streams, once each, in order; empty: not told
+};
+
+class LmTask : public BatchTask<LmWindow> {
  public:
   // All but the options must outlive the task. Throws ConfigError when micro_batches.total does not divide the streams.
   LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
@@ -60,10 +68,8 @@ class LmTask : public BatchTask<data::LmBatch> {
   LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_ptr<data::LmStreams> streams,
          const data::ShardSet* valid, LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
 
-  void prepare_step(const data::LmBatch& batch, const Position& position, comm::GradReducer& reducer,
-                    StepSums& sums) override;
-  void backward_micro_batch(const data::LmBatch& batch, const Position& position, std::int64_t index,
-                            StepSums& sums) override;
+  void prepare_step(const LmWindow& window, const Position& position, comm::GradReducer& reducer, StepSums& sums) override;
+  void backward_micro_batch(const LmWindow& window, const Position& position, std::int64_t index, StepSums& sums) override;
 
   model::SoftmaxHead& head_;
   LmTaskOptions options_;
@@ -71,7 +77,8 @@ class LmTask : public BatchTask<data::LmBatch> {
   std::shared_ptr<data::LmStreams> streams_;     // read by the source alone; any thread may ask for windows
   std::int64_t lengths_of_ = -1;                 // the epoch of
   std::vector<data::Window> lengths_;            // for lr_scale
-  at::Tensor ids_;                               // of the step's batch, [2, T, B] int64
+  at::Tensor ids_;                               // of the step's window, [2, T, B] int64
+  std::vector<model::LstmWeights> weights_;      // of the step: masked, and for CPUs packed, once for all micro-batches
   std::int64_t micro_batch_streams_;             // streams of a micro-batch
   std::vector<model::LstmState> states_;         // by local micro-batch
   std::vector<model::LstmState> states_before_;  // the latest step
