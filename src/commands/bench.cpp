@@ -64,7 +64,9 @@ constexpr std::string_view kPredictHelp =
 constexpr std::string_view kRnnHelp =
     "Times one LSTM layer of the given widths on so many columns (streams or documents side by side): microseconds\n"
     "a time step, forward alone and with backward, and the share of what large matrix products reach. Its weights\n"
-    "are laid out and rounded in each pass, as in a training step; masks are no part of it.";
+    "are laid out and rounded in each pass, as in a training step; masks are no part of it. On a GPU also by how much\n"
+    "one call of the layer is longer where its weights lie apart: at::lstm then copies them into one buffer and asks\n"
+    "cuDNN for the place of each gate in it, at every call. On a CPU it does not, and nothing is told of it.";
 
 constexpr std::string_view kAllReduceHelp =
     "Times sums of float32 over the ranks of the job, from 1 KiB up, and fits the two numbers of\n"

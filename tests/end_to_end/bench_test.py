@@ -71,7 +71,9 @@ class Bench(TestCase):
             self.assert_spread(size, "forward_us")
             self.assert_spread(size, "forward_backward_us")
             self.assertGreater(size["share_of_peak"], 0)
+            self.assertNotIn("apart_forward_call_us", size, "of GPUs alone")
         self.assertIn("12 wide, 4 columns", table)
+        self.assertNotIn("apart", table)
         self.assertIn("outside mpirun", self.ulmfit("bench", "rnn", ranks=2, expect=2).stderr)
 
     def test_allreduce_fits_its_own_times(self):
