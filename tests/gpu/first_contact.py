@@ -110,8 +110,19 @@ def no_errors_of_memory(expected):
     return read
 
 
-def checks(programs, fastai_peer):
-    """All checks, in order; `programs` has the path of each program by name."""
+def same_bits_again(output):
+    found = re.search(r"^resumed at step (\w+): (\w+) bits$", output, re.MULTILINE)
+    if not found:
+        raise Wrong("it did not come to its end")
+    if found[1] == "none":
+        raise Wrong("started again it did not go on from a checkpoint")
+    if found[2] != "same":
+        raise Wrong(f"gone on from step {found[1]} it has other bits than uninterrupted")
+    return {"resumed_at_step": int(found[1])}
+
+
+def checks(programs, fastai_peer, work):
+    """All checks, in order; `programs` has the path of each program by name, `work` is a folder for what they write."""
     ulmfit, tests, ranks_test = programs["ulmfit"], programs["gpu_test"], programs["gpu_ranks_test"]
     one_thread = {"OMP_NUM_THREADS": "1"}
 
@@ -127,6 +138,9 @@ def checks(programs, fastai_peer):
     yield Check("tests, other order", 60, [tests, "--gtest_shuffle", "--gtest_random_seed=7"], ("gpu",), read=tests_passed(GPU_TESTS))
     yield Check("reproducible, :16:8", 30, [tests, "--gtest_filter=*SameBits*"], ("gpu",),
                 {"CUBLAS_WORKSPACE_CONFIG": ":16:8"}, tests_passed(1))
+    yield Check("resumed with --reproducible: same bits", 60,
+                [Path(__file__).resolve().parent / "resumed", ulmfit, work / "resumed", "--device=cuda",
+                 "--model.embedding=256", "--model.hidden=512"], ("gpu",), read=same_bits_again)
     for ranks in (1, 2, 4):
         yield Check(f"NCCL, {ranks} ranks" if ranks > 1 else "NCCL, 1 rank", 60, on_ranks(ranks, "--device=cuda"),
                     ("gpu", f"NCCL for {ranks}"), {"NCCL_MULTI_RANK_GPU_ENABLE": "1", **one_thread}, tests_passed())
@@ -257,7 +271,8 @@ def told(figures):
     for key, value in figures.items():
         if not isinstance(value, (int, float)):
             continue
-        if key in ("tokens_per_s", "plain_tokens_per_s", "gpu_peak_memory_mb", "passed", "tests", "libraries", "errors", "pairs"):
+        if key in ("tokens_per_s", "plain_tokens_per_s", "gpu_peak_memory_mb", "passed", "tests", "libraries", "errors",
+                   "pairs", "resumed_at_step"):
             parts.append(f"{key.replace('_per_s', '/s').replace('_', ' ')} {value:,.0f}")
         elif key in ("over_plain", "share_of_peak"):
             parts.append(f"{key.replace('_', ' ')} {value:.3g}")
@@ -348,7 +363,7 @@ def main():
             (options.output / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
             (options.output / "result.txt").write_text(table(result), encoding="utf8")
 
-        for number, check in enumerate(checks(programs, peer), 1):
+        for number, check in enumerate(checks(programs, peer, Path(work)), 1):
             of_programs = {} if check.command[0] == sys.executable else own  # Python has libraries of its own
             log = options.output / f"{number:02}-{re.sub('[^a-z0-9]+', '-', check.name.lower())}.log"
             left = TEN_MINUTES - (time.monotonic() - start)

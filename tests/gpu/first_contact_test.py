@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -16,6 +17,14 @@ import first_contact
 import slim_nccl
 
 
+RESUMED = "resumed with --reproducible: same bits"
+# Goes on from the newest checkpoint, and writes a stage of the same bits.
+PRETRAIN = """
+  ls run/checkpoints 2> /dev/null | tail -n 1 | sed "s/step-0*/continuing from the checkpoint of step /"
+  mkdir -p run/stage run/checkpoints/step-000000020 run/checkpoints/step-000000030 run/checkpoints/step-000000040
+  echo weights > run/stage/model.safetensors"""
+
+
 class FirstContact(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -24,7 +33,8 @@ class FirstContact(unittest.TestCase):
         self.build, self.bin, self.output = self.root / "build", self.root / "path", self.root / "out"
         for parent in (self.build / "tests/distributed", self.bin):
             parent.mkdir(parents=True)
-        self.script(self.build / "ulmfit", 'case $1 in --version) echo "ulmfit 1" ;; '
+        self.script(self.build / "ulmfit", 'case $1 in --version) echo "ulmfit 1" ;; prepare-corpus) ;; '
+                    f'pretrain) {PRETRAIN} ;; '
                     '*) echo \'{"tokens_per_s": 1234, "loss": 5.0, "over_plain": 1.5, "gpu": "G", "other": 1}\' ;; esac')
         tests = 'case "$*" in *--gtest_list_tests*) printf "Suite.\\n  One\\n  Two\\n" ;; *SameBits*) echo "[  PASSED  ] 1 test." ;; ' \
                 f'*) echo "[  PASSED  ] {first_contact.GPU_TESTS} tests." ;; esac'
@@ -55,9 +65,11 @@ class FirstContact(unittest.TestCase):
         self.assertEqual(rows["NCCL, 4 ranks"]["figures"], {"passed": first_contact.GPU_TESTS})
         self.assertEqual(rows["bench lm bf16, 256 streams, 33k words"]["figures"],
                          {"gpu": "G", "tokens_per_s": 1234, "over_plain": 1.5, "loss": 5.0})
+        self.assertEqual(rows[RESUMED]["figures"], {"resumed_at_step": 20})
         self.assertEqual(rows["losses agree"]["figures"], {"pairs": 10})
         self.assertEqual(len([name for name in rows if name.startswith("bench lm")]), 13)
         self.assertIn("tokens/s 1,234, over plain 1.5", table)
+        self.assertIn("resumed at step 20", table)
         self.assertTrue(list(self.output.glob("*bench-lm-bf16-256-streams-33k-words.log")))
 
     def test_without_a_gpu_the_reason_is_told(self):
@@ -65,7 +77,7 @@ class FirstContact(unittest.TestCase):
         rows, table = self.contact(1)
         self.assertEqual(rows["version"]["status"], "passed")
         self.assertEqual(rows["tests listed"]["status"], "passed")
-        for name in ("tests", "NCCL, 2 ranks", "sanitizer, one step", "bench lm fp32, 64 streams, 33k words"):
+        for name in ("tests", RESUMED, "NCCL, 2 ranks", "sanitizer, one step", "bench lm fp32, 64 streams, 33k words"):
             self.assertEqual((rows[name]["status"], rows[name]["reason"]), ("not run", "no NVIDIA GPU: nvidia-smi lists none"), name)
         self.assertIn("not run", table)
 
@@ -108,6 +120,20 @@ class FirstContact(unittest.TestCase):
         self.assertIn("did not run on a GPU", rows["bench lm fp32, 256 streams, 33k words"]["reason"])
         self.assertIn("6.0000 beside 5.0000", rows["losses agree"]["reason"])
 
+    def test_a_run_that_goes_on_to_other_bits_or_not_at_all_is_a_failure(self):
+        programs = {name: self.build / name for name in ("ulmfit", "gpu_test", "gpu_ranks_test", "mpirun")}
+        check = next(check for check in first_contact.checks(programs, "", self.root) if check.name == RESUMED)
+
+        def reason(pretrain):
+            self.script(programs["ulmfit"], f"case $1 in pretrain) {pretrain} ;; esac")
+            shutil.rmtree(self.root / "resumed", ignore_errors=True)
+            return first_contact.run(check, {}, os.environ, self.root / "log").reason
+
+        self.assertEqual(reason(PRETRAIN), "")
+        self.assertIn("gone on from step 20 it has other bits", reason(PRETRAIN.replace("weights", "$$")))
+        self.assertIn("did not go on from a checkpoint", reason(PRETRAIN.replace("continuing", "beginning")))
+        self.assertIn("exit code 3", reason("exit 3"))
+
     def test_ranks_share_a_gpu_only_by_a_new_nccl(self):
         self.script(self.bin / "nvidia-smi", 'echo "GPU 0: Made-up"')
         rows, _ = self.contact(0)  # no library: version 0
@@ -133,6 +159,19 @@ class FirstContact(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("is not empty and no bundle", done.stderr)
         self.assertTrue(self.build.exists())
+
+
+@unittest.skipUnless("ULMFIT_BINARY" in os.environ, "without the program")
+class ResumedOnTheCpu(unittest.TestCase):
+    """What the program itself says to the script that a GPU is asked by."""
+
+    def test_a_run_ends_with_the_same_bits(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([HERE / "resumed", os.environ["ULMFIT_BINARY"], Path(folder) / "work", "--device=cpu",
+                                   "--model.embedding=16", "--model.hidden=24", "--model.layers=2"],
+                                  capture_output=True, text=True, timeout=600)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(first_contact.same_bits_again(done.stdout), {"resumed_at_step": 20}, done.stdout)
 
 
 class SlimNccl(unittest.TestCase):

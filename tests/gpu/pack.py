@@ -2,8 +2,8 @@
 
     pack.py --build BUILD_FOLDER --output DIR [--arch 90] [--nccl LIBNCCL]
 
-DIR then holds `run`, its Python files and programs.tar.xz: bin/ (programs and mpirun), lib/ (their libraries but for glibc, those
-of g++ and those that come with torch), lib/openmpi and lib/pmix (Open MPI's plugins), nccl/.
+DIR then holds `run`, the scripts that it runs and programs.tar.xz: bin/ (programs and mpirun), lib/ (their libraries but
+for glibc, those of g++ and those that come with torch), lib/openmpi and lib/pmix (Open MPI's plugins), nccl/.
 """
 import argparse
 import os
@@ -98,7 +98,7 @@ def pack(build, nccl, arch, output, work):
     output.mkdir(parents=True, exist_ok=True)
     subprocess.run(["tar", "--create", f"--directory={root}", f"--file={output / 'programs.tar.xz'}", "--use-compress-program=xz -T0",
                     "."], check=True)
-    for file in ("run", "first_contact.py"):
+    for file in ("run", "first_contact.py", "resumed"):
         shutil.copy(HERE / file, output)
     shutil.copy(HERE.parent / "bench/fastai_peer.py", output)
     return sum(file.stat().st_size for file in output.iterdir())
