@@ -6,11 +6,15 @@
 # KIND: lib | include.
 function(ulmfit_cuda_folders result torch kind)
   file(GLOB wheels ${torch}/../nvidia/*)
+  set(environment "")
+  if(torch MATCHES "^(.+)/lib/python[^/]*/site-packages/torch$")
+    set(environment ${CMAKE_MATCH_1})
+  endif()
   string(REPLACE ":" ";" from_environment "$ENV{CMAKE_PREFIX_PATH}")
   set(places_of_lib lib lib64 lib/x86_64-linux-gnu)
   set(places_of_include include targets/x86_64-linux/include)  # conda's toolkit has the second alone
   set(folders "")
-  foreach(root ${wheels} ${torch} ${torch}/../../../.. ${CMAKE_PREFIX_PATH} ${from_environment} /usr/local/cuda /usr)
+  foreach(root ${wheels} ${torch} ${environment} ${CMAKE_PREFIX_PATH} ${from_environment} /usr/local/cuda /usr)
     foreach(place ${places_of_${kind}})
       get_filename_component(folder ${root}/${place} ABSOLUTE)
       if(IS_DIRECTORY ${folder})
@@ -23,12 +27,13 @@ function(ulmfit_cuda_folders result torch kind)
 endfunction()
 
 # ulmfit_find_cuda_library(RESULT TORCH NAME): the nearest libNAME.so for the libtorch in TORCH, with a version or without,
-# or nothing. An unpacked libtorch has a hash in the name.
+# of one folder the newest, or nothing. An unpacked libtorch has a hash in the name.
 function(ulmfit_find_cuda_library result torch name)
   ulmfit_cuda_folders(folders ${torch} lib)
   foreach(folder ${folders})
     file(GLOB found ${folder}/lib${name}.so ${folder}/lib${name}.so.* ${folder}/lib${name}-[0-9a-f]*.so.*)
     if(found)
+      list(SORT found COMPARE NATURAL ORDER DESCENDING)
       list(GET found 0 found)
       set(${result} ${found} PARENT_SCOPE)
       return()

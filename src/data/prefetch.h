@@ -1,4 +1,5 @@
-// Makes items ahead on one thread. The producer runs on that thread only; it must not call MPI or tensor operators.
+// Makes items ahead on one thread. The producer runs on that thread only; it must not call MPI, nor tensor operators but
+// for memory.
 #pragma once
 
 #include <condition_variable>

@@ -9,10 +9,11 @@
 namespace ulmfit::kernels {
 namespace {
 
-bodies::MaskDraws draws_of(const RandomKey& key, double drop) {
+bodies::MaskDraws draws_of(const Launcher& launcher, const RandomKey& key, double drop) {
   return {key.seed,
           key.step,
           keep_threshold(drop),
+          launcher.clock,
           static_cast<bodies::Word>(key.purpose),
           key.stream,
           static_cast<float>(1.0 / (1.0 - drop))};
@@ -40,7 +41,7 @@ void masked_copy(Launcher& launcher, const RandomKey& key, double drop, const at
   const void* in = from.const_data_ptr();
   void* out = to.mutable_data_ptr();
   auto n = static_cast<bodies::Long>(from.numel());
-  bodies::MaskDraws draws = draws_of(key, drop);
+  bodies::MaskDraws draws = draws_of(launcher, key, drop);
   void* arguments[] = {&in, &out, &n, &draws};
   launcher.launch(kernel, blocks_for((from.numel() + 3) / 4), arguments);
 }
@@ -53,7 +54,7 @@ at::Tensor locked_masks(Launcher& launcher, const RandomKey& key, double drop, c
   const void* of = streams.const_data_ptr();
   void* out = masks.mutable_data_ptr();
   auto rows = static_cast<bodies::Long>(streams.numel()), columns = static_cast<bodies::Long>(width);
-  bodies::MaskDraws draws = draws_of(key, drop);
+  bodies::MaskDraws draws = draws_of(launcher, key, drop);
   void* arguments[] = {&of, &out, &rows, &columns, &draws};
   launcher.launch("locked_masks", blocks_for(streams.numel() * ((width + 3) / 4)), arguments);
   return masks;
@@ -67,7 +68,7 @@ at::Tensor mask_at(Launcher& launcher, const RandomKey& key, double drop, const 
   const void* at = dense.const_data_ptr();
   void* out = factors.mutable_data_ptr();
   auto n = static_cast<bodies::Long>(dense.numel());
-  bodies::MaskDraws draws = draws_of(key, drop);
+  bodies::MaskDraws draws = draws_of(launcher, key, drop);
   void* arguments[] = {&at, &out, &n, &draws};
   launcher.launch("mask_at", blocks_for(dense.numel()), arguments);
   return factors;

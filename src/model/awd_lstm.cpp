@@ -85,6 +85,12 @@ LstmState LstmState::narrow(std::int64_t first, std::int64_t count) const {
   return out;
 }
 
+void LstmState::copy_from(const LstmState& other) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t l = 0; l < h.size(); ++l) h[l].copy_(other.h[l]);
+  for (std::size_t l = 0; l < c.size(); ++l) c[l].copy_(other.c[l]);
+}
+
 AwdLstm::AwdLstm(const Shape& shape, std::optional<std::uint64_t> seed, at::Device device) : shape_(shape) {
   std::uint32_t number = 0;
   embedding_ = uniform({shape.vocabulary, shape.embedding}, 0.1, seed, number++, device);

@@ -26,6 +26,7 @@ struct LstmState {
   std::vector<at::Tensor> c;
   LstmState detached() const;
   LstmState narrow(std::int64_t first, std::int64_t count) const;  // columns [first, first + count), as views
+  void copy_from(const LstmState& other);                          // into this one's memory; outside of autograd
 };
 
 // One layer's weights as a batch uses them: the recurrent ones with their DropConnect mask; in the model's precision, or

@@ -64,6 +64,17 @@ RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, st
   return {key.seed, purpose, key.step + key.window * kWindowStride, stream + layer * kLayerStride};
 }
 
+// `streams` as int64 on `device`. Those that follow each other are counted there: nothing has to be copied.
+at::Tensor streams_on(at::Device device, const std::vector<std::uint32_t>& streams) {
+  const auto count = static_cast<std::int64_t>(streams.size());
+  const std::int64_t first = streams.empty() ? 0 : streams.front();
+  std::vector<std::int64_t> wide(streams.begin(), streams.end());
+  bool follow = true;
+  for (std::int64_t i = 0; i < count; ++i) follow = follow && wide[static_cast<std::size_t>(i)] == first + i;
+  if (follow) return at::arange(first, first + count, at::TensorOptions(device).dtype(at::kLong));
+  return to_device(at::tensor(wide, at::kLong), device);
+}
+
 // One factor for each of `ids`, in their shape.
 at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double drop) {
   if (kernels::Launcher* gpu = kernels_on(ids.device())) return kernels::mask_at(*gpu, draws, drop, ids);
@@ -85,9 +96,7 @@ at::Tensor word_factors(const RandomKey& draws, const at::Tensor& ids, double dr
 at::Tensor locked_mask(const MaskKey& key, Purpose purpose, std::uint32_t layer, double drop, std::int64_t width,
                        at::Device device) {
   if (kernels::Launcher* gpu = kernels_on(device)) {
-    const std::vector<std::int64_t> streams(key.streams.begin(), key.streams.end());
-    const at::Tensor there = to_device(at::tensor(streams, at::kLong), device);
-    return kernels::locked_masks(*gpu, draw_key(key, purpose, 0, layer), drop, there, width);
+    return kernels::locked_masks(*gpu, draw_key(key, purpose, 0, layer), drop, streams_on(device, key.streams), width);
   }
   // Else on the host everywhere: it takes microseconds, and tensor operations that do it take more to be started.
   at::Tensor mask = at::empty({static_cast<std::int64_t>(key.streams.size()), width}, at::kFloat);

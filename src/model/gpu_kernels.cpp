@@ -35,6 +35,15 @@ void check_masks(kernels::Launcher& launcher, at::Device device) {
     kernels::masked_copy(launcher, key, kDrop, ones.to(type), back);
     require(back.equal(wanted), "masks");
   }
+  const at::Tensor clock = at::full({}, static_cast<std::int64_t>(key.step) - 2, ones.options().dtype(at::kLong));
+  const at::Tensor by_clock = at::empty_like(ones);
+  RandomKey from_clock = key;
+  from_clock.step = 2;
+  {
+    const kernels::ClockScope scope(launcher, clock.const_data_ptr());
+    kernels::masked_copy(launcher, from_clock, kDrop, ones, by_clock);
+  }
+  require(by_clock.equal(wanted), "masks whose step the device counts");
   const at::Tensor places = at::arange(kElements - 1, -1, -3, at::TensorOptions(device).dtype(at::kLong));
   require(kernels::mask_at(launcher, key, kDrop, places).equal(wanted.index_select(0, places)), "elements of masks");
   const at::Tensor streams = to_device(at::tensor({5, 0}, at::kLong), device);

@@ -114,6 +114,7 @@ void BenchLmOptions::declare(config::OptionSet& set) {
   set.add("vocab", vocabulary, "words of the made-up tokens", {.min = 16, .max = 1e8});
   set.add("streams", task.streams.streams, "streams of the global batch", {.min = 1, .max = 1 << 24});
   set.add("bptt", task.streams.bptt, "tokens of a window", {.min = 1, .max = 100000});
+  set.add("train.cuda-graph", task.cuda_graph, "on a GPU, record a step once for each length of window and start it whole");
   set.add("plain", plain, "alternate with a plain torch loop of the same model, dropouts and optimizer (one rank)");
   set.add("reproducible", run.compute.reproducible, "measure the reproducible mode");
   blocks.declare(set, /*of_epochs=*/false);
@@ -172,6 +173,7 @@ Measured bench_lm(const BenchLmOptions& options, comm::Communicator& comm) {
                          {"softmax", name_in(stages::kSoftmaxKinds, options.softmax.kind)},
                          {"parameters", shape.encoder_parameters() + shape.vocabulary},
                          {"precision", arithmetic},
+                         {"cuda_graph", options.task.cuda_graph},
                          {"reproducible", options.run.compute.reproducible}};
   Table table(str("bench lm: AWD-LSTM ", shape.embedding, "/", shape.hidden, " x ", shape.layers, ", ", shape.vocabulary,
                   " words (", name_in(stages::kSoftmaxKinds, options.softmax.kind), " softmax), ", streams.streams,

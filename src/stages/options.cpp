@@ -261,6 +261,11 @@ void declare(config::OptionSet& set, train::LmTaskOptions& task) {
   set.add("train.variable-bptt", task.streams.variable_bptt,
           "draw each window's length around --train.bptt, as AWD-LSTM does, in steps of 5, up to 20 tokens more");
   set.add("train.scale-lr-by-bptt", task.scale_lr_by_bptt, "learning rate times drawn length / --train.bptt (AWD-LSTM)");
+  set.add(
+      "train.cuda-graph", task.cuda_graph,
+      "on a GPU, record a step once for each length of window and start it whole; takes memory, and ranks sum only when "
+      "it has ended (not measured yet)",
+      config::OnResume::kMayChange);
   set.add("optim.ar", task.ar, "activation regularisation alpha", {.min = 0});
   set.add("optim.tar", task.tar, "temporal activation regularisation beta", {.min = 0});
 }

@@ -94,8 +94,12 @@ LmStage::LmStage(const std::string& command, const TrainLmOptions& options, cons
   task_options.streams.backward = backward_;
   task_options.streams.seed = seed;
   task_options.seed = seed;
-  task_ = std::make_unique<train::LmTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
-                                          task_options, micro_batches, comm);
+  const auto make_task = [&] {
+    task_ = std::make_unique<train::LmTask>(*encoder_, *head_, text_->train, text_->valid ? &*text_->valid : nullptr,
+                                            task_options, micro_batches, comm);
+  };
+  make_task();
+  if (options.run.dry_run && std::exchange(task_options.cuda_graph, false)) make_task();  // its few steps would be recorded
   describe();
   inputs = run_inputs(options.corpus, options.from);
 }

@@ -59,6 +59,8 @@ class BatchTask : public Task {
   virtual void prepare_step(const Batch& batch, const Position& position, comm::GradReducer& reducer, StepSums& sums) = 0;
   // Forward and backward of this rank's micro-batch `index`, 0 <= index < micro_batches_.count. Not collective.
   virtual void backward_micro_batch(const Batch& batch, const Position& position, std::int64_t index, StepSums& sums) = 0;
+  // False: autograd's hooks do not see the backward pass that computes, and sums over ranks start behind it.
+  virtual bool shows_backward() const { return true; }
 
   model::AwdLstm& encoder_;
   const MicroBatches micro_batches_;
@@ -117,7 +119,7 @@ StepSums BatchTask<Batch>::accumulate_gradients(const Position& position, comm::
   prepare_step(next->batch, position, reducer, sums);
   for (std::int64_t index = 0; index < micro_batches_.count; ++index) {
     reducer.begin_micro_batch();
-    if (index + 1 == micro_batches_.count) reducer.expect_backward();
+    if (index + 1 == micro_batches_.count && shows_backward()) reducer.expect_backward();
     backward_micro_batch(next->batch, position, index, sums);
     reducer.end_micro_batch();
   }

@@ -186,7 +186,11 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
   // last bits.
   step_.keeps_graph = step_.encoder_trains && micro_batches_.count == 1 && reducer.micro_batches_of_rank() == 0;
   const model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
-  step_.weights = encoder_.batch_weights(options_.dropout.weight, &key);
+  const auto make_weights = [&](bool with_graph) {
+    const at::AutoGradMode mode(with_graph);
+    step_.weights = encoder_.batch_weights(options_.dropout.weight, &key);
+  };
+  make_weights(step_.keeps_graph);
   std::vector<at::Tensor> values;
   std::vector<at::Tensor> label_columns;
   for (const auto& documents : batch.micro_batches) {
@@ -201,7 +205,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
     for (const auto& document : documents) column.push_back(document.label);
     label_columns.push_back(at::tensor(column, at::kLong).unsqueeze(1));
   }
-  if (step_.keeps_graph || !step_.encoder_trains) step_.weights.clear();
+  step_.weights.clear();
   const std::int64_t n = batch.global_documents;
   const auto options = at::TensorOptions(encoder_.device());
   const at::Tensor all = gather_by_slot(values, n, 3 * encoder_.shape().embedding, micro_batches_, comm_, options);
@@ -214,6 +218,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
   step_.gradient = head_gradient(all, labels, position, nats);
   // The head saw the whole batch on every rank; one reports it. Equal parts would not add up to whole documents.
   if (comm_.rank() == 0) sums = {nats, static_cast<double>(n), static_cast<double>(n)};
+  if (step_.encoder_trains && !step_.keeps_graph) make_weights(true);
 }
 
 void ClassifierTask::backward_micro_batch(const DocumentMicroBatches& batch, const Position& position, std::int64_t index,

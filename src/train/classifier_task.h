@@ -90,10 +90,10 @@ class ClassifierTask : public BatchTask<DocumentMicroBatches> {
   struct Step {
     bool encoder_trains = false;
     bool keeps_graph = false;
-    std::vector<model::LstmWeights> weights;  // masked, and for CPUs packed, once for all passes
-    std::vector<at::Tensor> features;  // by micro-batch, [documents, 3 E]; undefined for an empty one
-    BesideHead beside;                 // of the only micro-batch, if its graph is kept
-    at::Tensor gradient;               // of the whole batch's features, by slot
+    std::vector<model::LstmWeights> weights;  // of the pass under way, once for all micro-batches
+    std::vector<at::Tensor> features;         // by micro-batch, [documents, 3 E]; undefined for an empty one
+    BesideHead beside;                        // of the only micro-batch, if its graph is kept
+    at::Tensor gradient;                      // of the whole batch's features, by slot
   };
 
   void prepare_step(const DocumentMicroBatches& batch, const Position& position, comm::GradReducer& reducer,

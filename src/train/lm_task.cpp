@@ -1,12 +1,14 @@
 #include "train/lm_task.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -16,10 +18,10 @@
 namespace ulmfit::train {
 namespace {
 
-// Both of a batch's id matrices for a way to `device` that waits for nothing.
+// Both of a batch's id matrices for a way to `device` that waits for nothing. By any thread.
 at::Tensor packed_ids(const data::LmBatch& batch, at::Device device) {
-  const at::Tensor ids =
-      at::empty({2, batch.T, batch.B}, at::TensorOptions(at::kInt).pinned_memory(!device.is_cpu()));
+  const c10::OptionalDeviceGuard guard(device.is_cpu() ? std::nullopt : std::optional(device));
+  const at::Tensor ids = at::empty({2, batch.T, batch.B}, at::TensorOptions(at::kInt).pinned_memory(!device.is_cpu()));
   auto* next = ids.mutable_data_ptr<std::int32_t>();
   for (const auto* matrix : {&batch.x, &batch.y}) {
     next = std::transform(matrix->begin(), matrix->end(), next, [](auto id) { return static_cast<std::int32_t>(id); });
@@ -143,6 +145,14 @@ LmTask::LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_pt
       streams_(std::move(streams)),
       micro_batch_streams_(streams_of_micro_batch(options, micro_batches)) {
   for (std::int64_t k = 0; k < micro_batches.count; ++k) states_.push_back(encoder.zero_state(micro_batch_streams_));
+  if (!options_.cuda_graph) return;
+  check_graph();
+  graphs_ = std::make_unique<model::WindowGraphs>(encoder.device());
+  states_before_ = {encoder.zero_state(micro_batch_streams_)};
+  nats_ = at::zeros({}, at::TensorOptions(encoder.device()).dtype(at::kDouble));
+  used_ = {head.weight()};
+  for (const auto& p : encoder.parameters()) used_.push_back(p.tensor);
+  for (const auto& p : head.parameters()) used_.push_back(p.tensor);
 }
 
 std::vector<comm::ReducedParameter> LmTask::reduced_parameters() const {
@@ -172,8 +182,9 @@ void LmTask::prepare_step(const LmWindow& window, const Position& position, comm
   head_.begin_step(position.step);
   if (!window.words.empty()) reducer.expect_lookup(at::tensor(window.words, at::kLong));
   if (window.epoch_start) {
-    for (auto& state : states_) state = encoder_.zero_state(micro_batch_streams_);
+    for (auto& state : states_) state.copy_from(encoder_.zero_state(micro_batch_streams_));
   }
+  if (graphs_) return;
   states_before_ = states_;
   ids_ = ids_on(encoder_.device(), window.ids);
   const model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step), {}};
@@ -182,16 +193,39 @@ void LmTask::prepare_step(const LmWindow& window, const Position& position, comm
 
 void LmTask::backward_micro_batch(const LmWindow& window, const Position& position, std::int64_t index, StepSums& sums) {
   const std::int64_t B = micro_batch_streams_;
-  const at::Tensor ids = ids_.narrow(2, index * B, B).contiguous();
-  const at::Tensor x = ids[0], y = ids[1].flatten();
-  model::MaskKey key{options_.seed, static_cast<std::uint64_t>(position.step),
-                     std::vector<std::uint32_t>(static_cast<std::size_t>(B))};
-  std::iota(key.streams.begin(), key.streams.end(), static_cast<std::uint32_t>((micro_batches_.first + index) * B));
+  at::Tensor nats;
+  if (graphs_) {
+    recorded_pass(window, position.step);
+    nats = nats_;
+  } else {
+    auto& state = states_[static_cast<std::size_t>(index)];
+    const bool last = index + 1 == micro_batches_.count;
+    Pass done = pass(ids_.narrow(2, index * B, B), state, last ? std::exchange(weights_, {}) : weights_,
+                     mask_key(position.step, index));
+    state = std::move(done.next);
+    nats = std::move(done.nats);
+  }
+  sums.nats = sums.nats.defined() ? sums.nats + nats : nats;
+  sums.targets += static_cast<double>(window.T * B);
+  sums.items += static_cast<double>(window.T * B);
+}
 
-  auto& state = states_[static_cast<std::size_t>(index)];
+model::MaskKey LmTask::mask_key(std::int64_t step, std::int64_t index) const {
+  model::MaskKey key{options_.seed, static_cast<std::uint64_t>(step),
+                     std::vector<std::uint32_t>(static_cast<std::size_t>(micro_batch_streams_))};
+  std::iota(key.streams.begin(), key.streams.end(),
+            static_cast<std::uint32_t>((micro_batches_.first + index) * micro_batch_streams_));
+  return key;
+}
+
+// Of the windows `ids` [2, T, B], x and y; gradients are added to the parameters'.
+LmTask::Pass LmTask::pass(const at::Tensor& ids, const model::LstmState& from, std::vector<model::LstmWeights> weights,
+                          const model::MaskKey& key) const {
+  const std::int64_t T = ids.size(1), B = ids.size(2);
+  const at::Tensor x = ids[0].contiguous(), y = ids[1].flatten();
   const auto& rates = options_.dropout;
-  model::EncoderOutput out = encoder_.forward(x, state, weights_, rates, &key);
-  if (index + 1 == micro_batches_.count) weights_.clear();  // autograd keeps what it needs
+  model::EncoderOutput out = encoder_.forward(x, from, weights, rates, &key);
+  weights.clear();  // autograd keeps what it needs
   at::Tensor dropped = out.top;
   if (rates.output > 0) {
     dropped =
@@ -199,29 +233,62 @@ void LmTask::backward_micro_batch(const LmWindow& window, const Position& positi
   }
   // Every term is divided by its global count here, once: sums over micro-batches and ranks are then the mean of the whole
   // batch.
-  const auto global_tokens = static_cast<double>(window.T * options_.streams.streams);
+  const auto global_tokens = static_cast<double>(T * options_.streams.streams);
   const auto width = static_cast<double>(out.top.size(2));
   const model::CrossEntropy ce =
-      head_.training_loss(dropped.reshape({window.T * B, -1}), y, 1 / global_tokens, encoder_.precision());
+      head_.training_loss(dropped.reshape({T * B, -1}), y, 1 / global_tokens, encoder_.precision());
   at::Tensor loss = ce.loss;
   if (options_.ar > 0) loss = loss + dropped.square().sum() * (options_.ar / (global_tokens * width));
-  if (options_.tar > 0 && window.T > 1) {
-    const auto steps = static_cast<double>((window.T - 1) * options_.streams.streams);
-    const at::Tensor change = out.top.narrow(0, 1, window.T - 1) - out.top.narrow(0, 0, window.T - 1);
+  if (options_.tar > 0 && T > 1) {
+    const auto steps = static_cast<double>((T - 1) * options_.streams.streams);
+    const at::Tensor change = out.top.narrow(0, 1, T - 1) - out.top.narrow(0, 0, T - 1);
     loss = loss + change.square().sum() * (options_.tar / (steps * width));
   }
   torch::autograd::backward({loss}, {});
-  state = out.next.detached();
-  sums.nats = sums.nats.defined() ? sums.nats + ce.nats : ce.nats;
-  sums.targets += static_cast<double>(y.numel());
-  sums.items += static_cast<double>(y.numel());
+  return {ce.nats, out.next.detached()};
+}
+
+void LmTask::check_graph() const {
+  if (micro_batches_.count != 1) {
+    throw ConfigError(str("--train.cuda-graph records a step in one piece, and each rank's is split into ",
+                          micro_batches_.count,
+                          ": leave out --train.max-streams-per-pass; with --reproducible take 8 ranks"));
+  }
+  if (!head_.is_full() || head_.estimates()) {
+    throw ConfigError(
+        "--train.cuda-graph: the host takes part in each step of an approximate softmax; leave it out, or --softmax.kind");
+  }
+}
+
+// Of what a recorded pass uses and others make.
+std::vector<const void*> LmTask::places() const {
+  std::vector<const void*> all;
+  for (const at::Tensor& parameter : used_) {
+    all.push_back(parameter.const_data_ptr());
+    all.push_back(parameter.grad().defined() ? parameter.grad().const_data_ptr() : nullptr);
+  }
+  return all;
+}
+
+void LmTask::recorded_pass(const LmWindow& window, std::int64_t step) {
+  at::Tensor& ids = windows_[window.T];
+  if (!ids.defined()) ids = at::empty(window.ids.sizes(), at::TensorOptions(encoder_.device()).dtype(at::kInt));
+  ids.copy_(window.ids, /*non_blocking=*/true);
+  model::LstmState &now = states_.front(), &before = states_before_.front();
+  graphs_->run(window.T, step, places(), [&] {
+    const model::MaskKey key = mask_key(/*step=*/0, 0);
+    before.copy_from(now);
+    const Pass done = pass(ids.to(at::kLong), before, encoder_.batch_weights(options_.dropout.weight, &key), key);
+    now.copy_from(done.next);
+    nats_.copy_(done.nats);
+  });
 }
 
 void LmTask::discard_step_unless(const at::Tensor& admitted) {
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < states_.size(); ++i) {
     const auto keep = [&](std::vector<at::Tensor>& now, const std::vector<at::Tensor>& before) {
-      for (std::size_t l = 0; l < now.size(); ++l) now[l] = at::where(admitted, now[l], before[l]);
+      for (std::size_t l = 0; l < now.size(); ++l) at::where_out(now[l], admitted, now[l], before[l]);
     };
     keep(states_[i].h, states_before_[i].h);
     keep(states_[i].c, states_before_[i].c);
@@ -270,10 +337,8 @@ void LmTask::load_recurrent_state(const interop::NamedTensors& tensors) {
           throw CheckpointError(
               str("cannot continue: ", name, " has another shape than ", options_.streams.streams, " streams need"));
         }
-        const at::Tensor rows = tensor.narrow(0, (micro_batches_.first + k) * micro_batch_streams_, micro_batch_streams_)
-                                    .clone()
-                                    .to(encoder_.device());
-        (cell ? state.c[l] : state.h[l]) = rows;
+        const at::Tensor rows = tensor.narrow(0, (micro_batches_.first + k) * micro_batch_streams_, micro_batch_streams_);
+        (cell ? state.c[l] : state.h[l]).copy_(rows);
       }
     }
   }

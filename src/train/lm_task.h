@@ -1,6 +1,7 @@
 // Language-model training on global streams with truncated back-propagation: state is carried from window to window.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "data/shard_reader.h"
 #include "model/awd_lstm.h"
 #include "model/softmax_head.h"
+#include "model/window_graphs.h"
 #include "train/batch_task.h"
 #include "train/task.h"
 
@@ -19,6 +21,7 @@ struct LmTaskOptions {
   double ar = 2;                  // activation regularisation: ar * mean of squares of the dropped top output
   double tar = 1;                 // temporal: tar * mean of squares of top[t + 1] - top[t]
   bool scale_lr_by_bptt = false;  // learning rate times T / bptt (AWD-LSTM)
+  bool cuda_graph = false;        // steps are recorded and started whole (window_graphs.h)
   std::uint64_t seed = 1;
 };
 
@@ -48,7 +51,8 @@ struct LmWindow {
 
 class LmTask : public BatchTask<LmWindow> {
  public:
-  // All but the options must outlive the task. Throws ConfigError when micro_batches.total does not divide the streams.
+  // All but the options must outlive the task. Throws ConfigError when micro_batches.total does not divide the streams, and
+  // where a CUDA graph is asked for and cannot be had.
   LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, const data::ShardSet& train, const data::ShardSet* valid,
          LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
 
@@ -68,8 +72,21 @@ class LmTask : public BatchTask<LmWindow> {
   LmTask(model::AwdLstm& encoder, model::SoftmaxHead& head, std::shared_ptr<data::LmStreams> streams,
          const data::ShardSet* valid, LmTaskOptions options, MicroBatches micro_batches, comm::Communicator& comm);
 
+  // What a micro-batch's forward and backward pass leave besides gradients.
+  struct Pass {
+    at::Tensor nats;  // scalar float64
+    model::LstmState next;
+  };
+
+  bool shows_backward() const override { return graphs_ == nullptr; }
   void prepare_step(const LmWindow& window, const Position& position, comm::GradReducer& reducer, StepSums& sums) override;
   void backward_micro_batch(const LmWindow& window, const Position& position, std::int64_t index, StepSums& sums) override;
+  model::MaskKey mask_key(std::int64_t step, std::int64_t index) const;
+  Pass pass(const at::Tensor& ids, const model::LstmState& from, std::vector<model::LstmWeights> weights,
+            const model::MaskKey& key) const;
+  void check_graph() const;
+  std::vector<const void*> places() const;
+  void recorded_pass(const LmWindow& window, std::int64_t step);
 
   model::SoftmaxHead& head_;
   LmTaskOptions options_;
@@ -82,6 +99,11 @@ class LmTask : public BatchTask<LmWindow> {
   std::int64_t micro_batch_streams_;             // streams of a micro-batch
   std::vector<model::LstmState> states_;         // by local micro-batch
   std::vector<model::LstmState> states_before_;  // the latest step
+  std::unique_ptr<model::WindowGraphs> graphs_;  // null: steps are not recorded
+  // Where they are, the states and these keep their place on the device.
+  std::map<std::int64_t, at::Tensor> windows_;  // [2, T, B] int32, by T
+  at::Tensor nats_;                             // scalar float64
+  std::vector<at::Tensor> used_;                // parameters, the head's second leaf among them
 };
 
 }  // namespace ulmfit::train

@@ -15,7 +15,7 @@
 #include "stages/compute.h"
 #if ULMFIT_FAKE_DEVICE
 #include "tests/gpu/fake/fake_device.h"
-#include "tests/support/host_kernels.h"
+#include "tests/gpu/fake/fake_recording.h"
 #endif
 
 namespace ulmfit::test {
@@ -42,7 +42,7 @@ class DeviceTest : public testing::Test {
   }
   const at::Device device_ = device_of_tests();
 #if ULMFIT_FAKE_DEVICE
-  HostLauncher launcher_;
+  RecordingLauncher launcher_;
   std::optional<LauncherScope> scope_;
 #endif
 };

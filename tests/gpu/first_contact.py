@@ -29,7 +29,8 @@ LOSS_TOLERANCE = 0.02  # between precisions, of the loss
 # Of the caller's environment: they would choose other tests, another device, other kernels.
 NOT_OURS = re.compile(r"^(ULMFIT_TEST_|GTEST_|OMP_|GOMP_|CUBLAS_WORKSPACE_CONFIG$|ULMFIT_GPU_KERNELS$|NCCL_MULTI_RANK_GPU_ENABLE$)")
 OPERATORS = ", libtorch's kernels alone"
-GPU_TESTS = 21  # of gpu_test
+GRAPH = ", as a CUDA graph"
+GPU_TESTS = 27  # of gpu_test
 PAPER = {"vocab": 33278, "streams": 64, "bptt": 70, "embedding": 400, "hidden": 1152}
 
 
@@ -158,10 +159,11 @@ def checks(programs, fastai_peer, work):
                             [ulmfit, "bench", "lm", "--device=cuda", f"--precision={precision}", f"--vocab={vocabulary}",
                              f"--streams={streams}", "--warmup=8", "--blocks=3", "--block=8", "--profile=3"],
                             ("gpu",), read=figures)
-    yield Check("bench lm bf16, 64 streams, 33k words" + OPERATORS, 45,
-                [ulmfit, "bench", "lm", "--device=cuda", "--precision=bf16", f"--vocab={PAPER['vocab']}", "--streams=64", "--warmup=8",
-                 "--blocks=3", "--block=8", "--profile=3"],
-                ("gpu",), {"ULMFIT_GPU_KERNELS": "0"}, figures)
+    for variant, options, environment in ((OPERATORS, [], {"ULMFIT_GPU_KERNELS": "0"}), (GRAPH, ["--train.cuda-graph"], {})):
+        yield Check("bench lm bf16, 64 streams, 33k words" + variant, 45,
+                    [ulmfit, "bench", "lm", "--device=cuda", "--precision=bf16", f"--vocab={PAPER['vocab']}", "--streams=64", "--warmup=8",
+                     "--blocks=3", "--block=8", "--profile=3", *options],
+                    ("gpu",), environment, figures)
     for precision in ("fp32", "bf16"):  # apart: what the plain loop takes is no memory of ours
         yield Check(f"beside the plain loop, {precision}, 64 streams, 33k words", 45,
                     [ulmfit, "bench", "lm", "--plain", "--device=cuda", f"--precision={precision}", "--warmup=8", "--blocks=3", "--block=8",
@@ -175,12 +177,12 @@ def checks(programs, fastai_peer, work):
 
 
 def losses_agree(rows):
-    """Of each size, tf32 and bf16 with fp32, with libtorch's kernels, and with the plain loop."""
+    """Of each size, tf32 and bf16 with fp32, with libtorch's kernels, as a CUDA graph, and with the plain loop."""
     losses = {row["name"]: row["figures"]["loss"] for row in rows if row["status"] == "passed" and "loss" in row["figures"]}
     pairs = [(name, loss, losses[name.replace(precision, "fp32", 1)]) for name, loss in losses.items() for precision in ("tf32", "bf16")
              if precision in name and name.replace(precision, "fp32", 1) in losses]
-    pairs += [(name, loss, losses[name.removesuffix(OPERATORS)]) for name, loss in losses.items()
-              if name.endswith(OPERATORS) and name.removesuffix(OPERATORS) in losses]
+    pairs += [(name, loss, losses[name.removesuffix(variant)]) for name, loss in losses.items() for variant in (OPERATORS, GRAPH)
+              if name.endswith(variant) and name.removesuffix(variant) in losses]
     pairs += [(row["name"], row["figures"]["loss"], row["figures"]["plain_loss"]) for row in rows if "plain_loss" in row["figures"]]
     if not pairs:
         return Outcome("not run", "no two benchmarks to compare")

@@ -66,8 +66,8 @@ class FirstContact(unittest.TestCase):
         self.assertEqual(rows["bench lm bf16, 256 streams, 33k words"]["figures"],
                          {"gpu": "G", "tokens_per_s": 1234, "over_plain": 1.5, "loss": 5.0})
         self.assertEqual(rows[RESUMED]["figures"], {"resumed_at_step": 20})
-        self.assertEqual(rows["losses agree"]["figures"], {"pairs": 10})
-        self.assertEqual(len([name for name in rows if name.startswith("bench lm")]), 13)
+        self.assertEqual(rows["losses agree"]["figures"], {"pairs": 11})
+        self.assertEqual(len([name for name in rows if name.startswith("bench lm")]), 14)
         self.assertIn("tokens/s 1,234, over plain 1.5", table)
         self.assertIn("resumed at step 20", table)
         self.assertTrue(list(self.output.glob("*bench-lm-bf16-256-streams-33k-words.log")))

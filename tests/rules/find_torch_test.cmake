@@ -98,6 +98,9 @@ check_cudnn("the system" usr/lib/x86_64-linux-gnu/libcudnn.so.9)
 make(${for_cuda} ${cudart} env/lib/libcudnn.so.8 env/${site}/nvidia/cudnn/lib/libcudnn.so.9)
 configure()
 expect("the nearest" "${env}/${site}/nvidia/cudnn/lib/libcudnn.so.9 -Wl,--as-needed")
+make(${for_cuda} ${cudart} env/lib/libcudnn.so.8 env/lib/libcudnn.so.10 env/lib/libcudnn.so.9)
+configure()
+expect("the newest" "${env}/lib/libcudnn.so.10 -Wl,--as-needed")
 
 # check_found(LAYOUT FILE NAME): the library NAME is FILE.
 function(check_found layout file name)

@@ -108,28 +108,41 @@ void row_gradients(const Thread& t, void** a, float*) {
                         argument<Long>(a, 7), argument<float>(a, 8));
 }
 
+template <class... Parameters>
+std::vector<std::size_t> sizes() {
+  return {sizeof(Parameters)...};
+}
+
 struct Known {
   Body body;
+  std::vector<std::size_t> sizes;  // of its parameters
   bool waits = false;
 };
 
 const std::map<std::string, Known>& known_kernels() {
   static const std::map<std::string, Known> all = {
-      {"masked_copy_float_float", {&masked_copy<float, float>}},
-      {"masked_copy_float_bfloat16", {&masked_copy<float, Bfloat16>}},
-      {"masked_copy_bfloat16_float", {&masked_copy<Bfloat16, float>}},
-      {"locked_masks", {[](const Thread& t, void** a, float*) {
-         bodies::locked_masks(t, argument<const long long*>(a, 0), argument<float*>(a, 1), argument<Long>(a, 2),
-                              argument<Long>(a, 3), argument<MaskDraws>(a, 4));
-       }}},
-      {"mask_at", {[](const Thread& t, void** a, float*) {
-         bodies::mask_at(t, argument<const long long*>(a, 0), argument<float*>(a, 1), argument<Long>(a, 2),
-                         argument<MaskDraws>(a, 3));
-       }}},
-      {"row_losses_float", {&row_losses<float>, true}},
-      {"row_losses_bfloat16", {&row_losses<Bfloat16>, true}},
-      {"row_gradients_float", {&row_gradients<float>}},
-      {"row_gradients_bfloat16", {&row_gradients<Bfloat16>}}};
+      {"masked_copy_float_float", {&masked_copy<float, float>, sizes<const void*, void*, Long, MaskDraws>()}},
+      {"masked_copy_float_bfloat16", {&masked_copy<float, Bfloat16>, sizes<const void*, void*, Long, MaskDraws>()}},
+      {"masked_copy_bfloat16_float", {&masked_copy<Bfloat16, float>, sizes<const void*, void*, Long, MaskDraws>()}},
+      {"locked_masks",
+       {[](const Thread& t, void** a, float*) {
+          bodies::locked_masks(t, argument<const long long*>(a, 0), argument<float*>(a, 1), argument<Long>(a, 2),
+                               argument<Long>(a, 3), argument<MaskDraws>(a, 4));
+        },
+        sizes<const void*, void*, Long, Long, MaskDraws>()}},
+      {"mask_at",
+       {[](const Thread& t, void** a, float*) {
+          bodies::mask_at(t, argument<const long long*>(a, 0), argument<float*>(a, 1), argument<Long>(a, 2),
+                          argument<MaskDraws>(a, 3));
+        },
+        sizes<const void*, void*, Long, MaskDraws>()}},
+      {"row_losses_float", {&row_losses<float>, sizes<const void*, const void*, const void*, void*, void*, Long>(), true}},
+      {"row_losses_bfloat16",
+       {&row_losses<Bfloat16>, sizes<const void*, const void*, const void*, void*, void*, Long>(), true}},
+      {"row_gradients_float",
+       {&row_gradients<float>, sizes<void*, const void*, const void*, const void*, void*, Long, Long, Long, float>()}},
+      {"row_gradients_bfloat16",
+       {&row_gradients<Bfloat16>, sizes<void*, const void*, const void*, const void*, void*, Long, Long, Long, float>()}}};
   return all;
 }
 
@@ -160,6 +173,19 @@ void HostLauncher::launch(const char* kernel, unsigned blocks, void** arguments)
     std::shuffle(threads.begin(), threads.end(), order);
     for (const Word i : threads) thread(i);
   }
+}
+
+std::unique_ptr<kernels::Recording> HostLauncher::record(const std::function<void()>&) {
+  throw std::logic_error("HostLauncher records nothing");
+}
+
+std::vector<std::vector<std::byte>> HostLauncher::kept_arguments(const std::string& kernel, void** arguments) {
+  std::vector<std::vector<std::byte>> kept;
+  for (const std::size_t size : known_kernels().at(kernel).sizes) {
+    const auto* value = static_cast<const std::byte*>(arguments[kept.size()]);
+    kept.emplace_back(value, value + size);
+  }
+  return kept;
 }
 
 void wait_for_block() { Block::wait(); }

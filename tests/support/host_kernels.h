@@ -2,8 +2,10 @@
 // order from barrier to barrier.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "kernels/launcher.h"
 
@@ -13,11 +15,18 @@ class HostLauncher : public kernels::Launcher {
  public:
   void launch(const char* kernel, unsigned blocks, void** arguments) override;
   std::int64_t cache_bytes() const override { return cache; }
+  // This host records nothing (tests/gpu/fake/fake_recording.h).
+  std::unique_ptr<kernels::Recording> record(const std::function<void()>& work) override;
+  void prepare_to_record() override {}
   // How often each kernel was started.
   const std::map<std::string, int>& launches() const { return launches_; }
   // Of barriers that let everyone pass.
   bool without_barriers = false;
   std::int64_t cache = 1 << 20;
+
+ protected:
+  // The values of a kernel's parameters, in order.
+  static std::vector<std::vector<std::byte>> kept_arguments(const std::string& kernel, void** arguments);
 
  private:
   std::map<std::string, int> launches_;

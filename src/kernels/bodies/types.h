@@ -15,6 +15,7 @@ struct Bfloat16 {
 // How a mask is drawn: a RandomKey, the threshold below which a word keeps its element, the factor of those that are kept.
 struct MaskDraws {
   Long seed, step, threshold;
+  const Long* clock;  // what the step is counted from, on the device; null: 0
   Word purpose, stream;
   float kept;
 };

@@ -1,14 +1,18 @@
 #include "kernels/cuda/cuda_launcher.h"
 
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/compile.h"
@@ -35,6 +39,44 @@ std::string architecture_of(int gpu) {
              attribute_of(gpu, cudaDevAttrComputeCapabilityMinor));
 }
 
+// What recordings that follow each other share: one runs at a time. libtorch gives the memory of a handle up with its last
+// recording, and takes no new one for it.
+struct RecordingMemory {
+  const c10::MempoolId_t id = at::cuda::graph_pool_handle();
+};
+
+// A CUDA graph.
+class CudaRecording : public Recording {
+ public:
+  CudaRecording(std::shared_ptr<const RecordingMemory> memory, const std::function<void()>& work)
+      : memory_(std::move(memory)) {
+    // While it records libtorch gives back nothing of what it keeps for later.
+    c10::cuda::CUDACachingAllocator::emptyCache();
+    // Other threads may call CUDA meanwhile: that of the prefetch asks for pinned memory.
+    graph_.capture_begin(memory_->id, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (...) {
+      end_quietly();
+      throw;
+    }
+    graph_.capture_end();
+  }
+  void start() override { graph_.replay(); }
+
+ private:
+  void end_quietly() {
+    try {
+      graph_.capture_end();
+    } catch (const std::exception&) {  // the reason is on its way already
+    }
+    static_cast<void>(cudaGetLastError());
+  }
+
+  std::shared_ptr<const RecordingMemory> memory_;
+  at::cuda::CUDAGraph graph_;
+};
+
 class CudaLauncher : public Launcher {
  public:
   explicit CudaLauncher(c10::DeviceIndex gpu) : gpu_(gpu >= 0 ? gpu : c10::cuda::current_device()) {
@@ -57,6 +99,21 @@ class CudaLauncher : public Launcher {
   }
 
   std::int64_t cache_bytes() const override { return cache_bytes_; }
+
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+    const c10::cuda::CUDAGuard guard(gpu_);
+    std::shared_ptr<const RecordingMemory> memory = recording_memory_.lock();
+    if (memory == nullptr) recording_memory_ = memory = std::make_shared<const RecordingMemory>();
+    return std::make_unique<CudaRecording>(std::move(memory), work);
+  }
+
+  // CUDA records no default stream. Autograd computes where a tensor's gradient was first asked for.
+  void prepare_to_record() override {
+    if (c10::cuda::getCurrentCUDAStream(gpu_) != c10::cuda::getDefaultCUDAStream(gpu_)) return;
+    const c10::cuda::CUDAGuard guard(gpu_);
+    c10::cuda::device_synchronize();  // the new stream waits for no other by itself
+    c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, gpu_));
+  }
 
  private:
   // CUDA loads lazily: that it can, is known once a kernel has been asked for something.
@@ -83,6 +140,7 @@ class CudaLauncher : public Launcher {
   c10::DeviceIndex gpu_;
   std::int64_t cache_bytes_ = 0;
   cudaLibrary_t library_ = nullptr;
+  std::weak_ptr<const RecordingMemory> recording_memory_;
   std::mutex mutex_;
   std::map<std::string, const void*> kernels_;
 };

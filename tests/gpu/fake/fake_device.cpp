@@ -22,6 +22,8 @@
 #include <tuple>
 #include <utility>
 
+#include "tests/gpu/fake/fake_recording.h"
+
 namespace ulmfit::test {
 namespace {
 
@@ -41,6 +43,7 @@ State& state() {
 }
 
 void note_wait(std::string name) {
+  if (Recorder::active() != nullptr) Recorder::refuse(name);
   const std::scoped_lock lock(state().mutex);
   state().waits.push_back(std::move(name));
 }
@@ -79,6 +82,8 @@ class HostMemory : public c10::DeviceAllocator {
     if (device_.is_cpu()) {
       const std::scoped_lock lock(state().mutex);
       state().pinned.insert(memory);
+    } else {
+      memory_begins(memory, bytes);
     }
     return {memory, memory, &release, device_};
   }
@@ -87,11 +92,13 @@ class HostMemory : public c10::DeviceAllocator {
 
  private:
   static void release(void* memory) {
+    memory_ends(memory);
     {
       const std::scoped_lock lock(state().mutex);
       state().pinned.erase(memory);
       state().on_the_way.erase(memory);
     }
+    if (Recorder* recorder = Recorder::active()) return recorder->keep(memory);
     std::free(memory);
   }
   at::Device device_;
@@ -180,9 +187,13 @@ at::Tensor on_cpu(const at::Tensor& t) {
 // The CPU's memory as a tensor of the device, which keeps it alive.
 at::Tensor on_device(const at::Tensor& cpu) {
   auto* owner = new at::Tensor(cpu);
-  at::DataPtr data(
-      cpu.data_ptr(), owner, [](void* kept) { delete static_cast<at::Tensor*>(kept); }, kDevice);
+  const auto release = [](void* kept) {
+    const std::unique_ptr<at::Tensor> tensor(static_cast<at::Tensor*>(kept));
+    memory_ends(tensor->const_data_ptr());
+  };
+  at::DataPtr data(cpu.data_ptr(), owner, release, kDevice);
   const std::size_t bytes = at::detail::computeStorageNbytes(cpu.sizes(), cpu.strides(), cpu.element_size());
+  memory_begins(cpu.const_data_ptr(), bytes);
   c10::Storage storage(c10::Storage::use_byte_size_t(), bytes, std::move(data), device_memory(), /*resizable=*/true);
   at::Tensor made = at::detail::make_tensor<c10::TensorImpl>(
       std::move(storage), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), cpu.dtype());
@@ -205,11 +216,20 @@ class Call {
         std::end(kShapeDependsOnValues)) {
       note_wait(name());
     }
+    Recorder* recorder = Recorder::active();
+    torch::jit::Stack arguments;
+    if (recorder != nullptr) arguments.assign(stack->end() - static_cast<std::ptrdiff_t>(count), stack->end());
     op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
     for (auto& [ours, cpu] : twins_) {
       if (!ours.sizes().equals(cpu.sizes())) adopt(ours, cpu);  // an output that was resized
     }
     const std::size_t returns = op_.schema().returns().size();
+    if (recorder != nullptr) {
+      std::vector<at::Tensor> kept;
+      for (const auto& [ours, cpu] : twins_) kept.push_back(ours);
+      recorder->add(op_, std::move(arguments), {stack->end() - static_cast<std::ptrdiff_t>(returns), stack->end()},
+                    std::move(kept));
+    }
     for (auto at = stack->end() - static_cast<std::ptrdiff_t>(returns); at != stack->end(); ++at) from_cpu(*at);
   }
 
@@ -296,6 +316,10 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_bloc
   if (waits) note_wait(is_ours(to) ? "copy to the device" : "copy to the host");
   if (waits) arrive();
   const auto cpu = [](const at::Tensor& t) { return is_ours(t) ? on_cpu(t) : t; };
+  if (Recorder* recorder = Recorder::active()) {
+    if (is_ours(from) != is_ours(to)) Recorder::refuse("a copy between host and device");
+    recorder->add([from, to] { on_cpu(to).copy_(on_cpu(from)); });
+  }
   if (is_ours(from) && !is_ours(to) && !waits && to.is_contiguous()) {
     depart(on_cpu(from), to);
   } else {

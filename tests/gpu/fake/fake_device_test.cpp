@@ -14,8 +14,8 @@
 #include "model/to_device.h"
 #include "optim/optimizer.h"
 #include "perf/op_profile.h"
+#include "tests/gpu/fake/fake_recording.h"
 #include "tests/support/corpora.h"
-#include "tests/support/host_kernels.h"
 #include "tests/support/temp_dir.h"
 #include "train/checkpoint_store.h"
 #include "train/classifier_task.h"
@@ -136,6 +136,18 @@ class CountingTask : public Task {
   }
 };
 
+// One rank of two whose sums run beside its computation; the other brings what this one has.
+struct RankOfTwo : comm::SoloCommunicator {
+  using SoloCommunicator::SoloCommunicator;
+  int size() const override { return 2; }
+  bool overlaps() const override { return true; }
+  at::Tensor all_gather(const at::Tensor& mine) override { return at::stack({mine, mine}); }
+  void start_sum(at::Tensor& tensor) override {
+    EXPECT_EQ(Recorder::active(), nullptr) << "a sum would be recorded, of which nobody waits for the end";
+    SoloCommunicator::start_sum(tensor);
+  }
+};
+
 // By libtorch's operators and by kernels of ours, in both precisions.
 class HostWaits : public ::testing::TestWithParam<std::tuple<bool, model::Precision>> {
  protected:
@@ -149,36 +161,54 @@ class HostWaits : public ::testing::TestWithParam<std::tuple<bool, model::Precis
   // Of the trainer's steps 1 and 2, from the beginning of the one to that of the step after the other: step 0 makes what
   // stays.
   template <class Task>
-  std::vector<std::string> of_two_steps(CountingTask<Task>& task) {
+  std::vector<std::string> of_two_steps(CountingTask<Task>& task, comm::Communicator& comm) {
     train::PlanOptions plan_options;
     plan_options.phases = optim::parse_unfreeze_plan("full", task.groups().size(), 1);
     plan_options.group_factors.assign(task.groups().size(), 1);
     const train::TrainingPlan plan(plan_options, task);
     EXPECT_GE(plan.total_steps(), 4);
     optim::Optimizer optimizer(task.groups(), {});
-    comm::GradReducer reducer(comm_, task.reduced_parameters());
+    comm::GradReducer reducer(comm, task.reduced_parameters());
     train::TrainerOptions options;
     options.clip = 1e-3;
     options.validates = false;
-    train::Trainer(task, plan, optimizer, reducer, comm_, nullptr, nullptr, options).run(4);
+    train::Trainer(task, plan, optimizer, reducer, comm, nullptr, nullptr, options).run(4);
     return task.waits;
   }
 
-  HostLauncher launcher_;
+  std::vector<std::string> of_a_language_model(train::MicroBatches micro_batches, comm::Communicator& comm,
+                                               bool cuda_graph = false) {
+    const data::ShardSet shards = counting_corpus(dir_.path(), {8000});
+    model::SoftmaxHead head(encoder_);
+    train::LmTaskOptions options;
+    options.streams.streams = 20;
+    options.streams.bptt = 40;  // 800 rows: several blocks of logits
+    options.streams.variable_bptt = !cuda_graph;
+    options.cuda_graph = cuda_graph;
+    CountingTask<train::LmTask> task(encoder_, head, shards, nullptr, options, micro_batches, comm);
+    return of_two_steps(task, comm);
+  }
+
+  RecordingLauncher launcher_;
   std::optional<LauncherScope> scope_;
   const test::TempDir dir_;
   comm::SoloCommunicator comm_{fake_device()};
   model::AwdLstm encoder_{{8100, 24, 40, 3}, 1, fake_device()};
 };
 
-TEST_P(HostWaits, AreNoneInALanguageModelsStep) {
-  const data::ShardSet shards = counting_corpus(dir_.path(), {8000});
-  model::SoftmaxHead head(encoder_);
-  train::LmTaskOptions options;
-  options.streams.streams = 20;
-  options.streams.bptt = 40;  // 800 rows: several blocks of logits
-  CountingTask<train::LmTask> task(encoder_, head, shards, nullptr, options, train::MicroBatches{1, 0, 1}, comm_);
-  EXPECT_THAT(of_two_steps(task), IsEmpty());
+TEST_P(HostWaits, AreNoneInALanguageModelsStep) { EXPECT_THAT(of_a_language_model({1, 0, 1}, comm_), IsEmpty()); }
+
+TEST_P(HostWaits, AreNoneOnOneOfSeveralRanksInSeveralMicroBatches) {
+  RankOfTwo comm(fake_device());
+  EXPECT_THAT(of_a_language_model({4, 2, 2}, comm), IsEmpty());
+}
+
+TEST_P(HostWaits, AreNoneInAStepThatIsStartedWhole) {
+  if (!std::get<bool>(GetParam())) return;  // libtorch's masks cannot be recorded
+  RankOfTwo comm(fake_device());
+  EXPECT_THAT(of_a_language_model({2, 1, 1}, comm, /*cuda_graph=*/true), IsEmpty());
+  EXPECT_EQ(launcher_.recordings, 1);
+  EXPECT_EQ(launcher_.starts, 3) << "of four steps";
 }
 
 TEST_P(HostWaits, AreNoneInAClassifiersStep) {
@@ -191,7 +221,7 @@ TEST_P(HostWaits, AreNoneInAClassifiersStep) {
   options.ar = 2;
   options.tar = 1;
   CountingTask<train::ClassifierTask> task(encoder_, head, shards, nullptr, options, train::MicroBatches{1, 0, 1}, comm_);
-  EXPECT_THAT(of_two_steps(task), IsEmpty());
+  EXPECT_THAT(of_two_steps(task, comm_), IsEmpty());
 }
 
 std::string name_of(const ::testing::TestParamInfo<HostWaits::ParamType>& step) {

@@ -16,6 +16,7 @@
 #include "stages/train_classifier.h"
 #include "stages/train_lm.h"
 #include "tests/gpu/fake/fake_device.h"
+#include "tests/gpu/fake/fake_recording.h"
 #include "tests/support/temp_dir.h"
 
 namespace ulmfit::stages {
@@ -121,6 +122,19 @@ TEST_F(FakeStages, ADryRunMeasuresAndLeavesNothing) {
   EXPECT_EQ(planned.end, StageEnd::kPlanned);
   EXPECT_GT(planned.seconds, 0);
   EXPECT_FALSE(fs::exists(dir_ / "planned/checkpoints"));
+}
+
+TEST_F(FakeStages, StartWholeStepsWithTheSameBits) {
+  test::RecordingLauncher launcher;
+  const test::LauncherScope scope(test::fake_device().type(), launcher);
+  const Words small{"--model.embedding=8", "--model.hidden=8", "--model.layers=2", "--train.steps=12"};
+  Words recorded = small;
+  recorded.emplace_back("--train.cuda-graph");
+  language_model("pretrain", "lm", test::fake_device(), small);
+  EXPECT_EQ(launcher.starts, 0);
+  language_model("pretrain", "recorded", test::fake_device(), recorded);
+  EXPECT_GT(launcher.starts, launcher.recordings);
+  EXPECT_TRUE(read_file(dir_ / "recorded/stage/model.safetensors") == read_file(dir_ / "lm/stage/model.safetensors"));
 }
 
 TEST_F(FakeStages, GoOnWithTheSameBits) {
