@@ -62,11 +62,9 @@ const char* storage_type(const at::Tensor& tensor) {
   throw std::invalid_argument("write_state_dict: tensors are float32 or int64");
 }
 
-}  // namespace
-
-void write_state_dict(const std::filesystem::path& pth, const NamedTensors& tensors) {
+// The dict as torch.load reads it. `storages` gets the tensors whose memory it names "0", "1", ..., each once.
+std::string pickled_state_dict(const NamedTensors& tensors, std::vector<at::Tensor>& storages) {
   std::map<std::pair<const void*, std::size_t>, std::string> keys;  // of the storages, by their memory
-  std::vector<at::Tensor> storages;
   PickleWriter pickle;
   pickle.ordered_dict();
   pickle.opcode('(');
@@ -96,7 +94,14 @@ void write_state_dict(const std::filesystem::path& pth, const NamedTensors& tens
     pickle.opcode('R');
   }
   pickle.opcode('u');
-  const std::string values = std::move(pickle).finish();
+  return std::move(pickle).finish();
+}
+
+}  // namespace
+
+void write_state_dict(const std::filesystem::path& pth, const NamedTensors& tensors) {
+  std::vector<at::Tensor> storages;
+  const std::string values = pickled_state_dict(tensors, storages);
 
   // The writer of zip files must not be thrown through: it would write on in its destructor, into what threw.
   const fs::path partial = pth.string() + ".partial";

@@ -39,6 +39,25 @@ void require_groups(const std::vector<std::string>& wanted, const std::vector<st
   }
 }
 
+void declare_schedule(config::OptionSet& set, OptimOptions& options) {
+  set.add("schedule.kind", options.schedule.kind, optim::kScheduleKinds, "course of the learning rate");
+  set.add("schedule.span", options.one_schedule, kSpans, "one schedule for each unfreezing phase, or one over the stage");
+  set.add("schedule.cut-frac", options.schedule.cut_frac,
+          "slanted triangular, reverse annealing: share of the steps in which the rate rises", {.min = 0, .max = 1});
+  set.add("schedule.phase-cut-frac", options.phase_cut,
+          "the same by unfreezing phase, one value each, instead of --schedule.cut-frac in all");
+  set.add("schedule.ratio", options.schedule.ratio, "slanted triangular, exponential: highest over lowest rate",
+          {.min = 1});
+  set.add("schedule.pct-start", options.schedule.pct_start, "one-cycle: share of the steps in which the rate rises",
+          {.min = 0, .max = 1});
+  set.add("schedule.div", options.schedule.div, "one-cycle: highest over first rate", {.min = 1});
+  set.add("schedule.div-final", options.schedule.div_final, "one-cycle: highest over last rate", {.min = 1});
+  set.add("schedule.momentum-high", options.schedule.momentum_high, "one-cycle: beta1 at both ends",
+          {.min = 0, .max = kAlmostOne});
+  set.add("schedule.momentum-low", options.schedule.momentum_low, "one-cycle: beta1 at the highest rate",
+          {.min = 0, .max = kAlmostOne});
+}
+
 }  // namespace
 
 void ComputeOptions::declare(config::OptionSet& set) {
@@ -169,20 +188,7 @@ void OptimOptions::declare(config::OptionSet& set) {
       {.min = 0, .max = 1e6});
   set.add_value_of_older_runs("optim.nt-asgd", "0");
   set.add("optim.clip", clip, "highest gradient norm; 0: no clipping", {.min = 0});
-  set.add("schedule.kind", schedule.kind, optim::kScheduleKinds, "course of the learning rate");
-  set.add("schedule.span", one_schedule, kSpans, "one schedule for each unfreezing phase, or one over the stage");
-  set.add("schedule.cut-frac", schedule.cut_frac,
-          "slanted triangular, reverse annealing: share of the steps in which the rate rises", {.min = 0, .max = 1});
-  set.add("schedule.phase-cut-frac", phase_cut,
-          "the same by unfreezing phase, one value each, instead of --schedule.cut-frac in all");
-  set.add("schedule.ratio", schedule.ratio, "slanted triangular, exponential: highest over lowest rate", {.min = 1});
-  set.add("schedule.pct-start", schedule.pct_start, "one-cycle: share of the steps in which the rate rises",
-          {.min = 0, .max = 1});
-  set.add("schedule.div", schedule.div, "one-cycle: highest over first rate", {.min = 1});
-  set.add("schedule.div-final", schedule.div_final, "one-cycle: highest over last rate", {.min = 1});
-  set.add("schedule.momentum-high", schedule.momentum_high, "one-cycle: beta1 at both ends", {.min = 0, .max = kAlmostOne});
-  set.add("schedule.momentum-low", schedule.momentum_low, "one-cycle: beta1 at the highest rate",
-          {.min = 0, .max = kAlmostOne});
+  declare_schedule(set, *this);
   set.add("train.patience", patience, "early stopping: end after that many validations without improvement; 0: never",
           {.min = 0}, OnResume::kMayExtend);
   set.add("train.select", select_best, kSelections,

@@ -239,6 +239,29 @@ void leave_after_signal(const TrainingStage& stage, std::int64_t step, const Run
                              stage.run.restart ? ", without --restart," : "", " to go on"));
 }
 
+// Selects the weights, validates them and writes the stage. `store` and `observer` are null on ranks other than 0.
+StageResult finish(const TrainingStage& stage, train::Trainer& trainer, const RunFolder& folder,
+                   train::CheckpointStore* store, RunObserver* observer, comm::Communicator& comm) {
+  trainer.keep_averages();
+  select_best(stage, trainer, store, comm);
+  train::require_finite(stage.task().model_tensors(), trainer.step());
+  StageResult result;
+  result.run_folder = folder.path();
+  result.evaluation = stage.task().validate_finished();
+  train::require_finite(result.evaluation, trainer.step());
+  result.seconds = trainer.elapsed_seconds();
+  result.items = trainer.items();
+  result.steps = trainer.step();
+  result.names = stage.task().metric_names();
+  if (comm.rank() == 0) {
+    stage.write(result);
+    tell_of_better_weights(stage, trainer, result.evaluation, folder);
+  }
+  if (observer != nullptr) observer->write_report(result.evaluation.classification, result.evaluation.multilabel);
+  comm.barrier();
+  return result;
+}
+
 // What the options say is kept in place of the weights.
 std::unique_ptr<train::WeightAverage> average_of(const TrainingStage& stage) {
   if (stage.optim.nt_asgd == 0) return nullptr;
@@ -336,24 +359,7 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
     leave_after_signal(stage, trainer.step(), folder, store.get(), comm);
     return StageEnd::kStopped;
   }
-  trainer.keep_averages();
-  select_best(stage, trainer, store.get(), comm);
-  train::require_finite(stage.task().model_tensors(), trainer.step());
-  StageResult result;
-  result.run_folder = folder.path();
-  result.evaluation = stage.task().validate_finished();
-  train::require_finite(result.evaluation, trainer.step());
-  result.seconds = trainer.elapsed_seconds();
-  result.items = trainer.items();
-  result.steps = trainer.step();
-  result.names = stage.task().metric_names();
-  if (comm.rank() == 0) {
-    stage.write(result);
-    tell_of_better_weights(stage, trainer, result.evaluation, folder);
-  }
-  if (observer) observer->write_report(result.evaluation.classification, result.evaluation.multilabel);
-  comm.barrier();
-  return result;
+  return finish(stage, trainer, folder, store.get(), observer.get(), comm);
 }
 
 nlohmann::json to_json(const StageResult& result, const std::string& command) {

@@ -50,15 +50,7 @@ class Fit(TestCase):
         self.assertLess(evaluation["error"], 0.2)
         self.assertEqual(len(evaluation["baselines"]), 2)
         self.assertRegex(evaluation["top_losses"][0]["place"], r"^test\.csv:\d+$")
-        classifier = self.ulmfit("inspect", "run/classifier").stdout
-        for words in ("that reads forward: AWD-LSTM 32/48 x 2", "classes: blue, green, red\n", "on its validation texts: documents 24, error ", "how it came to be:\n  pretrain, tokens "):
-            self.assertIn(words, classifier)
-        self.assertRegex(self.ulmfit("inspect", "run/data/labelled").stdout, r"(?s)^labelled texts, \d+ words\nclasses: blue, green, red\n.*test: 60 texts, \d+ tokens\n  first: .*\ndoubt: ")
-        lost = self.ulmfit("evaluate", "--model=run/classifier", "--data=run/data/labelled", "--split=dev", expect=3).stderr
-        self.assertIn("--split=dev: run/data/labelled has no such texts; give --split test or valid", lost)
-        lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
-        self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
-        self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
+        self.check_what_its_folders_tell()
         # The widths of the model before are told, not those that are the default.
         for told in ("run/classifier/report.html", "run/classifier/stage/CARD.md", "run/lm/report.html"):
             self.assertNotRegex((self.dir / told).read_text(), r"hidden = 1152", told)
@@ -84,6 +76,17 @@ class Fit(TestCase):
         compared = self.ulmfit("compare", "run", "--report=page").stdout
         self.assertRegex(compared, r"^  run/evaluation: error [\d.]+ % .* on 60 test texts\n  run/cross-validation: error ")
         self.assertIn("run/cross-validation", (self.dir / "page/report.html").read_text())
+
+    def check_what_its_folders_tell(self):
+        classifier = self.ulmfit("inspect", "run/classifier").stdout
+        for words in ("that reads forward: AWD-LSTM 32/48 x 2", "classes: blue, green, red\n", "on its validation texts: documents 24, error ", "how it came to be:\n  pretrain, tokens "):
+            self.assertIn(words, classifier)
+        self.assertRegex(self.ulmfit("inspect", "run/data/labelled").stdout, r"(?s)^labelled texts, \d+ words\nclasses: blue, green, red\n.*test: 60 texts, \d+ tokens\n  first: .*\ndoubt: ")
+        lost = self.ulmfit("evaluate", "--model=run/classifier", "--data=run/data/labelled", "--split=dev", expect=3).stderr
+        self.assertIn("--split=dev: run/data/labelled has no such texts; give --split test or valid", lost)
+        lost = self.ulmfit("predict", "--model=run", stdin="x\n", expect=4).stderr
+        self.assertIn("give one of the stages in it: run/classifier or run/lm", lost)
+        self.assertIn('"label"', self.ulmfit("predict", "--model", "run/classifier", stdin="Some azure words .\n").stdout)
 
     def test_other_texts_options_or_a_changed_pipeline_are_refused(self):
         command = (*self.COMMON, "--from=general-forward", "--output=run", "--dry-run")
