@@ -1,6 +1,4 @@
 // bench lm|classifier|predict|rnn|allreduce|checkpoint
-#include <iostream>
-
 #include "commands/call.h"
 #include "perf/bench_allreduce.h"
 #include "perf/bench_checkpoint.h"
@@ -121,10 +119,7 @@ std::string usage() {
 }  // namespace
 
 ExitCode bench(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    (arguments.empty() ? std::cerr : std::cout) << usage();
-    return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
-  }
+  if (wants_list(arguments)) return print_list(arguments, usage());
   return call(require(benchmarks(), arguments[0], "benchmark", "ulmfit bench --help"),
               {arguments.begin() + 1, arguments.end()});
 }

@@ -101,7 +101,7 @@ Outcome Call::run(const PipelineStep* step) {
     comm::SoloCommunicator alone;
     body(alone);
   } else {
-    outcome.code = comm::run_on_ranks({at::kCPU, kDeadline}, body);
+    outcome.code = on_waiting_ranks(body);
   }
   return outcome;
 }
@@ -112,6 +112,25 @@ ExitCode call(const Entry& entry, const Arguments& arguments) {
   if (!one.wants_help()) return one.run().code;
   std::cout << one.help();
   return ExitCode::kDone;
+}
+
+bool read_or_help(config::OptionSet& set, const Arguments& arguments, std::string_view introduction) {
+  const auto parsed = set.parse(arguments);
+  if (parsed.help) std::cout << set.help(introduction, parsed.help_all);
+  return parsed.help;
+}
+
+bool wants_list(const Arguments& arguments) {
+  return arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h";
+}
+
+ExitCode print_list(const Arguments& arguments, const std::string& text) {
+  (arguments.empty() ? std::cerr : std::cout) << text;
+  return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
+}
+
+ExitCode on_waiting_ranks(const std::function<ExitCode(comm::Communicator&)>& body) {
+  return comm::run_on_ranks({at::kCPU, kDeadline}, body);
 }
 
 const Entry* find(const std::vector<Entry>& entries, std::string_view name) {

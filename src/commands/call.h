@@ -1,6 +1,7 @@
 // One call of a command, from its arguments to its exit code: the one place that reads options, starts ranks and prints.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,6 +52,18 @@ void print(const Outcome& outcome);
 
 // Calls the command, or prints its help.
 ExitCode call(const Entry& entry, const Arguments& arguments);
+
+// Of a command that runs others: reads its options. True if they ask for help, which is then printed. Throws ConfigError.
+bool read_or_help(config::OptionSet& set, const Arguments& arguments, std::string_view introduction);
+
+// Whether `arguments` name no command, and ask for the list of them at most.
+bool wants_list(const Arguments& arguments);
+// Prints it: where it was asked for it is the result, else a mistake is told.
+ExitCode print_list(const Arguments& arguments, const std::string& text);
+
+// Runs `body` on the ranks of the launcher, which may meet far apart in time. Collective; errors as of
+// comm::run_on_ranks().
+ExitCode on_waiting_ranks(const std::function<ExitCode(comm::Communicator&)>& body);
 
 // The row with that name, or null.
 const Entry* find(const std::vector<Entry>& entries, std::string_view name);

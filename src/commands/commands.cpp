@@ -77,10 +77,7 @@ std::string overview() {
 }  // namespace
 
 int dispatch(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
-    (arguments.empty() ? std::cerr : std::cout) << overview();
-    return static_cast<int>(arguments.empty() ? ExitCode::kConfig : ExitCode::kDone);
-  }
+  if (wants_list(arguments) || arguments[0] == "help") return static_cast<int>(print_list(arguments, overview()));
   if (arguments[0] == "--version") {
     std::cout << "ulmfit " << ULMFIT_VERSION << " (libtorch " << TORCH_VERSION << ")\n";
     return static_cast<int>(ExitCode::kDone);

@@ -1,12 +1,9 @@
 // fit: from labelled texts to a tested classifier, with settings chosen from the texts.
 #include <algorithm>
-#include <chrono>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "comm/launch.h"
 #include "commands/call.h"
 #include "commands/commands.h"
 #include "commands/given_options.h"
@@ -36,8 +33,6 @@ constexpr std::string_view kIntroduction =
     "their reasons, and written to OUTPUT/pipeline.cfg: change what you like there and say ulmfit run --config\n"
     "OUTPUT/pipeline.cfg, after the run with --restart-from STAGE, the first that the change concerns. The same command\n"
     "again goes on where it was.";
-
-constexpr std::chrono::hours kDeadline{24};  // others wait while rank 0 reads a stage
 
 struct FitOptions {
   LabelledSources sources;
@@ -347,10 +342,7 @@ ExitCode fit(const Arguments& arguments) {
   set.set_elsewhere(
       "fit chooses the settings of its stages: with --dry-run it writes them to OUTPUT/pipeline.cfg, to be "
       "changed there");
-  if (const auto parsed = set.parse(arguments); parsed.help) {
-    std::cout << set.help(kIntroduction, parsed.help_all);
-    return ExitCode::kDone;
-  }
+  if (read_or_help(set, arguments, kIntroduction)) return ExitCode::kDone;
   if (options.folds == 1) throw ConfigError("--folds=1: expected 2 or more, or 0 for none");
   if (options.folds > 0 && options.multilabel()) {
     throw ConfigError(
@@ -364,7 +356,7 @@ ExitCode fit(const Arguments& arguments) {
   if (const ExitCode code = run_stages({prepare}, {.file = file}).code; code != ExitCode::kDone) return code;
 
   std::string pipeline;
-  const ExitCode chosen = comm::run_on_ranks({at::kCPU, kDeadline}, [&](comm::Communicator& comm) {
+  const ExitCode chosen = on_waiting_ranks([&](comm::Communicator& comm) {
     if (comm.rank() == 0) {
       stages::FitFacts facts = facts_of(options);
       facts.ranks = comm.size();

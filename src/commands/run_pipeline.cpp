@@ -1,6 +1,4 @@
 // run --config PIPELINE: a section a stage, in order.
-#include <iostream>
-
 #include "base/log.h"
 #include "commands/commands.h"
 #include "commands/pipeline_view.h"
@@ -64,10 +62,7 @@ ExitCode run_pipeline(const Arguments& arguments) {
   RunOptions options;
   config::OptionSet set("run");
   options.declare(set);
-  if (const auto parsed = set.parse(arguments); parsed.help) {
-    std::cout << set.help(kIntroduction, parsed.help_all);
-    return ExitCode::kDone;
-  }
+  if (read_or_help(set, arguments, kIntroduction)) return ExitCode::kDone;
   const auto sections = config::read_pipeline(options.file);
   const std::vector<StageView> stages = view_pipeline(sections, options.file);
   const StagesOptions how{.file = options.file, .anew = first_anew(options, stages)};

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -11,7 +10,6 @@
 
 #include "base/file_lock.h"
 #include "base/log.h"
-#include "base/output.h"
 #include "base/stop_signal.h"
 #include "comm/launch.h"
 #include "commands/call.h"
@@ -237,13 +235,15 @@ ExitCode list_cells(const StudyFolder& folder, const study::Request& request, co
   const auto state = states(folder, study);
   std::size_t width = 0;
   for (const study::Cell& cell : study.cells) width = std::max(width, cell.name.size());
+  Outcome listed;
   for (const study::Cell& cell : study.cells) {
     std::string needs;
     for (const std::string& need : cell.needs) needs += (needs.empty() ? "  after " : ", ") + need;
-    write_output(std::cout, str(cell.name, std::string(width + 2 - cell.name.size(), ' '),
-                                told_state(folder, cell, state.at(cell.name)), "  about ", reports::duration(cell.seconds),
-                                needs, "\n"));
+    listed.result +=
+        str(cell.name, std::string(width + 2 - cell.name.size(), ' '), told_state(folder, cell, state.at(cell.name)),
+            "  about ", reports::duration(cell.seconds), needs, "\n");
   }
+  print(listed);
   for (const std::string& line : study::describe(study.cells, state, study.notes)) log::info("study", line);
   return ExitCode::kDone;
 }
@@ -312,10 +312,7 @@ ExitCode run_study(const std::string& kind, std::string_view introduction, const
   config::OptionSet set("study " + kind);
   options.declare(set, kind);
   set.set_elsewhere("a study chooses the settings of its cells: they stand in OUTPUT/cells/CELL/pipeline.cfg");
-  if (const auto parsed = set.parse(arguments); parsed.help) {
-    std::cout << set.help(str(introduction, kBothIntroductions), parsed.help_all);
-    return ExitCode::kDone;
-  }
+  if (read_or_help(set, arguments, str(introduction, kBothIntroductions))) return ExitCode::kDone;
   const study::Request request = request_of(options, set, kind);
   const StudyFolder folder(request.output);
   if (options.dry_run) return list_cells(folder, request, set);
@@ -347,10 +344,7 @@ std::string usage() {
 }  // namespace
 
 ExitCode study(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    (arguments.empty() ? std::cerr : std::cout) << usage();
-    return arguments.empty() ? ExitCode::kConfig : ExitCode::kDone;
-  }
+  if (wants_list(arguments)) return print_list(arguments, usage());
   if (arguments[0].starts_with('-')) {
     throw ConfigError(
         str("ulmfit study ", arguments[0], ": the kind comes first, low-shot or ablation, and then its options"));
