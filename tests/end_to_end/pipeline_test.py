@@ -89,7 +89,8 @@ class Pipeline(TestCase):
 
     def test_on_two_ranks_every_stage_is_what_it_is_alone(self):
         # The stages differ in what a process sets once for each: determinism, threads.
-        pipeline = PIPELINE.replace("[pretrain]", "[pretrain]\nreproducible = true").replace("epochs = 20", "epochs = 4")
+        pipeline = (PIPELINE.replace("[pretrain]", "[pretrain]\nreproducible = true").replace("threads = 1\nepochs = 4", "threads = 2\nepochs = 4")
+                    .replace("epochs = 20", "epochs = 4"))
         (self.dir / "pipeline.cfg").write_text(pipeline)
         alone = self.dir / "alone"
         alone.mkdir()
@@ -106,6 +107,7 @@ class Pipeline(TestCase):
         printed = self.ulmfit("run", "--config=pipeline.cfg", ranks=2)
         self.assertEqual(printed.stderr.count("nothing to do"), 1, "pretraining was finished, tuning was not")
         self.assertIn("continuing from the checkpoint of step", printed.stderr)
+        self.assertRegex(printed.stderr, r"(?s)\[finetune-lm\].* 2 threads \(.*\[train-classifier\].* 1 thread \(")
         self.assertEqual(len(printed.stdout.splitlines()), 5, "a line for each of the others, of one rank")
         for stage in ("general-lm", "target-lm", "classifier"):
             self.assert_same_weights(f"{stage}/stage/model.safetensors", f"alone/{stage}/stage/model.safetensors")
