@@ -1,5 +1,6 @@
-# cmake -DMODULES=src/cmake -P find_torch_test.cmake: the CUDA libraries of a libtorch are found in every layout that they
-# come in, and a libtorch for CUDA without them is told. All files are empty, and the project needs no compiler.
+# cmake -DMODULES=src/cmake -DGENERATOR=Ninja -P find_torch_test.cmake: the CUDA libraries of a libtorch are found in every
+# layout that they come in, and a libtorch for CUDA without them is told. All files are empty, and the project needs no
+# compiler.
 cmake_minimum_required(VERSION 3.20)
 set(ENV{CMAKE_PREFIX_PATH} "")
 set(ENV{ULMFIT_TORCH_DIR} "")
@@ -47,7 +48,7 @@ endfunction()
 
 # configure(SETTINGS...): `said` is what CMake says, `ends` its exit code.
 function(configure)
-  execute_process(COMMAND ${CMAKE_COMMAND} -S ${root}/project -B ${root}/build -DULMFIT_TORCH_DIR=${torch} ${ARGN}
+  execute_process(COMMAND ${CMAKE_COMMAND} -G "${GENERATOR}" -S ${root}/project -B ${root}/build -DULMFIT_TORCH_DIR=${torch} ${ARGN}
     OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE ends)
   string(REGEX REPLACE "[ \n]+" " " said "${out}${err}")  # messages are broken into lines
   set(said "${said}" PARENT_SCOPE)

@@ -92,9 +92,9 @@ TEST_F(RunFolderTest, OnlyWhatLeavesTheResultAloneMayChange) {
   // Paths stand for what they hold, which run.json compares.
   const std::vector<std::string> paths{"output", "corpus", "data", "from"};
   const std::vector<std::string> harmless{
-      "device",           "train.threads",         "comm.deadline",         "log.every",
-      "checkpoint.every", "checkpoint.keep",       "checkpoint.keep-every", "train.max-streams-per-pass",
-      "license",          "train.streams-per-rank"};  // the latter becomes train.streams, which must match
+      "device",           "train.threads",    "comm.deadline",         "log.every",
+      "checkpoint.every", "checkpoint.keep",  "checkpoint.keep-every", "train.max-streams-per-pass",
+      "license",          "train.cuda-graph", "train.streams-per-rank"};  // the latter becomes train.streams
   for (const auto& set : sets) {
     for (const auto& key : set.keys(config::OnResume::kMayChange)) {
       const bool known =
