@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -66,13 +67,12 @@ RandomKey draw_key(const MaskKey& key, Purpose purpose, std::uint32_t stream, st
 
 // `streams` as int64 on `device`. Those that follow each other are counted there: nothing has to be copied.
 at::Tensor streams_on(at::Device device, const std::vector<std::uint32_t>& streams) {
-  const auto count = static_cast<std::int64_t>(streams.size());
-  const std::int64_t first = streams.empty() ? 0 : streams.front();
-  std::vector<std::int64_t> wide(streams.begin(), streams.end());
-  bool follow = true;
-  for (std::int64_t i = 0; i < count; ++i) follow = follow && wide[static_cast<std::size_t>(i)] == first + i;
-  if (follow) return at::arange(first, first + count, at::TensorOptions(device).dtype(at::kLong));
-  return to_device(at::tensor(wide, at::kLong), device);
+  const auto jumps = [](std::uint32_t a, std::uint32_t b) { return b != a + 1; };
+  if (!streams.empty() && std::adjacent_find(streams.begin(), streams.end(), jumps) == streams.end()) {
+    const std::int64_t first = streams.front(), count = static_cast<std::int64_t>(streams.size());
+    return at::arange(first, first + count, at::TensorOptions(device).dtype(at::kLong));
+  }
+  return to_device(at::tensor(std::vector<std::int64_t>(streams.begin(), streams.end()), at::kLong), device);
 }
 
 // One factor for each of `ids`, in their shape.

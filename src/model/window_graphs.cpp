@@ -31,18 +31,14 @@ void WindowGraphs::run(std::int64_t length, std::int64_t step, const std::vector
   }
   clock_.fill_(step);
   const auto [found, first] = by_length_.try_emplace(length);
-  if (!first && found->second != nullptr) {
-    const Activity activity("recorded step");
-    found->second->start();
-    return;
+  std::unique_ptr<kernels::Recording>& recording = found->second;
+  if (recording == nullptr) {
+    const kernels::ClockScope scope(*launcher_, clock_.const_data_ptr());
+    if (first) return work();  // libraries choose their kernels, and take memory, when they are first asked
+    recording = launcher_->record(work);
   }
-  const kernels::ClockScope scope(*launcher_, clock_.const_data_ptr());
-  if (first) {  // libraries choose their kernels, and take memory, when they are first asked
-    work();
-    return;
-  }
-  found->second = launcher_->record(work);
-  found->second->start();
+  const Activity activity("recorded step");
+  recording->start();
 }
 
 std::size_t WindowGraphs::recorded() const {

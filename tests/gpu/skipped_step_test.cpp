@@ -10,6 +10,7 @@
 #include "tests/gpu/device.h"
 #include "tests/support/corpora.h"
 #include "tests/support/model_checks.h"
+#include "tests/support/same_tensors.h"
 #include "tests/support/temp_dir.h"
 #include "train/classifier_task.h"
 #include "train/lm_task.h"
@@ -68,14 +69,6 @@ interop::NamedTensors trained(Task& task, std::int64_t epochs, comm::Communicato
   return state;
 }
 
-void expect_same(const interop::NamedTensors& found, const interop::NamedTensors& expected) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    EXPECT_TRUE(test::same_bits(found[i].second, expected[i].second)) << found[i].first;
-    EXPECT_TRUE(at::isfinite(found[i].second).all().item<bool>()) << found[i].first;
-  }
-}
-
 class GpuSkippedStep : public test::DeviceTest {};
 
 TEST_F(GpuSkippedStep, LeavesNoTraceInALanguageModel) {
@@ -94,7 +87,7 @@ TEST_F(GpuSkippedStep, LeavesNoTraceInALanguageModel) {
       task.harm = harm;
       return trained(task, 4, comm);
     };
-    expect_same(run(Harm::kNaNInForward), run(Harm::kNoUpdate));
+    test::expect_same(run(Harm::kNaNInForward), run(Harm::kNoUpdate));
   }
 }
 
@@ -116,7 +109,7 @@ TEST_F(GpuSkippedStep, LeavesNoTraceInAClassifier) {
       task.harm = harm;
       return trained(task, 9, comm);
     };
-    expect_same(run(Harm::kNaNInForward), run(Harm::kNoUpdate));
+    test::expect_same(run(Harm::kNaNInForward), run(Harm::kNoUpdate));
   }
 }
 

@@ -19,6 +19,7 @@
 #include "tests/gpu/device.h"
 #include "tests/support/corpora.h"
 #include "tests/support/model_checks.h"
+#include "tests/support/same_tensors.h"
 #include "tests/support/temp_dir.h"
 #include "train/lm_task.h"
 #include "train/trainer.h"
@@ -64,10 +65,10 @@ class GpuWindowGraphs : public test::DeviceTest {
     }
   };
 
-  Snapshot trained(bool recorded, const Run& run, at::Device device) const {
+  Snapshot trained(bool recorded, const Run& run) const {
     const test::OneThread one_thread;
-    comm::SoloCommunicator comm(device);
-    model::AwdLstm model({337, 6, 8, 2}, 5, device);
+    comm::SoloCommunicator comm(device_);
+    model::AwdLstm model({337, 6, 8, 2}, 5, device_);
     model.set_precision(run.precision);
     model::SoftmaxHead head(model);
     LmTaskOptions options = options_;
@@ -91,19 +92,13 @@ class GpuWindowGraphs : public test::DeviceTest {
     }
     return end;
   }
-  Snapshot trained(bool recorded, const Run& run) const { return trained(recorded, run, device_); }
 
   static void expect_same(Snapshot found, Snapshot expected) {
     EXPECT_EQ(found.step, expected.step);
     for (Snapshot* of : {&found, &expected}) of->state["counters"].erase("elapsed");
     EXPECT_EQ(found.state, expected.state);  // the loss since the last report among it
-    for (const auto& [a, b] : {std::pair{&found.model, &expected.model}, std::pair{&found.training, &expected.training}}) {
-      ASSERT_EQ(a->size(), b->size());
-      for (std::size_t i = 0; i < a->size(); ++i) {
-        EXPECT_TRUE(test::same_bits((*a)[i].second, (*b)[i].second)) << (*a)[i].first;
-        EXPECT_TRUE(at::isfinite((*a)[i].second).all().item<bool>()) << (*a)[i].first;
-      }
-    }
+    test::expect_same(found.model, expected.model);
+    test::expect_same(found.training, expected.training);
   }
 
   test::TempDir dir_;
