@@ -1,5 +1,6 @@
 #include "data_prep/corpus_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -8,6 +9,7 @@
 #include "data_prep/table_reader.h"
 #include "data_prep/text_source.h"
 #include "data_prep/wikitext_reader.h"
+#include "text/text_pipeline.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -32,8 +34,8 @@ class WholeFile : public DocumentReader {
       : path_(std::move(path)), html_(html), cleaned_(cleaned) {}
   bool next(RawDocument& document) override {
     if (std::exchange(done_, true)) return false;
-    const std::string content = read_text(path_);
-    if (!html_) refuse_utf16(content, path_.string());
+    const std::string content = read_text(path_, html_ ? kLongestFile : text::kLongestDocument);
+    if (!html_) refuse_binary(content, path_.string());
     document.text = html_ ? html_text(content, path_.string(), cleaned_) : text::clean_utf8(content, cleaned_);
     document.line = 1;
     return true;
@@ -82,6 +84,28 @@ std::vector<std::string_view> file_endings(CorpusFormat format) {
   }
 }
 
+CorpusFormat format_by_ending(const std::filesystem::path& path) {
+  const auto of_file = [](const std::filesystem::path& file) {
+    const std::string ending = without_compression_ending(file).extension().string();
+    for (const auto& known : kCorpusFormats) {
+      const std::vector<std::string_view> endings = file_endings(known.value);
+      if (std::find(endings.begin(), endings.end(), ending) != endings.end()) return known.value;
+    }
+    return CorpusFormat::kLines;
+  };
+  if (!std::filesystem::is_directory(path)) return of_file(path);
+  const std::vector<InputFile> files = list_files({path});
+  const CorpusFormat format = of_file(files.front().path);
+  for (const InputFile& file : files) {
+    if (of_file(file.path) == format) continue;
+    throw DataError(str("cannot tell the format of the folder ", path.string(), ": ", files.front().name, " looks like ",
+                        name_in(kCorpusFormats, format), ", ", file.name, " like ",
+                        name_in(kCorpusFormats, of_file(file.path)),
+                        "; give the format, or a folder of one kind of files"));
+  }
+  return format;
+}
+
 std::unique_ptr<DocumentReader> open_documents(const std::filesystem::path& path, const CorpusSource& source,
                                                text::CleanCounts& cleaned) {
   switch (source.format) {
@@ -114,6 +138,10 @@ bool CorpusReader::next(RawDocument& document) {
     document.file = next_file_ - 1;
     if (!open_->next(document)) {
       open_.reset();
+    } else if (document.text.size() > text::kLongestDocument) {
+      throw DataError(str("cannot read ", place(document), ": a document of ", document.text.size(),
+                          " bytes or more; the longest is ", text::kLongestDocument,
+                          ": split it, or choose the --format that finds its documents"));
     } else if (document.text.find_first_not_of(" \t\n\f\v") != std::string::npos) {
       return true;
     }

@@ -80,4 +80,8 @@ std::unique_ptr<DocumentReader> open_documents(const std::filesystem::path& path
 // Endings of the files that a folder stands for in this format; empty: any.
 std::vector<std::string_view> file_endings(CorpusFormat format);
 
+// By a file's ending, or that of a folder's files: html, csv, tsv, jsonl, or lines for any other. Throws DataError for a
+// folder whose files are of several formats, and as list_files does.
+CorpusFormat format_by_ending(const std::filesystem::path& path);
+
 }  // namespace ulmfit::data_prep

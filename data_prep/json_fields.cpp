@@ -45,8 +45,14 @@ class FieldReader : public nlohmann::json_sax<json> {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
-    const bool number = dynamic_cast<const json::out_of_range*>(&e) != nullptr;
-    if (number) defect_ = "a number is larger than a double can be";
+    if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) {
+      defect_ = "a number is larger than a double can be";
+    } else {
+      // "[json.exception...] parse error at line 1, column 9: syntax error while ... - REASON; last read: 'TEXT'"
+      const std::string told = e.what();
+      const std::size_t column = std::min(told.find("column "), told.size());
+      defect_ += str(" (", told.substr(column, told.find("; last read") - column), ")");
+    }
     return false;
   }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "data_prep/text_source.h"
 #include "text/code_point.h"
+#include "text/text_pipeline.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -101,6 +102,10 @@ bool LabelledReader::next(LabelledRow& row) {
   row = {};
   const bool found = table_ != nullptr ? next_table(row) : trec_ != nullptr ? next_trec(row) : next_file(row);
   if (!found) return false;
+  if (row.text.size() > text::kLongestDocument) {
+    throw DataError(str("cannot read ", row.file.empty() ? path_.string() : row.file, ":", row.line, ": a text of ",
+                        row.text.size(), " bytes; the longest is ", text::kLongestDocument, ": split it"));
+  }
   row.empty = row.empty || text::strip(row.text).empty();
   if (!columns_.label.empty()) check_label(row);
   return true;
@@ -144,8 +149,8 @@ bool LabelledReader::next_table(LabelledRow& row) {
 bool LabelledReader::next_file(LabelledRow& row) {
   if (next_file_ == files_.size()) return false;
   const InputFile& file = files_[next_file_++];
-  const std::string content = read_text(file.path);
-  refuse_utf16(content, file.path.string());
+  const std::string content = read_text(file.path, text::kLongestDocument);
+  refuse_binary(content, file.path.string());
   row.text = text::clean_utf8(content, cleaned_);
   if (!columns_.label.empty()) row.label = class_of(file);
   row.file = file.name;

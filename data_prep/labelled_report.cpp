@@ -147,8 +147,9 @@ nlohmann::json PrepareReport::to_json() const {
   json["doubts"] = doubts();
   json["repeats"] = nlohmann::json::array();
   for (const Repeats& pair : repeats) {
-    json["repeats"].push_back(
-        {{"documents_of", pair.repeats}, {"that_repeat", pair.of}, {"exact", pair.exact}, {"near", pair.near}});
+    nlohmann::json found = {{"documents_of", pair.repeats}, {"that_repeat", pair.of}, {"exact", pair.exact}};
+    if (pair.of != name(Split::kUnlabelled)) found["near"] = pair.near;
+    json["repeats"].push_back(std::move(found));
   }
   return json;
 }

@@ -52,7 +52,7 @@ struct PrepareReport {
   struct Repeats {
     std::string repeats, of;
     std::int64_t exact = 0;
-    std::int64_t near = 0;  // share a run of 12 words; most exact repeats are among them
+    std::int64_t near = 0;  // share a run of 12 words; most exact repeats are among them; not looked for within unlabelled
   };
   bool validation_given = false;
   std::map<std::string, Counts> splits;

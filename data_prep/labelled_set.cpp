@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "data_prep/text_source.h"
 
 namespace ulmfit::data_prep {
 namespace {
@@ -38,13 +37,8 @@ std::vector<std::int32_t> sort_label_sets(data::LabelSets& sets, const std::vect
 
 }  // namespace
 
-CorpusFormat unlabelled_format(const PrepareLabelledOptions& options, const std::filesystem::path& file) {
-  if (options.unlabelled_format) return *options.unlabelled_format;
-  const std::string ending = without_compression_ending(file).extension().string();
-  if (ending == ".csv") return CorpusFormat::kCsv;
-  if (ending == ".tsv") return CorpusFormat::kTsv;
-  if (ending == ".jsonl" || ending == ".ndjson") return CorpusFormat::kJsonl;
-  return CorpusFormat::kLines;
+CorpusFormat unlabelled_format(const PrepareLabelledOptions& options, const std::filesystem::path& path) {
+  return options.unlabelled_format ? *options.unlabelled_format : format_by_ending(path);
 }
 
 void LabelledSetReader::add(LabelledDocument document, std::string text) {

@@ -49,7 +49,7 @@ class LabelledSetReader {
 // (naming file and line).
 void check_labels(const LabelledSet& set);
 
-// How an unlabelled file is read.
-CorpusFormat unlabelled_format(const PrepareLabelledOptions& options, const std::filesystem::path& file);
+// How an unlabelled file or folder is read. Throws as format_by_ending does.
+CorpusFormat unlabelled_format(const PrepareLabelledOptions& options, const std::filesystem::path& path);
 
 }  // namespace ulmfit::data_prep

@@ -20,7 +20,7 @@ bool LineReader::next_raw(std::string& line) {
       buffer_.resize(1 << 16);
       buffer_.resize(source_.read(buffer_.data(), buffer_.size()));
       at_ = 0;
-      if (std::exchange(first_, false)) refuse_utf16(buffer_, path().string());
+      if (std::exchange(first_, false)) refuse_binary(buffer_, path().string());
       if (buffer_.empty()) {
         if (too_long) refuse();
         return any;

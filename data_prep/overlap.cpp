@@ -95,19 +95,68 @@ void mark_exact(const std::vector<std::uint8_t>& split, Overlaps& overlaps) {
   mark_sorted(entries, split, overlaps.exact);
 }
 
-void find_near(const TokenSpool& spool, const std::vector<std::uint8_t>& split, const std::vector<std::uint64_t>& hashes,
-               Overlaps& overlaps) {
-  const auto passes = static_cast<std::uint64_t>(spool.token_count() / kRunsAPass + 1);
+// The runs of some documents, looked up by those of others.
+class Runs {
+ public:
+  // `entries`: sorted by hash; of each one entry is kept. So a run that thousands of documents have costs no more than
+  // another.
+  Runs(std::vector<Entry>& entries, const std::vector<std::uint8_t>& split) : runs_(entries) {
+    std::size_t kept = 0;
+    for (std::size_t begin = 0, end = 0; begin < runs_.size(); begin = end) {
+      unsigned splits = 0;
+      for (; end < runs_.size() && runs_[end].hash == runs_[begin].hash; ++end) splits |= 1U << split[runs_[end].document];
+      runs_[kept++] = {runs_[begin].hash, splits};
+    }
+    runs_.resize(kept);
+    may_have_.resize(kBitsARun * kept + 1);
+    for (const Entry& run : runs_) may_have_[run.hash % may_have_.size()] = true;
+  }
+
+  // The bits of all splits whose documents have the run.
+  unsigned splits_with(std::uint64_t hash) const {
+    if (!may_have_[hash % may_have_.size()]) return 0;  // as nearly all are: spares the search
+    const auto less = [](const Entry& run, std::uint64_t sought) { return run.hash < sought; };
+    const auto found = std::lower_bound(runs_.begin(), runs_.end(), hash, less);
+    return found != runs_.end() && found->hash == hash ? found->document : 0;
+  }
+
+ private:
+  static constexpr std::size_t kBitsARun = 16;
+  std::vector<Entry>& runs_;  // in place of a document the bits of the splits
+  std::vector<bool> may_have_;
+};
+
+void find_near(const TokenSpool& spool, const std::vector<std::uint8_t>& split, std::uint8_t apart,
+               const std::vector<std::uint64_t>& hashes, Overlaps& overlaps) {
+  std::int64_t tokens = 0;
+  bool any_apart = false;
+  spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+    const bool is_apart = split[static_cast<std::size_t>(document)] == apart;
+    any_apart = any_apart || is_apart;
+    if (!is_apart) tokens += static_cast<std::int64_t>(ids.size());
+  });
+  const auto passes = static_cast<std::uint64_t>(tokens / kRunsAPass + 1);
   std::vector<Entry> entries;
   std::vector<std::uint64_t> words;
-  for (std::uint64_t pass = 0; pass < passes; ++pass) {
-    entries.clear();
+  // use(document, hash) for each run of this pass in documents that are apart, or of the others.
+  const auto each = [&](std::uint64_t pass, bool of_apart, const auto& use) {
     spool.visit([&](std::int64_t document, std::span<const std::uint32_t> ids) {
+      if ((split[static_cast<std::size_t>(document)] == apart) != of_apart) return;
       each_run(ids, hashes, words, [&](std::uint64_t hash) {
-        if (hash % passes == pass) entries.push_back({hash, static_cast<std::uint32_t>(document)});
+        if (hash % passes == pass) use(static_cast<std::uint32_t>(document), hash);
       });
     });
+  };
+  for (std::uint64_t pass = 0; pass < passes; ++pass) {
+    entries.clear();
+    each(pass, false, [&](std::uint32_t document, std::uint64_t hash) { entries.push_back({hash, document}); });
     mark_sorted(entries, split, overlaps.near);
+    if (!any_apart) continue;
+    const Runs runs(entries, split);
+    each(pass, true, [&](std::uint32_t document, std::uint64_t hash) {
+      const unsigned bits = overlaps.near[document] | runs.splits_with(hash);
+      overlaps.near[document] = static_cast<std::uint8_t>(bits);
+    });
   }
 }
 
@@ -126,13 +175,14 @@ std::vector<std::int64_t> first_copies(const TokenSpool& spool) {
   return first;
 }
 
-Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split, std::vector<std::int64_t> first) {
+Overlaps find_overlaps(const TokenSpool& spool, const std::vector<std::uint8_t>& split, std::uint8_t apart,
+                       std::vector<std::int64_t> first) {
   Overlaps overlaps;
   overlaps.exact.resize(split.size(), 0);
   overlaps.near.resize(split.size(), 0);
   overlaps.first = std::move(first);
   mark_exact(split, overlaps);
-  find_near(spool, split, word_hashes(spool.words()), overlaps);
+  find_near(spool, split, apart, word_hashes(spool.words()), overlaps);
   return overlaps;
 }
 

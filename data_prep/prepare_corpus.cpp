@@ -1,6 +1,7 @@
 #include "data_prep/prepare_corpus.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -22,15 +23,47 @@ void check(const PrepareCorpusOptions& options) {
   if (options.inputs.empty()) throw ConfigError("no input file was given");
   if (options.output.empty()) throw ConfigError("no output folder was given");
   if (options.shard_tokens < 1) throw ConfigError(str("tokens a shard must be at least 1, found ", options.shard_tokens));
+  require_apart(options.output, options.inputs);
+  require_apart(options.output, options.valid_inputs);
 }
 
-nlohmann::json request_of(const PrepareCorpusOptions& options) {
+// Files whose names tell another format than the one they are read in.
+void warn_of_endings(const PrepareCorpusOptions& options) {
+  if (options.format != CorpusFormat::kLines) return;
+  for (const fs::path& path : options.inputs) {
+    if (fs::is_directory(path)) continue;
+    const CorpusFormat looks_like = format_by_ending(path);
+    if (looks_like == CorpusFormat::kLines) continue;
+    log::warn("prepare",
+              str(path.string(), " is read line by line, though its name says ", name_in(kCorpusFormats, looks_like),
+                  "; is --format ", name_in(kCorpusFormats, looks_like), " meant?"));
+  }
+}
+
+// No file may be trained on and validated with. Both: [{"name", "bytes", "xxh3"}].
+void check_apart(const nlohmann::json& train, const nlohmann::json& valid) {
+  std::map<std::string, std::string> names;  // by content
+  for (const auto& file : train) {
+    if (file.at("bytes") != 0) names[file.at("xxh3").get<std::string>()] = file.at("name").get<std::string>();
+  }
+  for (const auto& file : valid) {
+    const auto same = names.find(file.at("xxh3").get<std::string>());
+    if (same == names.end()) continue;
+    throw DataError(str("cannot prepare a corpus: the validation file ", file.at("name").get<std::string>(),
+                        " is among the training files, too (", same->second,
+                        "): the model would be judged by text that it has learned; leave it out of --input"));
+  }
+}
+
+nlohmann::json request_of(const PrepareCorpusOptions& options, bool with_files) {
   const auto files = [&](const std::vector<fs::path>& paths) {
     return paths.empty() ? nlohmann::json::array() : describe_files(list_files(paths, file_endings(options.format)));
   };
   nlohmann::json request = describe_text(options.text, options.vocabulary, options.known);
-  request["inputs"] = files(options.inputs);
-  request["valid_inputs"] = files(options.valid_inputs);
+  if (with_files) {
+    request["inputs"] = files(options.inputs);
+    request["valid_inputs"] = files(options.valid_inputs);
+  }
   request["format"] = name_in(kCorpusFormats, options.format);
   request["text_columns"] = options.text_columns;
   describe_table(options.table, request);
@@ -210,16 +243,19 @@ PreparedCorpus prepare_corpus(const PrepareCorpusOptions& options, Team& team) {
   std::optional<PartialFolder> partial;  // rank 0's
   std::string folder;                    // empty: nothing to do
   if (team.rank() == 0) {
-    request = request_of(options);
-    if (!already_prepared(options.output, {"."}, request)) folder = partial.emplace(options.output).path().string();
+    std::vector<fs::path> inputs = options.inputs;
+    inputs.insert(inputs.end(), options.valid_inputs.begin(), options.valid_inputs.end());
+    if (auto asked = what_to_prepare(options.output, {"."}, inputs, [&](bool f) { return request_of(options, f); })) {
+      request = *std::move(asked);
+      check_apart(request["inputs"], request["valid_inputs"]);
+      warn_of_endings(options);
+      folder = partial.emplace(options.output).path().string();
+    }
   }
   team.broadcast(folder, 0);
   PreparedCorpus result;
   result.already_prepared = folder.empty();
-  if (result.already_prepared) {
-    log::info("prepare", str(options.output.string(), " is already prepared from the same text and options"));
-    return result;
-  }
+  if (result.already_prepared) return result;
   result = build(options, request, folder, team);
   if (partial) {
     partial->commit();

@@ -37,9 +37,11 @@ void check(const PrepareLabelledOptions& options) {
     throw ConfigError("the test text is to be included in the language model's text, but no test file was given");
   }
   if (options.shard_tokens < 1) throw ConfigError(str("tokens a shard must be at least 1, found ", options.shard_tokens));
+  require_apart(options.output, options.inputs());
 }
 
-nlohmann::json request_of(const PrepareLabelledOptions& options) {
+// The texts' files and their checksums.
+void describe_inputs(const PrepareLabelledOptions& options, nlohmann::json& request) {
   const auto file = [](const fs::path& path) {
     if (path.empty()) return nlohmann::json();
     nlohmann::json files = describe_files(list_files({path}));
@@ -48,7 +50,6 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
   const auto format = [&](const fs::path& path) {
     return path.empty() ? "" : name_in(kLabelledFormats, options.format ? *options.format : labelled_format_of(path));
   };
-  nlohmann::json request = describe_text(options.text, options.vocabulary, options.known);
   request["train"] = file(options.train);
   request["valid"] = file(options.valid);
   request["test"] = file(options.test);
@@ -59,6 +60,11 @@ nlohmann::json request_of(const PrepareLabelledOptions& options) {
     request["unlabelled"].push_back(
         {{"files", describe_files(list_files({path}, file_endings(kind)))}, {"format", name_in(kCorpusFormats, kind)}});
   }
+}
+
+nlohmann::json request_of(const PrepareLabelledOptions& options, bool with_files) {
+  nlohmann::json request = describe_text(options.text, options.vocabulary, options.known);
+  if (with_files) describe_inputs(options, request);
   request["unlabelled_text_columns"] = options.unlabelled_text_columns;
   request["text_columns"] = options.columns.text;
   request["label_column"] = options.columns.label;
@@ -290,7 +296,8 @@ PreparedLabelled build(const PrepareLabelledOptions& options, const nlohmann::js
 
   std::vector<std::uint8_t> splits;
   for (const LabelledDocument& d : set.documents) splits.push_back(static_cast<std::uint8_t>(d.split));
-  result.report = examine(set, find_overlaps(spool, splits, std::move(first)), !options.valid.empty());
+  constexpr auto kApart = static_cast<std::uint8_t>(Split::kUnlabelled);
+  result.report = examine(set, find_overlaps(spool, splits, kApart, std::move(first)), !options.valid.empty());
   const auto counted = [&](std::int64_t document) {
     return lm_split(set.documents[static_cast<std::size_t>(document)].split, options.include_test_text) == "train";
   };
@@ -322,18 +329,24 @@ Fold parse_fold(const std::string& text) {
   return fold;
 }
 
+std::vector<fs::path> PrepareLabelledOptions::inputs() const {
+  std::vector<fs::path> all = {train, valid, test};
+  all.insert(all.end(), unlabelled.begin(), unlabelled.end());
+  return all;
+}
+
 PreparedLabelled prepare_labelled(const PrepareLabelledOptions& options) {
   check(options);
   const Stopwatch watch;
-  const nlohmann::json request = request_of(options);
-  if (already_prepared(options.output, {"lm", "labelled"}, request)) {
-    log::info("prepare", str(options.output.string(), " is already prepared from the same text and options"));
+  const auto request = what_to_prepare(options.output, {"lm", "labelled"}, options.inputs(),
+                                       [&](bool with_files) { return request_of(options, with_files); });
+  if (!request) {
     PreparedLabelled result;
     result.already_prepared = true;
     return result;
   }
   PartialFolder partial(options.output);
-  PreparedLabelled result = build(options, request, partial.path());
+  PreparedLabelled result = build(options, *request, partial.path());
   partial.commit();
   result.seconds = watch.seconds();
   log_prepared({result.report.splits.begin(), result.report.splits.end()}, result.vocabulary_size, result.cleaned,

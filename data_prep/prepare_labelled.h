@@ -33,7 +33,7 @@ struct PrepareLabelledOptions {
   std::vector<std::filesystem::path> unlabelled;  // more text for the language model
   std::filesystem::path output;
   std::optional<LabelledFormat> format;              // by default, by each file's ending
-  std::optional<CorpusFormat> unlabelled_format;     // by default, by ending; "lines" for any but .csv, .tsv, .jsonl
+  std::optional<CorpusFormat> unlabelled_format;     // by default, format_by_ending()
   std::vector<std::string> unlabelled_text_columns;  // by default, columns.text
   LabelledColumns columns;
   double valid_share = 0.1;        // in [0, 1); 0: no validation split
@@ -47,6 +47,8 @@ struct PrepareLabelledOptions {
   KnownVocabulary known;               // none: all words are those of that text
   std::int64_t shard_tokens = data::kShardTokens;
   int threads = 0;
+
+  std::vector<std::filesystem::path> inputs() const;  // train, valid, test, unlabelled; some may be empty
 };
 
 struct PreparedLabelled {
@@ -61,7 +63,7 @@ struct PreparedLabelled {
 
 // Makes the folder or leaves nothing. Throws ConfigError for options out of range; DataError for text that cannot be read,
 // no rows, an empty label (without a label delimiter), a single class, a label of valid or test that train lacks, and an
-// output folder with other content.
+// output folder with other content, or (ConfigError) within an input folder.
 PreparedLabelled prepare_labelled(const PrepareLabelledOptions& options);
 
 }  // namespace ulmfit::data_prep

@@ -97,7 +97,11 @@ std::size_t DelimitedTable::position(const std::filesystem::path& path, const st
                         "; give another by ", options.column_options, delimiter_hint(row_, options.delimiter)));
   }
   const auto found = std::find(row_.begin(), row_.end(), column);
-  if (has_header && found != row_.end()) return static_cast<std::size_t>(found - row_.begin());
+  if (has_header && found != row_.end()) {
+    if (std::find(found + 1, row_.end(), column) == row_.end()) return static_cast<std::size_t>(found - row_.begin());
+    throw DataError(str("cannot read column '", column, "' of ", path.string(),
+                        ": several columns have that name; give the number of one by ", options.column_options));
+  }
   throw DataError(str("cannot find column '", column, "' in ", path.string(), ": its first line has ", listed(),
                       capitals_hint(row_, column), "; give one of these by ", options.column_options,
                       ", or numbers from 1 if it has no header", delimiter_hint(row_, options.delimiter)));

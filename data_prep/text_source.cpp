@@ -1,5 +1,6 @@
 #include "data_prep/text_source.h"
 
+#include <algorithm>
 #include <boost/iostreams/device/file_descriptor.hpp>
 #include <boost/iostreams/filter/gzip.hpp>
 #include <boost/iostreams/filter/lzma.hpp>
@@ -36,7 +37,24 @@ constexpr Kind kKinds[] = {{Compression::kGzip, ".gz", "\x1F\x8B", "gzip"},
                             "xz"},
                            {Compression::kZstd, ".zst", "\x28\xB5\x2F\xFD", "zstd"}};
 
-constexpr std::string_view kZip = "PK\x03\x04";
+// What people give for text that is none.
+struct Foreign {
+  std::string_view magic;
+  std::string_view message;
+};
+constexpr Foreign kForeign[] = {
+    {"PK\x03\x04", "it is a ZIP archive or a spreadsheet, such as .xlsx; unpack it, or save the sheet as CSV in UTF-8"},
+    {"BZh", "it is packed by bzip2, which is not read; unpack it (bunzip2), or pack it by gzip, xz or zstd"},
+    {"7z\xBC\xAF", "it is a 7-Zip archive; unpack it"},
+    {"\x04\x22\x4D\x18", "it is packed by lz4, which is not read; unpack it, or pack it by gzip, xz or zstd"},
+    {"PAR1", "it is a Parquet file; write its rows as CSV or JSON lines"},
+    {"%PDF", "it is a PDF; take its text out first (pdftotext)"}};
+
+// A frame that decoders pass over: parallel compressors begin with one.
+bool is_skippable_zstd_frame(std::string_view bytes) {
+  return bytes.size() >= 4 && (static_cast<unsigned char>(bytes[0]) & 0xF0U) == 0x50 &&
+         bytes.substr(1, 3) == "\x2A\x4D\x18";
+}
 
 void check_readable_file(const fs::path& path) {
   std::error_code error;
@@ -70,10 +88,9 @@ Compression compression_of(const fs::path& path) {
   for (const Kind& kind : kKinds) {
     if (bytes.starts_with(kind.magic)) return kind.compression;
   }
-  if (bytes.starts_with(kZip)) {
-    throw DataError(
-        str("cannot read ", path.string(),
-            ": it is a ZIP archive or a spreadsheet, such as .xlsx; unpack it, or save the sheet as CSV in UTF-8"));
+  if (is_skippable_zstd_frame(bytes)) return Compression::kZstd;
+  for (const Foreign& foreign : kForeign) {
+    if (bytes.starts_with(foreign.magic)) throw DataError(str("cannot read ", path.string(), ": ", foreign.message));
   }
   for (const Kind& kind : kKinds) {
     if (path.extension() != kind.ending) continue;
@@ -85,11 +102,29 @@ Compression compression_of(const fs::path& path) {
 
 }  // namespace
 
-struct TextSource::Impl {
-  io::filtering_streambuf<io::input> buffer;
+// The bytes that a source reads, for a stream.
+class Characters : public std::streambuf {
+ public:
+  explicit Characters(TextSource& source) : source_(source), block_(1 << 16, '\0') {}
+
+ private:
+  int_type underflow() override {
+    const std::size_t got = source_.read(block_.data(), block_.size());
+    setg(block_.data(), block_.data(), block_.data() + got);
+    return got == 0 ? traits_type::eof() : traits_type::to_int_type(block_.front());
+  }
+
+  TextSource& source_;
+  std::string block_;
 };
 
-TextSource::TextSource(fs::path path) : path_(std::move(path)), impl_(std::make_unique<Impl>()) {
+struct TextSource::Impl {
+  explicit Impl(TextSource& source) : characters(source) {}
+  io::filtering_streambuf<io::input> buffer;
+  Characters characters;
+};
+
+TextSource::TextSource(fs::path path) : path_(std::move(path)), impl_(std::make_unique<Impl>(*this)) {
   check_readable_file(path_);
   constexpr std::streamsize kBuffer = 1 << 16;
   switch (compression_of(path_)) {
@@ -114,24 +149,47 @@ std::size_t TextSource::read(char* buffer, std::size_t size) {
   try {
     const std::streamsize got = impl_->buffer.sgetn(buffer, static_cast<std::streamsize>(size));
     return got > 0 ? static_cast<std::size_t>(got) : 0;
+  } catch (const io::lzma_error& e) {
+    constexpr int kMemoryLimit = 6;  // LZMA_MEMLIMIT_ERROR; Boost's decoder takes 100 MiB at most
+    if (e.error() != kMemoryLimit) throw damaged(e);
+    throw DataError(str("cannot read ", path_.string(),
+                        ": its xz dictionary is larger than is read, 64 MiB; pack it again with xz -9 or less"));
   } catch (const std::exception& e) {
-    throw DataError(str("cannot read ", path_.string(), ": the compressed data is damaged or cut off (", e.what(),
-                        "); fetch or write it again"));
+    throw damaged(e);
   }
 }
 
-std::streambuf& TextSource::buffer() { return impl_->buffer; }
-
-void refuse_utf16(std::string_view first_bytes, const std::string& name) {
-  if (!first_bytes.starts_with("\xFF\xFE") && !first_bytes.starts_with("\xFE\xFF")) return;
-  throw DataError(str("cannot read ", name, ": it is UTF-16, expected UTF-8; convert it: iconv -f UTF-16 -t UTF-8"));
+DataError TextSource::damaged(const std::exception& e) const {
+  return DataError(str("cannot read ", path_.string(), ": the compressed data is damaged or cut off (", e.what(),
+                       "); fetch or write it again"));
 }
 
-std::string read_text(const fs::path& path) {
+std::streambuf& TextSource::characters() { return impl_->characters; }
+
+void refuse_binary(std::string_view first_bytes, const std::string& name) {
+  if (first_bytes.starts_with("\xFF\xFE") || first_bytes.starts_with("\xFE\xFF")) {
+    throw DataError(str("cannot read ", name, ": it is UTF-16, expected UTF-8; convert it: iconv -f UTF-16 -t UTF-8"));
+  }
+  constexpr std::size_t kTarMark = 257, kLeast = 512;
+  if (first_bytes.size() > kTarMark && first_bytes.substr(kTarMark).starts_with("ustar")) {
+    throw DataError(str("cannot read ", name, ": it is a tar archive; unpack it and give the folder"));
+  }
+  const auto zeros = static_cast<std::size_t>(std::count(first_bytes.begin(), first_bytes.end(), '\0'));
+  if (first_bytes.size() < kLeast || 10 * zeros < first_bytes.size()) return;
+  throw DataError(str("cannot read ", name, ": it is no text: ", zeros, " of its first ", first_bytes.size(),
+                      " bytes are 0; expected UTF-8 (of UTF-16 without its mark: iconv -f UTF-16LE -t UTF-8)"));
+}
+
+std::string read_text(const fs::path& path, std::size_t most) {
   TextSource source(path);
   std::string text;
   std::string buffer(1 << 16, '\0');
-  for (std::size_t got = 0; (got = source.read(buffer.data(), buffer.size())) > 0;) text.append(buffer, 0, got);
+  for (std::size_t got = 0; (got = source.read(buffer.data(), buffer.size())) > 0;) {
+    text.append(buffer, 0, got);
+    if (text.size() <= most) continue;
+    throw DataError(str("cannot read ", path.string(), " as one document: it has more than ", most,
+                        " bytes; split it, or choose the --format that finds its documents"));
+  }
   return text;
 }
 

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "text/text_pipeline.h"
+
 namespace ulmfit::data_prep {
 namespace {
 
@@ -60,6 +62,7 @@ bool WikitextReader::next(RawDocument& document) {
     if (title && !document.text.empty()) return true;
     if (document.text.empty()) document.line = number_;
     append(document.text, line_);
+    if (document.text.size() > text::kLongestDocument) return true;  // CorpusReader refuses it, with its place
   }
   return !document.text.empty();
 }

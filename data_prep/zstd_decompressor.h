@@ -13,7 +13,9 @@ namespace ulmfit::data_prep {
 
 class ZstdDecompressor : public boost::iostreams::multichar_input_filter {
  public:
-  ZstdDecompressor() : state_(std::make_shared<State>()) {}  // shared: Boost copies filters
+  ZstdDecompressor() : state_(std::make_shared<State>()) {  // shared: Boost copies filters
+    ZSTD_DCtx_setParameter(state_->stream.get(), ZSTD_d_windowLogMax, kWindowLogMax);
+  }
 
   // Throws std::runtime_error for damaged data, and data that ends within a frame.
   template <class Source>
@@ -38,6 +40,7 @@ class ZstdDecompressor : public boost::iostreams::multichar_input_filter {
   }
 
  private:
+  static constexpr int kWindowLogMax = 31;  // what zstd --long=31 writes; the decoder's default is 27
   struct State {
     std::unique_ptr<ZSTD_DStream, std::size_t (*)(ZSTD_DStream*)> stream{ZSTD_createDStream(), ZSTD_freeDStream};
     std::vector<char> buffer = std::vector<char>(ZSTD_DStreamInSize());

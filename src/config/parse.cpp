@@ -1,6 +1,7 @@
 // Reading of command lines and config files.
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
@@ -22,6 +23,16 @@ std::vector<IniSection> read_ini_file(const std::filesystem::path& path) {
     throw ConfigError(str("cannot open config file ", path.string(), "; check --config (", e.what(), ")"));
   }
   return read_ini(text, path.string());
+}
+
+// What is given is kept in JSON, in reports and config files.
+void require_utf8(const std::string& key, const std::string& value) {
+  try {
+    static_cast<void>(nlohmann::json(value).dump());
+  } catch (const nlohmann::json::type_error&) {
+    throw ConfigError(
+        str("--", key, ": its value is not UTF-8; is the terminal, or the config file, in another encoding?"));
+  }
 }
 
 }  // namespace
@@ -72,6 +83,7 @@ OptionSet::Parsed OptionSet::parse(std::vector<std::string> arguments) {
   for (const auto& e : entries_) {
     const auto found = values.find(e.key);
     if (found == values.end()) continue;
+    for (const auto& value : found->second) require_utf8(e.key, value);
     e.assign(found->second);
     given_.push_back(e.key);
   }

@@ -153,6 +153,16 @@ json corpus_provenance(const fs::path& folder) {
   return opening(folder, [&folder] { return summarize_file_lists(read_corpus_json(folder).at("provenance")); });
 }
 
+json corpus_file_lists(const fs::path& folder) {
+  return opening(folder, [&folder] {
+    json lists;
+    summarize_file_lists(read_corpus_json(folder).at("provenance"),
+                         &lists);  // of older folders, which have no file for them
+    if (fs::exists(folder / kInputsFile)) lists.update(parse_json(read_file(folder / kInputsFile)));
+    return lists;
+  });
+}
+
 std::vector<std::string> doubts_of(const fs::path& folder) {
   return corpus_provenance(folder).value("doubts", std::vector<std::string>());
 }

@@ -49,6 +49,8 @@ CorpusInfo open_corpus(const std::filesystem::path& folder);
 
 // The free object given to write_corpus_info, its lists of files summarized. Throws DataError.
 nlohmann::json corpus_provenance(const std::filesystem::path& folder);
+// These lists, [{"name", "bytes", "xxh3"}, ...], by their JSON pointers. Throws DataError.
+nlohmann::json corpus_file_lists(const std::filesystem::path& folder);
 
 // What prepare-labelled found that makes a figure measured on the folder doubtful, a sentence each. Throws DataError.
 std::vector<std::string> doubts_of(const std::filesystem::path& folder);

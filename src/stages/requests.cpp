@@ -76,7 +76,7 @@ class LineRequests : public RequestReader {
       case LineRead::kLine:
         break;
     }
-    if (std::exchange(first_, false)) data_prep::refuse_utf16(line, "the input");
+    if (std::exchange(first_, false)) data_prep::refuse_binary(line, "the input");
     if (json_) {
       read_object(line, request);
     } else {
@@ -114,21 +114,9 @@ class LineRequests : public RequestReader {
 class FileRequests : public RequestReader {
  public:
   FileRequests(const std::string& path, bool json, std::vector<std::string> fields, std::int64_t max_line_bytes)
-      : source_(path), stream_(&source_.buffer()), lines_(stream_, json, std::move(fields), max_line_bytes) {}
+      : source_(path), stream_(&source_.characters()), lines_(stream_, json, std::move(fields), max_line_bytes) {}
 
-  bool next(Request& request) override {
-    try {
-      return lines_.next(request);
-    } catch (const Error&) {
-      throw;
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& e) {  // of the stream
-      throw DataError(str("cannot read ", source_.path().string(),
-                          ": it cannot be read on, or the compressed data is damaged or cut off (", e.what(),
-                          "); fetch or write it again"));
-    }
-  }
+  bool next(Request& request) override { return lines_.next(request); }
   bool may_wait() const override { return false; }
 
  private:
@@ -192,7 +180,12 @@ RequestFormat request_format(const RequestOptions& options) {
   const std::string ending = data_prep::without_compression_ending(options.input).extension().string();
   if (ending == ".csv") return RequestFormat::kCsv;
   if (ending == ".tsv") return RequestFormat::kTsv;
-  if (ending == ".jsonl" || ending == ".ndjson") return RequestFormat::kJsonl;
+  if (ending == ".jsonl" || ending == ".ndjson" || ending == ".json") return RequestFormat::kJsonl;
+  for (const char* other : {".label", ".trec", ".html", ".htm", ".xhtml"}) {  // that training reads in other ways
+    if (ending != other) continue;
+    throw ConfigError(str("cannot tell by its ending how the texts of ", options.input, " are to be read; give --format ",
+                          list_names(kRequestFormats)));
+  }
   return RequestFormat::kLines;
 }
 

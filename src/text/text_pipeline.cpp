@@ -23,9 +23,6 @@ constexpr std::string_view kBos = "xxbos";
 constexpr Named<TextRules> kVersionedRules[] = {
     {TextRules::kFastai, "fastai 2.8.12"}, {TextRules::kFastai1, "fastai 1.0.61"}, {TextRules::kNone, "none"}};
 
-// ICU counts bytes in 31 bits, and the rules may make a text about four times as long ("aaa": " xxrep 3 a ").
-constexpr std::size_t kLongestDocument = std::size_t{1} << 28;
-
 // One for each thing that another library version might do otherwise: apostrophes, numbers, addresses, marks, scripts that
 // need a dictionary, emoji, cases.
 constexpr std::array<std::string_view, 8> kSamples = {

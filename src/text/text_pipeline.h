@@ -26,6 +26,9 @@ struct TextOptions {
   std::string sentencepiece_model{};  // bytes of the .model file (kSentencePiece only)
 };
 
+// In bytes. ICU counts them in 31 bits, and the rules may make a text about four times as long ("aaa": " xxrep 3 a ").
+inline constexpr std::size_t kLongestDocument = std::size_t{1} << 28;
+
 class TextPipeline {
  public:
   explicit TextPipeline(TextOptions options);

@@ -41,6 +41,32 @@ TEST(PartialFolder, ClearsWhatAKilledRunLeft) {
   EXPECT_FALSE(fs::exists(dir / "out/lm"));
 }
 
+TEST(PartialFolder, ALinkToAnEmptyFolderIsFilled) {
+  test::TempDir dir;
+  make_directories(dir / "scratch/real");
+  fs::create_directory_symlink("scratch/real", dir / "out");
+  PartialFolder partial(dir / "out");
+  write_file_atomic(partial.path() / "a", "x");
+  partial.commit();
+  EXPECT_TRUE(fs::is_symlink(dir / "out"));
+  EXPECT_EQ(read_file(dir / "scratch/real/a"), "x");
+}
+
+TEST(PartialFolder, WhatARenameCannotReplaceIsRefusedAtOnce) {
+  EXPECT_THAT([] { PartialFolder("."); }, ThrowsMessage<FileError>(HasSubstr("it is the current folder")));
+  EXPECT_THAT([] { PartialFolder("/proc"); }, ThrowsMessage<FileError>(HasSubstr("where a file system is mounted")));
+}
+
+TEST(PartialFolder, StaysWhereItCannotBeRenamed) {
+  test::TempDir dir;
+  PartialFolder partial(dir / "out");
+  write_file_atomic(partial.path() / "a", "x");
+  make_directories(dir / "out");
+  write_file_atomic(dir / "out/of-another", "y");
+  EXPECT_THAT([&] { partial.commit(); }, ThrowsMessage<FileError>(HasSubstr("the finished work is in")));
+  EXPECT_EQ(read_file(dir / "out.partial/a"), "x");
+}
+
 TEST(PartialFolder, TwoRunsInOneFolderAreRefused) {
   test::TempDir dir;
   PartialFolder first(dir / "out");

@@ -12,6 +12,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 std::vector<std::string> values(std::string_view line, const std::vector<std::string>& names) {
   const JsonFields fields = json_fields(line, names);
@@ -47,8 +48,14 @@ TEST(JsonFields, StringsAreCleaned) { EXPECT_THAT(values(R"({"a": "one\r\ntwo\u0
 TEST(JsonFields, WhatIsNoObjectIsTold) {
   for (const char* line : {"", "[1]", "\"text\"", "5", "{", "{\"text\": \"a\"} x", "{\"text\": \"a\",}", "{'text': 1}",
                            "{\"text\": \"\xFF\"}", "[{\"text\": \"a\"}]", "null"}) {
-    EXPECT_EQ(defect(line, false), "not one JSON object") << line;
+    EXPECT_THAT(defect(line, false), StartsWith("not one JSON object")) << line;
   }
+}
+
+TEST(JsonFields, WhyALineCannotBeReadIsTold) {
+  EXPECT_THAT(defect(R"({"text": "a \ud83d b"})", false), AllOf(HasSubstr("column 19"), HasSubstr("surrogate")));
+  EXPECT_THAT(defect(R"({"text": "a", "n": NaN})", false), HasSubstr("column 20"));
+  EXPECT_THAT(defect(R"({"text": "secret", })", false), Not(HasSubstr("secret")));
 }
 
 TEST(JsonFields, ANulIsNotTheEndOfTheLine) {

@@ -8,6 +8,7 @@ namespace {
 using ::testing::ElementsAre;
 
 constexpr const char* kRun = "a b c d e f g h i j k l";  // 12 words
+constexpr std::uint8_t kApart = 3;
 
 Overlaps overlaps_of(const std::vector<std::string>& texts, const std::vector<std::uint8_t>& split, bool rules = true) {
   test::TempDir dir;
@@ -15,7 +16,7 @@ Overlaps overlaps_of(const std::vector<std::string>& texts, const std::vector<st
   TokenSpool spool(dir / "spool", pipeline, 1);
   for (const std::string& text : texts) spool.add(text);
   spool.finish();
-  return find_overlaps(spool, split, first_copies(spool));
+  return find_overlaps(spool, split, kApart, first_copies(spool));
 }
 
 TEST(Overlaps, ExactRepeatsWithinAndAcrossSplits) {
@@ -41,6 +42,13 @@ TEST(Overlaps, TwelveWordsInCommonAreANearRepeat) {
 TEST(Overlaps, CaseAndMarksDoNotMatter) {
   EXPECT_THAT(overlaps_of({kRun, "A B, c D -- e f (G) h i. J k l"}, {0, 1}).near, ElementsAre(2, 1));
   EXPECT_THAT(overlaps_of({kRun, "A B, c D -- e f (G) h i. J k l"}, {0, 1}, false).near, ElementsAre(2, 1));
+}
+
+TEST(Overlaps, TextsThatAreApartAreComparedWithTheOthersAlone) {
+  const std::string run = kRun, other = "m n o p q r s t u v w x";
+  EXPECT_THAT(overlaps_of({run, run + " y", other, other + " z", run + " and " + other}, {0, 3, 3, 3, 2}).near,
+              ElementsAre(4, 5, 4, 4, 1));
+  EXPECT_THAT(overlaps_of({run, run + " y"}, {3, 3}).near, ElementsAre(0, 0));
 }
 
 TEST(Overlaps, ARunTwiceInOneTextIsNoRepeat) {

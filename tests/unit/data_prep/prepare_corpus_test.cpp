@@ -6,10 +6,12 @@
 #include "data/corpus_folder.h"
 #include "tests/support/real_data.h"
 #include "tests/unit/data_prep/test_files.h"
+#include "text/text_pipeline.h"
 
 namespace ulmfit::data_prep {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::string numbered_lines(int lines) {
@@ -163,6 +165,47 @@ TEST_F(PrepareCorpus, IsSkippedWhenDoneAndRefusedWhenOther) {
   EXPECT_EQ(test::contents(o.output), before);
   fs::remove(o.output / "vocab.txt");
   EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("vocab.txt"));
+}
+
+TEST_F(PrepareCorpus, IsTakenAsItIsWhereItsTextHasGone) {
+  PrepareCorpusOptions o = options("one two\nthree four\n");
+  prepare_corpus(o);
+  fs::remove(dir_ / "text.txt");
+  EXPECT_TRUE(prepare_corpus(o).already_prepared);
+  o.vocabulary.max_words = 20;
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("(different: max_words)"));
+  o.vocabulary.max_words = PrepareCorpusOptions().vocabulary.max_words;
+  o.inputs = {dir_ / "txet.txt"};  // a slip of the pen
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("txet.txt: no such file"));
+  o.inputs = {dir_ / "text.txt", test::put(dir_ / "other.txt", "there")};
+  EXPECT_THAT(test::message_of<DataError>([&] { prepare_corpus(o); }), HasSubstr("text.txt: no such file"));
+  o.output = dir_ / "another";
+  EXPECT_THAT(refusal(o), HasSubstr("no such file"));
+}
+
+TEST_F(PrepareCorpus, TextThatIsTrainedOnDoesNotValidate) {
+  PrepareCorpusOptions o = options("");
+  o.inputs = {dir_ / "wt"};
+  test::put(dir_ / "wt/train.txt", "one two\n");
+  o.valid_inputs = {test::put(dir_ / "wt/valid.txt", "three four\n")};
+  EXPECT_THAT(refusal(o), AllOf(HasSubstr("valid.txt is among the training files"), HasSubstr("(wt/valid.txt)")));
+  o.inputs = {dir_ / "wt/train.txt"};
+  EXPECT_FALSE(prepare_corpus(o).already_prepared);
+}
+
+TEST_F(PrepareCorpus, IsNotWrittenIntoTheFolderThatItReads) {
+  PrepareCorpusOptions o = options("one two\n");
+  o.inputs = {dir_.path()};
+  EXPECT_THAT(test::message_of<ConfigError>([&] { prepare_corpus(o); }), HasSubstr("that texts are read from"));
+  EXPECT_FALSE(fs::exists(dir_ / "corpus.partial"));
+}
+
+TEST_F(PrepareCorpus, ADocumentThatIsTooLongIsNamed) {
+  PrepareCorpusOptions o = options("");
+  o.format = CorpusFormat::kFiles;
+  fs::resize_file(test::put(dir_ / "long.txt", "text"), text::kLongestDocument + 1);  // takes no room on the disk
+  o.inputs = {dir_ / "long.txt"};
+  EXPECT_THAT(refusal(o), AllOf(HasSubstr("long.txt"), HasSubstr("split it")));
 }
 
 TEST_F(PrepareCorpus, UndoesWikitextMarksOnlyWithTheRules) {

@@ -275,6 +275,37 @@ TEST_F(PrepareLabelled, BytesDoNotDependOnThreadsAndASecondRunIsSkipped) {
   EXPECT_THAT(test::message_of<DataError>([&] { prepare_labelled(o); }), HasSubstr("(different: seed)"));
 }
 
+TEST_F(PrepareLabelled, UnlabelledTextIsReadByItsEnding) {
+  PrepareLabelledOptions o = options(csv(20, "train"));
+  o.vocabulary.min_count = 1;
+  const std::string object = R"({"text": "read me", "source": "http"})";
+  test::put(dir_ / "folder/a.jsonl.gz", test::compressed(object, "gz"));
+  o.unlabelled = {test::put(dir_ / "more.json", object), dir_ / "folder", test::put(dir_ / "page.html", "<p>a page</p>")};
+  prepare_labelled(o);
+  const text::Vocabulary vocabulary = text::Vocabulary::load(o.output / "lm/vocab.txt");
+  for (const char* word : {"read", "page"}) EXPECT_TRUE(vocabulary.knows(word)) << word;
+  for (const char* word : {"source", "http", "{", "p"}) EXPECT_FALSE(vocabulary.knows(word)) << word;
+  test::put(dir_ / "folder/b.txt", "of another kind");
+  EXPECT_THAT([&] { prepare_labelled(o); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("folder/a.jsonl.gz looks like jsonl"), HasSubstr("folder/b.txt"))));
+}
+
+TEST_F(PrepareLabelled, IsTakenAsItIsWhereItsTextHasGone) {
+  PrepareLabelledOptions o = options(csv(20, "train"));
+  test::put(dir_ / "more/a.txt", "more");
+  test::put(dir_ / "more/b.txt", "and more");
+  o.unlabelled = {dir_ / "more"};
+  prepare_labelled(o);
+  fs::remove(o.train);
+  fs::remove_all(dir_ / "more");
+  EXPECT_TRUE(prepare_labelled(o).already_prepared);
+  o.test = dir_ / "test.csv";  // that there was none of
+  EXPECT_THAT([&] { prepare_labelled(o); }, ThrowsMessage<DataError>(HasSubstr("no such file")));
+  o.test.clear();
+  o.unlabelled.clear();
+  EXPECT_THAT([&] { prepare_labelled(o); }, ThrowsMessage<DataError>(HasSubstr("no such file")));
+}
+
 TEST_F(PrepareLabelled, BadInputIsRefusedAndLeavesNothing) {
   EXPECT_THAT(refusal(options("text,label\n")), HasSubstr("it has no rows"));
   EXPECT_THAT(refusal(options("")), HasSubstr("it has no rows"));

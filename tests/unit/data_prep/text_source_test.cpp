@@ -7,6 +7,7 @@ namespace ulmfit::data_prep {
 namespace {
 
 using ::testing::HasSubstr;
+using namespace std::string_literals;
 
 std::string long_text() {
   std::string text;
@@ -70,6 +71,41 @@ TEST(TextSource, ASpreadsheetOrUtf16IsNamed) {
     std::string line;
     EXPECT_THAT(test::message_of<DataError>([&] { reader.next(line); }), HasSubstr("iconv -f UTF-16"));
   }
+}
+
+TEST(TextSource, WhatIsNoTextIsNamed) {
+  test::TempDir dir;
+  const std::pair<std::string_view, const char*> files[] = {{"BZh91AY&SY", "bzip2"},
+                                                            {"7z\xBC\xAF\x27\x1C", "7-Zip"},
+                                                            {"\x04\x22\x4D\x18@@", "lz4"},
+                                                            {"PAR1\x15\x04", "Parquet"},
+                                                            {"%PDF-1.7", "PDF"}};
+  for (const auto& [bytes, name] : files) {
+    const auto path = test::put(dir / "dump.txt", bytes);
+    EXPECT_THAT(test::message_of<DataError>([&] { read_text(path); }), AllOf(HasSubstr("dump.txt"), HasSubstr(name)));
+  }
+  const auto message_of_lines = [&](const std::string& content) {
+    const auto path = test::put(dir / "lines.txt", content);
+    text::CleanCounts cleaned;
+    LineReader reader(path, cleaned);
+    std::string line;
+    return test::message_of<DataError>([&] { reader.next(line); });
+  };
+  std::string tar = "name" + std::string(253, '\0') + "ustar";
+  tar.resize(1024);
+  EXPECT_THAT(message_of_lines(tar), HasSubstr("tar archive"));
+  EXPECT_THAT(message_of_lines(test::compressed(tar, "gz")), HasSubstr("tar archive"));
+  EXPECT_THAT(message_of_lines("a\0b\0"s + std::string(600, '\0')), HasSubstr("it is no text"));
+}
+
+// Frames that decoders pass over, and windows larger than zstd's default.
+TEST(TextSource, EveryZstdFileIsRead) {
+  test::TempDir dir;
+  const std::string skippable("\x50\x2A\x4D\x18\x03\0\0\0abc", 11);
+  EXPECT_EQ(read_text(test::put(dir / "a.zst", skippable + test::compressed("text\n", "zst"))), "text\n");
+  // A frame's header without its content's size, with a window of 2^(10 + 18) bytes; one raw block, the last, of "hi".
+  const std::string wide("\x28\xB5\x2F\xFD\x00\x90\x11\x00\x00hi", 11);
+  EXPECT_EQ(read_text(test::put(dir / "b.zst", wide)), "hi");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CompressedSource, ::testing::Values("gz", "xz", "zst"));
