@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 #include <vector>
 
 #include "reports/calibration.h"
@@ -14,9 +13,7 @@
 namespace ulmfit::reports {
 namespace {
 
-constexpr std::size_t kLargestMatrix = 30;  // classes; more cells can't be read
-constexpr std::size_t kNarrowMatrix = 8;    // classes; more take the whole width
-constexpr std::size_t kMostConfusions = 10;
+constexpr std::size_t kNarrowMatrix = 8;   // classes; more take the whole width
 constexpr std::int64_t kFewestInBin = 10;  // texts whose mean is drawn
 
 // The darker, the larger the share of its row; a root, so that rare mistakes are seen.
@@ -46,21 +43,12 @@ std::string matrix_html(const Classification& result, const ClassificationMetric
 }
 
 std::string confusions_html(const Classification& result, const ClassificationMetrics& metrics) {
-  std::vector<std::tuple<std::int64_t, std::size_t, std::size_t>> pairs;  // count, given, predicted
-  for (std::size_t given = 0; given < result.labels.size(); ++given) {
-    for (std::size_t predicted = 0; predicted < result.labels.size(); ++predicted) {
-      const std::int64_t count = result.confusion[given][predicted];
-      if (given != predicted && count > 0) pairs.emplace_back(count, given, predicted);
-    }
-  }
-  if (pairs.empty()) return "";
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const auto& a, const auto& b) { return std::get<0>(a) > std::get<0>(b); });
-  pairs.resize(std::min(pairs.size(), kMostConfusions));
+  const std::vector<Mistake> mistakes = frequent_mistakes(result.confusion, kShownMistakes);
+  if (mistakes.empty()) return "";
   std::string html =
       "<section class=\"card\"><h3>Most frequent mistakes</h3><div class=\"scroll\"><table class=\"figures\">"
       "<tr><th class=\"name\">Given</th><th class=\"name\">Predicted</th><th>Texts</th><th>Of the given</th></tr>\n";
-  for (const auto& [count, given, predicted] : pairs) {
+  for (const auto& [given, predicted, count] : mistakes) {
     const double share = static_cast<double>(count) / static_cast<double>(metrics.classes[given].support);
     html += "<tr>" + label_cell("td", " class=\"name\"", result.labels[given]) +
             label_cell("td", " class=\"name\"", result.labels[predicted]) + "<td>" + grouped(count) + "</td><td>" +
@@ -183,7 +171,7 @@ std::string classification_tiles(const Classification& result, const Classificat
                    "95% interval " + fixed(100 * interval.low, 1) + " to " + percent(interval.high)) +
          calibration_tile(result.calibration) +
          tile_html("Macro F1", percent(metrics.macro_f1),
-                   "mean over " + std::to_string(result.labels.size()) + " classes; 95% interval " +
+                   "mean over " + classes_told(metrics.classes_seen, result.labels.size()) + "; 95% interval " +
                        fixed(100 * resampled.macro_f1.low, 1) + " to " + percent(resampled.macro_f1.high)) +
          tile_html("MCC", fixed(metrics.mcc, 3),
                    "1: all right, 0: as by chance; 95% interval " + fixed(resampled.mcc.low, 3) + " to " +

@@ -42,14 +42,16 @@ struct Margins {
 
 double f1_of(const Margins& m, std::size_t c) { return share(2 * m.hits[c], m.given[c] + m.predicted[c], 0); }
 
-double macro_f1_of(const Margins& m) {
+std::int64_t classes_seen(const Margins& m) {
   std::int64_t seen = 0;
+  for (std::size_t c = 0; c < m.given.size(); ++c) seen += m.given[c] + m.predicted[c] > 0 ? 1 : 0;
+  return seen;
+}
+
+double macro_f1_of(const Margins& m, std::int64_t classes) {
   double sum = 0;
-  for (std::size_t c = 0; c < m.given.size(); ++c) {
-    sum += f1_of(m, c);
-    if (m.given[c] + m.predicted[c] > 0) ++seen;
-  }
-  return seen > 0 ? sum / static_cast<double>(seen) : std::nan("");
+  for (std::size_t c = 0; c < m.given.size(); ++c) sum += f1_of(m, c);
+  return classes > 0 ? sum / static_cast<double>(classes) : std::nan("");
 }
 
 double mcc_of(const Margins& m) {
@@ -75,9 +77,7 @@ Interval percentiles(std::vector<double> values) {
   return {at(0.025), at(0.975)};
 }
 
-}  // namespace
-
-ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
+Margins margins_of(const ConfusionMatrix& confusion) {
   check_matrix(confusion);
   Margins margins(confusion.size());
   for (std::size_t given = 0; given < confusion.size(); ++given) {
@@ -85,6 +85,13 @@ ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
       margins.add(given, predicted, confusion[given][predicted]);
     }
   }
+  return margins;
+}
+
+}  // namespace
+
+ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
+  const Margins margins = margins_of(confusion);
   ClassificationMetrics f;
   f.classes.resize(confusion.size());
   for (std::size_t c = 0; c < confusion.size(); ++c) {
@@ -99,23 +106,40 @@ ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion) {
   }
   f.accuracy = share(f.hits, f.texts, std::nan(""));
   f.error = share(f.texts - f.hits, f.texts, std::nan(""));
-  f.macro_f1 = macro_f1_of(margins);
+  f.classes_seen = classes_seen(margins);
+  f.macro_f1 = macro_f1_of(margins, f.classes_seen);
   f.mcc = mcc_of(margins);
   f.accuracy_interval = wilson_interval(f.hits, f.texts);
   return f;
 }
 
-ResampledIntervals resampled_intervals(const ConfusionMatrix& confusion) {
-  constexpr std::uint64_t kResamples = 1000;
-  check_matrix(confusion);
-  std::vector<std::pair<std::size_t, std::size_t>> cell_of_text;
+std::vector<Mistake> frequent_mistakes(const ConfusionMatrix& confusion, std::size_t most) {
+  std::vector<Mistake> mistakes;
   for (std::size_t given = 0; given < confusion.size(); ++given) {
     for (std::size_t predicted = 0; predicted < confusion.size(); ++predicted) {
-      cell_of_text.insert(cell_of_text.end(), static_cast<std::size_t>(confusion[given][predicted]),
-                          std::pair(given, predicted));
+      const std::int64_t texts = confusion[given][predicted];
+      if (given != predicted && texts > 0) mistakes.push_back({given, predicted, texts});
     }
   }
-  const std::size_t n = cell_of_text.size();
+  std::stable_sort(mistakes.begin(), mistakes.end(), [](const auto& a, const auto& b) { return a.texts > b.texts; });
+  mistakes.resize(std::min(mistakes.size(), most));
+  return mistakes;
+}
+
+ResampledIntervals resampled_intervals(const ConfusionMatrix& confusion) {
+  constexpr std::uint64_t kResamples = 1000;
+  const Margins whole = margins_of(confusion);
+  struct Text {
+    std::size_t given, predicted, first_of_class;
+  };
+  std::vector<Text> texts;
+  for (std::size_t given = 0; given < confusion.size(); ++given) {
+    const std::size_t first = texts.size();
+    for (std::size_t predicted = 0; predicted < confusion.size(); ++predicted) {
+      texts.insert(texts.end(), static_cast<std::size_t>(confusion[given][predicted]), Text{given, predicted, first});
+    }
+  }
+  const std::size_t n = texts.size();
   if (n == 0) return {{std::nan(""), std::nan("")}, {std::nan(""), std::nan("")}};
   std::vector<double> macro_f1, mcc;
   for (std::uint64_t r = 0; r < kResamples; ++r) {
@@ -124,11 +148,13 @@ ResampledIntervals resampled_intervals(const ConfusionMatrix& confusion) {
     for (std::size_t i = 0; i < n; i += 4) {
       const PhiloxBlock words = random_block(key, static_cast<std::uint32_t>(i / 4));
       for (std::size_t j = 0; j < 4 && i + j < n; ++j) {
-        const auto text = static_cast<std::size_t>((static_cast<std::uint64_t>(words[j]) * n) >> 32);
-        drawn.add(cell_of_text[text].first, cell_of_text[text].second, 1);
+        const Text& replaced = texts[i + j];
+        const auto of_class = static_cast<std::uint64_t>(whole.given[replaced.given]);
+        const auto chosen = static_cast<std::size_t>((static_cast<std::uint64_t>(words[j]) * of_class) >> 32);
+        drawn.add(replaced.given, texts[replaced.first_of_class + chosen].predicted, 1);
       }
     }
-    macro_f1.push_back(macro_f1_of(drawn));
+    macro_f1.push_back(macro_f1_of(drawn, classes_seen(whole)));
     mcc.push_back(mcc_of(drawn));
   }
   return {percentiles(macro_f1), percentiles(mcc)};

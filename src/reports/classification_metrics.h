@@ -62,19 +62,31 @@ struct ClassMetrics {
 struct ClassificationMetrics {
   std::int64_t texts = 0;
   std::int64_t hits = 0;
-  double accuracy = 0;         // NaN without texts, as are the next three
-  double error = 0;            // 1 - accuracy
-  double macro_f1 = 0;         // mean F1 of the classes that were given or predicted at all
-  double mcc = 0;              // Matthews correlation coefficient of several classes (Gorodkin 2004); 0 if all is one class
-  Interval accuracy_interval;  // 95 %, Wilson
+  double accuracy = 0;  // NaN without texts, as are the next three
+  double error = 0;     // 1 - accuracy
+  double macro_f1 = 0;  // mean F1 of the classes that were given or predicted at all
+  double mcc = 0;       // Matthews correlation coefficient of several classes (Gorodkin 2004); 0 if all is one class
+  std::int64_t classes_seen = 0;  // that were given or predicted at all
+  Interval accuracy_interval;     // 95 %, Wilson
   std::vector<ClassMetrics> classes;
 };
 
 // Throws std::invalid_argument if the matrix is not square or has a negative count.
 ClassificationMetrics classification_metrics(const ConfusionMatrix& confusion);
 
-// 95 % intervals of macro F1 and MCC: percentile bootstrap (Efron 1979) over the texts, 1,000 resamples, always the same
-// ones for the same counts. [NaN, NaN] without texts.
+struct Mistake {
+  std::size_t given, predicted;
+  std::int64_t texts;
+};
+
+// The most frequent ones first, `most` at most.
+std::vector<Mistake> frequent_mistakes(const ConfusionMatrix& confusion, std::size_t most);
+
+inline constexpr std::size_t kLargestMatrix = 30;  // classes; a confusion matrix of more can't be read
+inline constexpr std::size_t kShownMistakes = 10;
+
+// 95 % intervals of macro F1 and MCC: percentile bootstrap (Efron 1979) over the texts of each class, so that no small
+// class is missing from a resample, 1,000 resamples, always the same ones for the same counts. [NaN, NaN] without texts.
 struct ResampledIntervals {
   Interval macro_f1, mcc;
 };

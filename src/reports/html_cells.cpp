@@ -15,6 +15,11 @@ std::string label_cell(const std::string& tag, const std::string& attributes, co
   return "<" + tag + attributes + " title=\"" + escaped + "\"><div class=\"label\">" + escaped + "</div></" + tag + ">";
 }
 
+std::string classes_told(std::int64_t seen, std::size_t all) {
+  const bool whole = seen == static_cast<std::int64_t>(all);
+  return (whole ? "" : std::to_string(seen) + " of ") + std::to_string(all) + " classes";
+}
+
 std::string share_cell(double share) {
   return "<td class=\"bar\" style=\"--share:" + percent(share) + "\">" + percent(share) + "</td>";
 }

@@ -34,7 +34,7 @@ std::string multilabel_tiles(const Multilabel& decided, const MultilabelMetrics&
                    "95% interval " + fixed(100 * interval.low, 1) + " to " + percent(interval.high)) +
          tile_html("Micro F1", percent(metrics.micro_f1), "of all decisions together") +
          tile_html("Macro F1", percent(metrics.macro_f1),
-                   "mean over " + std::to_string(decided.labels.size()) + " classes");
+                   "mean over " + classes_told(metrics.classes_seen, decided.labels.size()));
 }
 
 std::string multilabel_sections(const Multilabel& decided, const MultilabelMetrics& metrics) {

@@ -97,14 +97,13 @@ Multilabel count_decisions(const MultilabelAnswers& answers, std::vector<std::st
 MultilabelMetrics multilabel_metrics(const Multilabel& decided) {
   MultilabelMetrics metrics;
   DecisionCounts all;
-  std::int64_t seen = 0;
   double f1_sum = 0;
   for (const DecisionCounts& c : decided.counts) {
     all.given += c.given;
     all.predicted += c.predicted;
     all.hits += c.hits;
     f1_sum += f1_of(c);
-    seen += c.given + c.predicted > 0 ? 1 : 0;
+    metrics.classes_seen += c.given + c.predicted > 0 ? 1 : 0;
     metrics.classes.push_back({share(c.hits, c.predicted, 0), share(c.hits, c.given, 0), f1_of(c), c.given, c.predicted});
   }
   const auto classes = static_cast<std::int64_t>(decided.counts.size());
@@ -112,7 +111,7 @@ MultilabelMetrics multilabel_metrics(const Multilabel& decided) {
   metrics.whole_accuracy = share(decided.whole, decided.texts, std::nan(""));
   metrics.whole_interval = wilson_interval(decided.whole, decided.texts);
   metrics.micro_f1 = f1_of(all);
-  metrics.macro_f1 = seen > 0 ? f1_sum / static_cast<double>(seen) : 0;
+  metrics.macro_f1 = metrics.classes_seen > 0 ? f1_sum / static_cast<double>(metrics.classes_seen) : 0;
   return metrics;
 }
 

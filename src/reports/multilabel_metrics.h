@@ -46,11 +46,12 @@ Multilabel count_decisions(const MultilabelAnswers& answers, std::vector<std::st
                            std::vector<double> thresholds, std::string split);
 
 struct MultilabelMetrics {
-  double error = 0;           // share of wrong decisions (Hamming loss); NaN without texts, as is the next
-  double whole_accuracy = 0;  // share of texts whose labels are all right (subset accuracy)
-  Interval whole_interval;    // 95 %, Wilson
-  double micro_f1 = 0;        // 2 hits / (given + predicted) over all classes; 0 if there are none
-  double macro_f1 = 0;        // mean F1 of the classes that were given or predicted at all; 0 if there are none
+  double error = 0;               // share of wrong decisions (Hamming loss); NaN without texts, as is the next
+  double whole_accuracy = 0;      // share of texts whose labels are all right (subset accuracy)
+  Interval whole_interval;        // 95 %, Wilson
+  double micro_f1 = 0;            // 2 hits / (given + predicted) over all classes; 0 if there are none
+  double macro_f1 = 0;            // mean F1 of the classes that were given or predicted at all; 0 if there are none
+  std::int64_t classes_seen = 0;  // these
   std::vector<ClassMetrics> classes;
 };
 

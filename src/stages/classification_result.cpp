@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iomanip>
 #include <sstream>
 
 #include "base/error.h"
@@ -26,6 +27,26 @@ std::string error_text(double error, const reports::Interval& right) {
   return text;
 }
 
+std::string matrix_text(const reports::Classification& c) {
+  std::ostringstream out;
+  out << "\nconfusion (row: given, column: predicted)\n";
+  for (std::size_t r = 0; r < c.labels.size(); ++r) {
+    out << std::left << std::setw(24) << c.labels[r] << std::right;
+    for (const auto n : c.confusion[r]) out << ' ' << std::setw(6) << n;
+    out << '\n';
+  }
+  return out.str();
+}
+
+// In place of a matrix that would fill the screen.
+std::string mistakes_text(const reports::Classification& c) {
+  std::string text = "\nmost frequent mistakes (texts: given, predicted)\n";
+  for (const auto& [given, predicted, texts] : reports::frequent_mistakes(c.confusion, reports::kShownMistakes)) {
+    text += str("  ", texts, ": ", c.labels[given], ", ", c.labels[predicted], '\n');
+  }
+  return text;
+}
+
 std::string table_text(const reports::Classification& c, const reports::ClassificationMetrics& metrics,
                        const reports::ResampledIntervals& intervals) {
   std::ostringstream out;
@@ -34,20 +55,11 @@ std::string table_text(const reports::Classification& c, const reports::Classifi
   out << '\n' << row;
   for (std::size_t k = 0; k < c.labels.size(); ++k) {
     const auto& f = metrics.classes[k];
-    std::snprintf(row, sizeof row, "%-24s %9.3f %9.3f %9.3f %8lld\n", c.labels[k].c_str(), f.precision, f.recall, f.f1,
+    std::snprintf(row, sizeof row, " %9.3f %9.3f %9.3f %8lld\n", f.precision, f.recall, f.f1,
                   static_cast<long long>(f.support));
-    out << row;
+    out << std::left << std::setw(24) << c.labels[k] << row;
   }
-  out << "\nconfusion (row: given, column: predicted)\n";
-  for (std::size_t r = 0; r < c.labels.size(); ++r) {
-    std::snprintf(row, sizeof row, "%-24s", c.labels[r].c_str());
-    out << row;
-    for (const auto n : c.confusion[r]) {
-      std::snprintf(row, sizeof row, " %6lld", static_cast<long long>(n));
-      out << row;
-    }
-    out << '\n';
-  }
+  out << (c.labels.size() <= reports::kLargestMatrix ? matrix_text(c) : mistakes_text(c));
   std::snprintf(row, sizeof row, ", macro-F1 %.3f (%.3f to %.3f), MCC %.3f (%.3f to %.3f), %lld texts\n", metrics.macro_f1,
                 intervals.macro_f1.low, intervals.macro_f1.high, metrics.mcc, intervals.mcc.low, intervals.mcc.high,
                 static_cast<long long>(metrics.texts));

@@ -14,11 +14,10 @@ namespace ulmfit::stages {
 Evaluated evaluate_language_models(const std::vector<TrainedModel>& models, const data::ShardSet& shards,
                                    const EvaluateOptions& options, const data::CorpusInfo& /*corpus*/,
                                    comm::Communicator& comm) {
-  const std::pair<bool, const char*> of_classifiers[] = {{options.top_losses > 0, "--top-losses"},
-                                                         {options.baselines, "--baselines"},
-                                                         {!options.against.empty(), "--against"},
-                                                         {options.calibration, "--calibration"},
-                                                         {options.reject_below > 0, "--reject-below"}};
+  const std::pair<bool, const char*> of_classifiers[] = {
+      {options.top_losses > 0, "--top-losses"}, {options.baselines, "--baselines"},
+      {!options.report.empty(), "--report"},    {!options.against.empty(), "--against"},
+      {options.calibration, "--calibration"},   {options.reject_below > 0, "--reject-below"}};
   for (const auto& [given, option] : of_classifiers) {
     if (given) throw ConfigError(str(option, " is for classifiers, and ", options.models.front(), " is a language model"));
   }

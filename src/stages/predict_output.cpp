@@ -77,7 +77,15 @@ std::string shortest(Number value) {
 class TableAnswers : public AnswerFormat {
  public:
   TableAnswers(char delimiter, LabelRule rule, std::vector<std::string> columns, bool classes, bool words)
-      : delimiter_(delimiter), rule_(std::move(rule)), columns_(std::move(columns)), classes_(classes), words_(words) {}
+      : delimiter_(delimiter), rule_(std::move(rule)), columns_(std::move(columns)), classes_(classes), words_(words) {
+    std::vector<std::string> ours = names_of_ours();
+    ours.emplace_back("error");
+    for (const std::string& name : ours) {
+      if (std::find(columns_.begin(), columns_.end(), name) == columns_.end()) continue;
+      throw ConfigError(str("the table has a column '", name,
+                            "' as the answers have: are these answers already? Give the texts' own table, or rename it"));
+    }
+  }
 
   std::string header() const override {
     std::vector<std::string> names = columns_;
@@ -179,6 +187,9 @@ std::unique_ptr<AnswerFormat> answer_format(const PredictOptions& options, Label
   const RequestFormat format = request_format(options.requests);
   if (format == RequestFormat::kLines || format == RequestFormat::kJsonl) {
     return std::make_unique<JsonAnswers>(std::move(rule), options.top);
+  }
+  if (options.top > 1) {
+    throw ConfigError(str("--top=", options.top, ": a table has a column for each class, or none with --top=1"));
   }
   const char delimiter = format == RequestFormat::kTsv ? '\t' : options.requests.table.resolved().delimiter;
   return std::make_unique<TableAnswers>(delimiter, std::move(rule), std::move(columns), options.top != 1,

@@ -142,6 +142,8 @@ class TopLosses(TestCase):
             data = "data/labelled" if model == "run" else "data/lm"
             refused = self.ulmfit("evaluate", f"--model={model}", f"--data={data}", f"--against={other}", "--split=valid", expect=4 if model == "run" else 2)
             self.assertIn(message, refused.stderr)
+        refused = self.ulmfit("evaluate", "--model=lm", "--data=data/lm", "--split=valid", "--report=of-lm", expect=2)
+        self.assertIn("--report is for classifiers", refused.stderr)
 
     def test_a_terminal_gets_the_table_alone(self):
         command = [BINARY, "evaluate", "--model=run", "--data=data/labelled"]

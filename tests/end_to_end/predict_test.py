@@ -47,6 +47,23 @@ class Files(TestCase):
         self.predict("--input=in.csv", "--output=short.csv", "--top=1")
         self.assertEqual(self.table("short.csv")[0][3:], ["predicted", "probability", "unknown_share", "error"])
 
+    def test_a_file_is_read_as_training_reads_it(self):
+        objects = "".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in labelled_rows(5, seed=3))
+        for name in ("in.json", "in.jsonl"):
+            (self.dir / name).write_text(objects)
+        self.assertEqual(self.predict("--input=in.json").stdout, self.predict("--input=in.jsonl").stdout)
+        for name in ("in.trec", "page.html"):
+            (self.dir / name).write_text("NUM:count How many?\n")
+            self.assertIn("give --format lines|csv|tsv|jsonl", self.predict(f"--input={name}", expect=2).stderr)
+
+    def test_a_table_of_answers_is_not_answered_again(self):
+        (self.dir / "in.csv").write_text("text\ncrimson words\n")
+        self.predict("--input=in.csv", "--output=out.csv")
+        self.assertIn("has a column 'predicted'", self.predict("--input=out.csv", "--output=again.csv", expect=2).stderr)
+        (self.dir / "twice.csv").write_text("text,text\na,b\n")
+        self.assertIn("several columns have that name", self.predict("--input=twice.csv", expect=3).stderr)
+        self.assertIn("a column for each class", self.predict("--input=in.csv", "--top=2", expect=2).stderr)
+
     def test_the_delimiter_is_that_of_the_training_file(self):
         rows = [["text", "label"], *([text, label] for label, text in labelled_rows(60, seed=2))]
         for name, lines in (("semicolons.csv", rows), ("new.csv", [["id", "text"], ["1", "crimson, words"]])):

@@ -26,6 +26,16 @@ std::string sections(const Classification& result) {
   return classification_sections(result, classification_metrics(result.confusion));
 }
 
+TEST(ClassificationTiles, SayOverHowManyClassesTheMeanIs) {
+  Classification result = classes(3);
+  const auto tiles = [&] { return classification_tiles(result, classification_metrics(result.confusion)); };
+  EXPECT_THAT(tiles(), HasSubstr("mean over 3 classes"));
+  result.labels.push_back("never seen");
+  for (auto& row : result.confusion) row.push_back(0);
+  result.confusion.emplace_back(4, 0);
+  EXPECT_THAT(tiles(), HasSubstr("mean over 3 of 4 classes"));
+}
+
 TEST(ClassificationSections, ShowCountsFiguresAndMistakes) {
   const std::string html = sections(classes(3));
   EXPECT_THAT(html, HasSubstr("3,000 of 3,060 texts got the label that the data gives them: accuracy 98.0%, error 2.0%"));

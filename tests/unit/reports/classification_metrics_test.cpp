@@ -44,6 +44,13 @@ TEST(ClassificationMetrics, CorrelationByHand) {
   EXPECT_NEAR(classification_metrics({{3, 1, 0}, {1, 2, 1}, {0, 1, 1}}).mcc, 24.0 / 64, 1e-12);
 }
 
+TEST(ResampledIntervals, ASmallClassThatIsNeverFoundStaysInEachResample) {
+  const Interval interval = resampled_intervals({{98, 0}, {2, 0}}).macro_f1;
+  const double f1 = classification_metrics({{98, 0}, {2, 0}}).macro_f1;  // one class always found, the other never
+  EXPECT_DOUBLE_EQ(interval.low, f1);
+  EXPECT_DOUBLE_EQ(interval.high, f1);
+}
+
 TEST(ResampledIntervals, HoldTheFigureAndShrinkWithMoreTexts) {
   const ConfusionMatrix few{{30, 10}, {5, 55}};
   const ConfusionMatrix many{{3000, 1000}, {500, 5500}};
