@@ -15,6 +15,7 @@
 #include "commands/call.h"
 #include "commands/given_options.h"
 #include "commands/labelled_sources.h"
+#include "data_prep/output_folder.h"
 #include "reports/number_format.h"
 #include "study/figures.h"
 #include "study/study_folder.h"
@@ -135,6 +136,7 @@ study::Request request_of(const StudyOptions& options, const config::OptionSet& 
     throw ConfigError(
         "--group-column: subsets are drawn text by text; leave it out, and give --valid texts of other groups");
   }
+  data_prep::require_apart(request.output, request.sources.inputs());
   for (const std::string& from : options.from) request.from.push_back(absolute(from));
   request.given_sources = with_absolute_paths(given_of<LabelledSources>(set));
   request.compute = given_of<stages::ComputeOptions>(set);
@@ -142,7 +144,8 @@ study::Request request_of(const StudyOptions& options, const config::OptionSet& 
 }
 
 study::Study study_of(const study::Request& request, const config::OptionSet& set, const study::Plan& plan) {
-  return {request.kind, set.to_config(), study::sources_of(request), plan.cells, plan.notes, plan.tables};
+  return {request.kind, set.to_config(), study::sources_of(request), study::places_of(request), plan.cells,
+          plan.notes,   plan.tables};
 }
 
 // Nothing while another worker has it.
@@ -191,6 +194,16 @@ study::Study grow(const StudyFolder& folder, const study::Request& request, cons
   return folder.read();
 }
 
+// The study as it is, its pipelines with the places that the sources have moved to.
+study::Study found(const StudyFolder& folder, const study::Study& study, const study::Request& request) {
+  const std::vector<std::string> places = study::places_of(request);
+  if (study.places.empty() || study.places == places) return study;
+  const std::unique_ptr<FolderLock> lock = wait_for(folder);
+  folder.sources_have_moved(folder.read(), places);
+  log::info("study", "the sources have moved: the cells' pipelines name their places now");
+  return folder.read();
+}
+
 // The study in the folder, made by the first worker that comes.
 study::Study open_or_make(const StudyFolder& folder, const study::Request& request, const config::OptionSet& set) {
   constexpr std::chrono::milliseconds kPause{200};
@@ -209,8 +222,8 @@ study::Study open_or_make(const StudyFolder& folder, const study::Request& reque
       make(folder, request, set);
     }
   }
-  study::Study study = folder.read();
-  return require_same_study(folder, study, request, set) ? study : grow(folder, request, set);
+  const study::Study study = folder.read();
+  return require_same_study(folder, study, request, set) ? found(folder, study, request) : grow(folder, request, set);
 }
 
 std::map<std::string, study::State> states(const StudyFolder& folder, const study::Study& study) {
@@ -248,12 +261,10 @@ ExitCode list_cells(const StudyFolder& folder, const study::Request& request, co
   return ExitCode::kDone;
 }
 
-// The exit code of the first broken cell, if it is one of ours.
+// That of the first broken cell: 128 and its number if a signal ended it.
 ExitCode code_of(const std::vector<study::Result>& results) {
   for (const study::Result& r : results) {
-    if (r.state != study::State::kBroken) continue;
-    const int code = r.record.exit_code;
-    return code <= static_cast<int>(ExitCode::kDiverged) ? static_cast<ExitCode>(code) : ExitCode::kFault;
+    if (r.state == study::State::kBroken) return static_cast<ExitCode>(r.record.exit_code);
   }
   return ExitCode::kDone;
 }

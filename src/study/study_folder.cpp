@@ -114,6 +114,7 @@ Study StudyFolder::read() const {
     Study study{.kind = all.at("kind"),
                 .config = all.at("config"),
                 .sources = all.at("sources"),
+                .places = all.value("places", std::vector<std::string>()),
                 .cells = {},
                 .notes = all.at("notes"),
                 .tables = {}};
@@ -135,11 +136,36 @@ void StudyFolder::write(const Study& study, const Plan& plan) const {
     make_directories(cell(name));
     write_file_atomic(cell(name) / "pipeline.cfg", text);
   }
-  json all = {{"format", kFormat},        {"version", kVersion},  {"kind", study.kind},     {"config", study.config},
-              {"sources", study.sources}, {"notes", study.notes}, {"cells", json::array()}, {"tables", json::array()}};
+  write_study(study);
+}
+
+void StudyFolder::write_study(const Study& study) const {
+  json all = {{"format", kFormat},      {"version", kVersion},      {"kind", study.kind},
+              {"config", study.config}, {"sources", study.sources}, {"places", study.places},
+              {"notes", study.notes},   {"cells", json::array()},   {"tables", json::array()}};
   for (const Cell& c : study.cells) all["cells"].push_back(to_json(c));
   for (const Table& table : study.tables) all["tables"].push_back(to_json(table));
   write_file_atomic(folder_ / kFile, all.dump(1) + "\n");
+}
+
+void StudyFolder::sources_have_moved(Study study, const std::vector<std::string>& places) const {
+  for (const Cell& c : study.cells) {
+    const fs::path file = cell(c.name) / "pipeline.cfg";
+    std::istringstream before(read_file(file));
+    std::string text;
+    for (std::string line; std::getline(before, line);) {
+      for (std::size_t i = 0; i < std::min(places.size(), study.places.size()); ++i) {
+        const std::string old = " = " + config::ini_value(study.places[i]);
+        if (!line.ends_with(old)) continue;
+        line.replace(line.size() - old.size(), old.size(), " = " + config::ini_value(places[i]));
+        break;
+      }
+      text += line + '\n';
+    }
+    write_file_atomic(file, text);
+  }
+  study.places = places;
+  write_study(study);
 }
 
 Record StudyFolder::record(const std::string& name) const {
@@ -193,6 +219,18 @@ json sources_of(const Request& request) {
   if (!request.vanilla.empty()) sources["vanilla"] = describe_stage_at(request.vanilla);
   if (!request.general.empty()) sources["general"] = describe_files_of(request.general);
   return sources;
+}
+
+std::vector<std::string> places_of(const Request& request) {
+  std::vector<std::string> places;
+  for (const auto& [key, value] : request.given_sources) {
+    if (key == "train" || key == "valid" || key == "test" || key == "unlabelled") places.push_back(value);
+  }
+  places.insert(places.end(), request.from.begin(), request.from.end());
+  for (const std::string& path : {request.vanilla, request.general}) {
+    if (!path.empty()) places.push_back(path);
+  }
+  return places;
 }
 
 bool require_same_study(const StudyFolder& folder, const Study& study, const Request& request,

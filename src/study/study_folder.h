@@ -27,6 +27,7 @@ struct Study {
   std::string kind;
   std::string config;  // OptionSet::to_config()
   nlohmann::json sources;
+  std::vector<std::string> places{};  // of the sources, as the pipelines name them; none: not known
   std::vector<Cell> cells;
   std::vector<std::string> notes;
   std::vector<Table> tables;
@@ -44,6 +45,8 @@ class StudyFolder {
   Study read() const;
   // Writes pipelines and files, then study.json. As check_parts.
   void write(const Study& study, const Plan& plan) const;
+  // Names the sources' new places, in the same order, in the pipelines of all cells and in study.json.
+  void sources_have_moved(Study study, const std::vector<std::string>& places) const;
 
   Record record(const std::string& cell) const;  // an open one where there is none, or it cannot be read
   // Of all of them. A broken cell that a worker tries again is an open one.
@@ -54,6 +57,7 @@ class StudyFolder {
   std::optional<std::string> holder(const std::string& cell, State state) const;
 
  private:
+  void write_study(const Study& study) const;
   std::filesystem::path folder_;
 };
 
@@ -62,6 +66,9 @@ void check_parts(const std::filesystem::path& folder);
 
 // Files by name, size and checksum, stages by that of their manifest. Throws DataError, CheckpointError for what is gone.
 nlohmann::json sources_of(const Request& request);
+
+// The paths of the same.
+std::vector<std::string> places_of(const Request& request);
 
 // Throws ConfigError unless the folder's study is of that kind, those settings and these sources: names each that differs.
 // Returns whether it is of the same size: false, if --labels or --seeds are others.

@@ -159,6 +159,18 @@ class LowShot(Study):
         self.assertIn("3 classes; ", listed.stderr)
         self.assertIn("0 of them to be run", self.ulmfit(*self.command("whole"), "--dry-run").stderr)
 
+    def test_it_goes_on_where_the_whole_project_has_moved_to(self):
+        project, moved = self.dir / "project", self.dir / "moved"
+        project.mkdir()
+        for name in ("train.csv", "test.csv", "more.txt", "forward"):
+            (self.dir / name).rename(project / name)
+        process = self.start(*self.command("study"), cwd="project")
+        self.assertTrue(wait_for(lambda: (project / "study/study.json").exists() or process.poll() is not None, seconds=300))
+        kill_all(process)
+        project.rename(moved)
+        self.ulmfit(*self.command("study"), cwd="moved")
+        self.assertEqual(study_results(moved / "study"), self.results("whole"))
+
     def test_a_complete_study_only_writes_its_tables(self):
         for file in ("results.csv", "study.html"):
             (self.dir / "whole" / file).unlink()
@@ -206,7 +218,7 @@ class LowShot(Study):
         self.assertRegex(seen, r"^killed: low-shot study, \d of 10 cells done, 1 running; about \S+ of one worker left\n"
                                r"  supervised-24-seed1: running \(host \S+, process \d+\)\n")
         os.kill(self.child(process), signal.SIGKILL)
-        self.assertEqual(process.wait(), 1)
+        self.assertEqual(process.wait(), 137)
         state = json.loads((self.dir / "killed/cells/supervised-24-seed1/state.json").read_text())
         self.assertEqual((state["state"], state["exit_code"]), ("broken", 137))
         self.assertIn("ended by signal 9", state["message"])

@@ -33,9 +33,13 @@ class Folder : public ::testing::Test {
     plan_.files = {{"texts/valid.jsonl", "{}\n"}};
   }
   Study study() {
-    return {request_.kind,        settings_.to_config(),
-            sources_of(request_), plan_.cells,
-            {"a note"},           {{"Title", "note", {{"row", "lm"}}}}};
+    return {request_.kind,
+            settings_.to_config(),
+            sources_of(request_),
+            places_of(request_),
+            plan_.cells,
+            {"a note"},
+            {{"Title", "note", {{"row", "lm"}}}}};
   }
 
   test::TempDir dir_;
