@@ -198,7 +198,11 @@ void GradReducer::reduce(at::Tensor* beside) {
     for (; started_ < buckets_.size(); ++started_) start_sum(started_);
     counting_ = false;
   }
-  if (beside != nullptr) comm_.start_sum(*beside);
+  if (beside != nullptr && micro_batches_of_rank_ > 0) {
+    tree_sum(comm_, *beside);
+  } else if (beside != nullptr) {
+    comm_.start_sum(*beside);
+  }
   comm_.finish_sums();
   join_early_part();
 }

@@ -59,7 +59,7 @@ class GradReducer {
   void expect_backward();
   // Collective: every gradient becomes its sum over the ranks, with the same bits on all of them; so does `beside`, if
   // there is one, whose sum is started behind those of all gradients: in the same order on ranks whose backward pass had
-  // nothing to do.
+  // nothing to do. With a fixed tree it goes through the tree as well.
   void reduce(at::Tensor* beside = nullptr);
 
   // From now on reduce() sums `micro_batches` of them in one fixed tree, with the same bits on 1, 2, 4, ... ranks. 0: no

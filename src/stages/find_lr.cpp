@@ -26,7 +26,6 @@ void rise(const FindLrOptions& found, OptimOptions& optim) {
   optim.lr = found.highest;
   optim.phase_lr.clear();
   optim.phase_cut.clear();
-  optim.lr_rule = LrRule::kNone;
   if (optim.unfreeze != "last") optim.unfreeze = "full";
   optim.epochs = {Unit::kSteps, static_cast<double>(found.steps)};
   optim.max_steps = {Unit::kSteps, 0};
@@ -107,7 +106,8 @@ void write_page(const std::string& folder, const std::string& title, const Cours
 void FindLrOptions::declare(config::OptionSet& set) {
   stage.declare(set);
   set.add_alias("groups", "optim.unfreeze");
-  set.add("find.lowest", lowest, "the first rate, of the last layer group", {.min = 1e-12, .max = 1e6});
+  set.add("find.lowest", lowest, "the first rate, as --optim.lr would have it (of the last layer group)",
+          {.min = 1e-12, .max = 1e6});
   set.add("find.highest", highest, "the last one", {.min = 1e-12, .max = 1e6});
   set.add("find.steps", steps, "steps from one to the other", {.min = 20, .max = 5000});
   set.add("report", report, "also write report.html with the curve into this folder");

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -28,10 +29,10 @@ std::int64_t newest_checkpoint(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    const std::size_t digits = name.find_first_of("0123456789");
-    if (digits == name.npos || !fs::exists(entry.path() / kManifestName)) continue;
+    constexpr std::string_view kPrefix = "step-";
+    if (!name.starts_with(kPrefix) || !fs::exists(entry.path() / kManifestName)) continue;
     std::int64_t step = -1;
-    std::from_chars(name.data() + digits, name.data() + name.size(), step);
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step);
     if (step > newest && !manifest_defect(entry.path(), /*checksums=*/false)) newest = step;
   }
   return newest;

@@ -197,6 +197,11 @@ void tell_of_better_weights(const TrainingStage& stage, const train::Trainer& tr
 void extend(const TrainingStage& stage, const train::TrainingPlan& plan, const std::optional<train::Snapshot>& snapshot,
             RunFolder& folder) {
   using Unit = config::Length::Unit;
+  if (!snapshot && RunFolder::finished(folder.path())) {
+    throw CheckpointError(str("--extend: the run in ", folder.path().string(),
+                              " has finished and its checkpoints are gone, so that it cannot go on; train longer from its "
+                              "weights: finetune-lm, or another --output"));
+  }
   const std::int64_t step = snapshot ? snapshot->step : 0;
   OptimOptions before = stage.optim;
   for (const auto& change : folder.changes()) {
@@ -336,6 +341,11 @@ StageResult run_stage(const TrainingStage& stage, comm::Communicator& comm) {
   if (comm.rank() == 0) {
     store = std::make_unique<train::CheckpointStore>(folder.checkpoints(), stage.run.retention);
     snapshot = store->latest();
+    if (!snapshot && store->holds_any()) {
+      throw CheckpointError(str("cannot go on: none of the checkpoints in ", folder.checkpoints().string(),
+                                " can be used (see the warnings above), and nothing was changed; if the file system will "
+                                "give them again, start again then; else --restart begins anew"));
+    }
     if (snapshot) log::info(stage.title, str("continuing from the checkpoint of step ", snapshot->step));
     RunIdentity(folder.path())
         .check_machine(run_machine(comm, stage.run.compute.precision), snapshot.has_value(),

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -64,6 +65,16 @@ void remove_checkpoint(const fs::path& path) {
   if (error) log::warn("checkpoint", str("cannot remove old checkpoint ", path.string(), ": ", error.message()));
 }
 
+// So that it is not taken for one that the run has gone through.
+void set_aside(const fs::path& path) {
+  const fs::path unread = path.parent_path() / ("unread-" + path.filename().string());
+  std::error_code error;
+  fs::remove_all(unread, error);
+  fs::rename(path, unread, error);
+  if (error) log::warn("checkpoint", str("cannot rename ", path.string(), ": ", error.message()));
+  if (!error) log::warn("checkpoint", str(path.string(), " could not be read and is ", unread.string(), " now"));
+}
+
 }  // namespace
 
 std::string checkpoint_name(std::int64_t step) {
@@ -77,8 +88,9 @@ struct CheckpointStore::Writer {
   Snapshot copy;
   std::map<std::string, at::Tensor> buffers;
   std::thread thread;
-  bool failed = false;           // the last save
-  std::int64_t saved_best = -1;  // the last step that was the best and is saved
+  bool failed = false;            // the last save
+  std::int64_t saved_best = -1;   // the last step that was the best and is saved
+  std::set<std::int64_t> unread;  // steps whose checkpoints could not be read
 
   // Pinned if the tensor is a GPU's, which can then copy into it by itself, and if there is so much memory to pin.
   at::Tensor& buffer_for(const std::string& name, const at::Tensor& tensor) {
@@ -131,12 +143,18 @@ struct CheckpointStore::Writer {
     if (copy.best_step == copy.step) saved_best = copy.step;
     std::int64_t rank = 0;  // from the newest
     for (const std::int64_t step : steps_in(folder)) {
-      const bool after_this = step > copy.step;  // broken, or it would have been continued from
+      const bool after_this = step > copy.step;  // it would have been continued from if it could have been
       const bool newest = !after_this && rank++ < retention.newest;
       const bool marked = retention.every > 0 && step % retention.every == 0;
       const bool best = step == copy.best_step || step == saved_best;
-      if (after_this || !(newest || marked || best)) remove_checkpoint(folder / checkpoint_name(step));
+      if (after_this || !(newest || marked || best)) remove(folder, step);
     }
+  }
+
+  // What could not be read once may be whole: it is set aside.
+  void remove(const fs::path& folder, std::int64_t step) {
+    const fs::path path = folder / checkpoint_name(step);
+    unread.erase(step) > 0 ? set_aside(path) : remove_checkpoint(path);
   }
 
   void write_whole(const fs::path& temporary, const fs::path& final_name) {
@@ -147,7 +165,7 @@ struct CheckpointStore::Writer {
     write_file_atomic(temporary / "state.json", copy.state.dump(1));
     write_manifest(temporary);
     sync_directory(temporary);
-    if (fs::exists(final_name)) remove_checkpoint(final_name);
+    if (fs::exists(final_name)) remove(final_name.parent_path(), copy.step);
     rename_synced(temporary, final_name);
   }
 };
@@ -229,6 +247,7 @@ std::optional<Snapshot> CheckpointStore::sound(std::int64_t step) {
     log::warn("checkpoint", str("checkpoint of step ", step, ": ", *broken,
                                 " is not finite, the run had diverged; using the checkpoint before it"));
   } catch (const Error& e) {
+    writer_->unread.insert(step);
     log::warn("checkpoint", str(e.what(), "; using the checkpoint before it"));
   }
   return std::nullopt;
@@ -240,6 +259,8 @@ std::optional<Snapshot> CheckpointStore::latest() {
   }
   return std::nullopt;
 }
+
+bool CheckpointStore::holds_any() const { return !steps_in(folder_).empty(); }
 
 std::optional<Snapshot> CheckpointStore::best(std::int64_t best_step) {
   finish();

@@ -44,7 +44,7 @@ class CheckpointStore {
   // Copies the tensors into buffers of its own (allocated once) and writes them on a thread; waits first for the save
   // before. A save that fails is logged as a warning, what it wrote is removed, and the run goes on. The checkpoints that
   // the retention does not name are removed after it, and those of later steps, which are what the run did not continue
-  // from.
+  // from. One that could not be read is renamed to "unread-step-..." instead: it may be whole.
   void save(const Snapshot& snapshot);
 
   // Waits for the running save. Returns false if it failed.
@@ -53,6 +53,7 @@ class CheckpointStore {
   // The newest whole checkpoint of finite values; others are named in a warning and passed over. Nothing if there is
   // none.
   std::optional<Snapshot> latest();
+  bool holds_any() const;            // checkpoints, whole or not
   Snapshot load(std::int64_t step);  // throws CheckpointError
   // The checkpoint of `best_step`; with a warning, the best one before it, if that one was not saved or is damaged; nothing
   // if none can be read.

@@ -217,7 +217,7 @@ void ClassifierTask::prepare_step(const DocumentMicroBatches& batch, const Posit
   at::Tensor nats;
   step_.gradient = head_gradient(all, labels, position, nats);
   // The head saw the whole batch on every rank; one reports it. Equal parts would not add up to whole documents.
-  if (comm_.rank() == 0) sums = {nats, static_cast<double>(n), static_cast<double>(n)};
+  if (comm_.rank() == 0) sums = {{nats}, static_cast<double>(n), static_cast<double>(n)};
   if (step_.encoder_trains && !step_.keeps_graph) make_weights(true);
 }
 

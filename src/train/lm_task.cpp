@@ -205,7 +205,7 @@ void LmTask::backward_micro_batch(const LmWindow& window, const Position& positi
     state = std::move(done.next);
     nats = std::move(done.nats);
   }
-  sums.nats = sums.nats.defined() ? sums.nats + nats : nats;
+  sums.nats.push_back(std::move(nats));
   sums.targets += static_cast<double>(window.T * B);
   sums.items += static_cast<double>(window.T * B);
 }

@@ -12,6 +12,22 @@
 
 namespace ulmfit::train {
 
+namespace {
+
+// ((0 + 1) + (2 + 3)) + ...: with a power of two of them the rank's part of a fixed tree over all (comm/tree_sum.h).
+at::Tensor sum_of(std::vector<at::Tensor> terms) {
+  while (terms.size() > 1) {
+    std::vector<at::Tensor> pairs;
+    for (std::size_t i = 0; i < terms.size(); i += 2) {
+      pairs.push_back(i + 1 < terms.size() ? terms[i] + terms[i + 1] : terms[i]);
+    }
+    terms = std::move(pairs);
+  }
+  return terms.front();
+}
+
+}  // namespace
+
 at::Tensor figures_of_rank(const StepSums& mine, bool stop, at::Device device) {
   at::Tensor known = at::zeros({kNorm + 1}, at::kDouble);
   auto* f = known.mutable_data_ptr<double>();
@@ -19,7 +35,7 @@ at::Tensor figures_of_rank(const StepSums& mine, bool stop, at::Device device) {
   f[kItems] = mine.items;
   f[kStop] = stop ? 1 : 0;
   at::Tensor figures = model::to_device(known, device);
-  if (mine.nats.defined()) figures.select(0, kNats).copy_(mine.nats);
+  if (!mine.nats.empty()) figures.select(0, kNats).copy_(sum_of(mine.nats));
   return figures;
 }
 

@@ -34,7 +34,8 @@ struct MicroBatches {
 
 // Sums over the targets that this rank computed in a step; the trainer adds them over ranks.
 struct StepSums {
-  at::Tensor nats;     // loss without penalties: scalar float64 on the task's device; undefined: 0
+  // Loss without penalties, a scalar float64 on the task's device for each micro-batch, in their order; none: 0.
+  std::vector<at::Tensor> nats;
   double targets = 0;  // what the loss is averaged over: tokens, documents
   double items = 0;    // what throughput counts: tokens, documents
 };

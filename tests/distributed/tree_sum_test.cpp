@@ -63,7 +63,16 @@ TEST(FixedTree, GradientsHaveTheBitsOfOneRank) {
       }
       reducer.end_micro_batch();
     }
-    reducer.reduce();
+    // And what is summed beside them: of each micro-batch a float64, here a float32 and far smaller ones.
+    LeafSum of_rank;
+    std::vector<at::Tensor> all;
+    for (int shard = 0; shard < kShards; ++shard) {
+      all.push_back(at::full({1}, 1e9 / (shard + 1) + 1e-7 * shard, at::kDouble));
+      if (shard / reducer.micro_batches_of_rank() == comm.rank()) of_rank.add(all.back());
+    }
+    at::Tensor beside = of_rank.sum().clone();
+    reducer.reduce(&beside);
+    EXPECT_TRUE(at::equal(beside, tree(all)));
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       EXPECT_TRUE(at::equal(parameters[i].tensor.grad(), tree(shards[i]))) << "step " << step;
     }

@@ -65,6 +65,15 @@ class Recipes(TestCase):
                                       "--optim.train-groups=rnn0", "--optim.factor=10").stdout)
         self.assertEqual(told["steps"], 20)
         self.assertGreater(told["valley"], 1.2e-7)
+        # And under a rule what the same options would multiply.
+        rates = ("--find.highest=0.25", "--find.lowest=0.0009765625")
+        ruled = json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.factor=1", "--optim.lr-rule=linear",
+                                       "--optim.lr-batch=4", *rates).stdout)
+        plain = json.loads(self.ulmfit("find-lr", "train-classifier", *SMALL, "--find.steps=60", "--optim.factor=1", "--find.highest=1",
+                                       "--find.lowest=0.00390625").stdout)
+        self.assertEqual(ruled["steps"], plain["steps"])
+        for name in ("valley", "steepest", "tenth_of_lowest"):
+            self.assertAlmostEqual(4 * ruled[name] / plain[name], 1, places=6)
         for option in ("--dry-run", "--restart", "--extend"):
             self.assertIn(f"leave {option} out", self.ulmfit("find-lr", "train-classifier", *SMALL, option, expect=2).stderr)
         lm = [a for a in small if not a.startswith("--batch-size")]

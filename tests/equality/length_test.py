@@ -122,6 +122,14 @@ class Extend(Corpus):
         self.assertIn(told, result.stderr)
         self.assertGreater(after[len(before)]["lr"], 5 * before[-1]["lr"])
 
+    def test_a_finished_run_without_checkpoints_is_refused_and_stays(self):
+        self.ulmfit(*LM, *CONSTANT, "--output=run", "--epochs=1")
+        shutil.rmtree(self.dir / "run/checkpoints")
+        kept = {name: (self.dir / "run" / name).read_bytes() for name in ("config.cfg", "metrics.jsonl", "stage/model.safetensors")}
+        refused = self.ulmfit(*LM, *CONSTANT, "--output=run", "--epochs=2", "--extend", expect=4).stderr
+        self.assertIn("has finished and its checkpoints are gone", refused)
+        self.assertEqual({name: (self.dir / "run" / name).read_bytes() for name in kept}, kept)
+
     def test_an_unfinished_run_is_extended(self):
         self.ulmfit(*LM, *CONSTANT, "--output=long", "--train.steps=30", "--epochs=9")
         self.ulmfit(*LM, *CONSTANT, "--output=run", "--train.steps=7", "--epochs=9")

@@ -57,6 +57,27 @@ class Resume(Folders):
         self.ulmfit(*LM, "--output=stopped")
         self.assert_like_whole("stopped")
 
+    def test_checkpoints_that_cannot_be_read_are_never_lost(self):
+        self.uninterrupted(LM)
+        process = self.start(*LM, "--output=run", "--checkpoint.keep=3")
+        checkpoints = self.dir / "run/checkpoints"
+        self.assertTrue(wait_for(lambda: len(list(checkpoints.glob("step-*"))) >= 3))
+        kill_all(process)
+        kept = sorted(checkpoints.glob("step-*"))
+        hidden = [folder.rename(self.dir / folder.name) for folder in kept]
+        for folder in kept:  # as a file system that has lost sight of their files
+            folder.mkdir()
+        self.assertIn(f"none of the checkpoints in {checkpoints} can be used", self.ulmfit(*LM, "--output=run", "--checkpoint.keep=3", expect=4).stderr)
+        self.assertEqual(sorted(checkpoints.glob("step-*")), kept)
+        for folder, place in list(zip(hidden, kept))[:-1]:  # all but the newest come back
+            place.rmdir()
+            folder.rename(place)
+        (kept[-1] / "half").write_text("of it")
+        said = self.ulmfit(*LM, "--output=run", "--checkpoint.keep=3").stderr
+        self.assertIn(f"could not be read and is {checkpoints}/unread-{kept[-1].name} now", said)
+        self.assertEqual((checkpoints / f"unread-{kept[-1].name}/half").read_text(), "of it")
+        self.assert_like_whole("run")
+
     def test_other_rank_counts_go_on_with_the_same_bits_in_reproducible_mode(self):
         command = [*LM, "--reproducible"]
         self.ulmfit(*command, "--output=whole")

@@ -40,7 +40,11 @@ struct Gradients {
   std::vector<at::Tensor> values;  // on the CPU
 };
 
-double nats(const Gradients& of) { return of.sums.nats.item<double>(); }
+double nats(const Gradients& of) {
+  double sum = 0;
+  for (const at::Tensor& of_micro_batch : of.sums.nats) sum += of_micro_batch.item<double>();
+  return sum;
+}
 
 Gradients first_step(Task& task, comm::Communicator& comm) {
   comm::GradReducer reducer(comm, task.reduced_parameters());

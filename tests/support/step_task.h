@@ -42,7 +42,7 @@ class StepTask : public train::Task {
     for (const auto& group : groups_) {
       if (group.parameters[0].tensor.requires_grad()) group.parameters[0].tensor.grad().add_(gradient);
     }
-    return {at::full({}, gradient, tensor(0).options().dtype(at::kDouble).requires_grad(false)), share, share};
+    return {{at::full({}, gradient, tensor(0).options().dtype(at::kDouble).requires_grad(false))}, share, share};
   }
   void discard_step_unless(const at::Tensor& admitted) override {
     if (!admitted.item<bool>()) discarded.push_back(accumulated_);

@@ -137,7 +137,7 @@ TEST_F(ClassifierTaskTest, WeighsClassesAndSmoothsLabels) {
       loss -= (1 - c.smoothing) * weight_of(label) * log_p[d][label].item<double>();
       for (std::int64_t i = 0; i < 3; ++i) loss -= c.smoothing / 3 * weight_of(i) * log_p[d][i].item<double>();
     }
-    EXPECT_NEAR(sums.nats.item<double>() / sums.targets, loss / weight, 1e-5 * loss / weight) << c.smoothing;
+    EXPECT_NEAR(sums.nats.at(0).item<double>() / sums.targets, loss / weight, 1e-5 * loss / weight) << c.smoothing;
   }
 }
 
@@ -176,7 +176,7 @@ TEST_F(Penalties, AreInTheGradientsButNotInTheLossThatIsTold) {
   const auto [plain, without] = step(0, 0, 1);
   for (const auto& [ar, tar] : {std::pair{2.0, 0.0}, std::pair{0.0, 1.0}}) {
     const auto [sums, with] = step(ar, tar, 1);
-    EXPECT_EQ(sums.nats.item<double>(), plain.nats.item<double>());
+    EXPECT_EQ(sums.nats.at(0).item<double>(), plain.nats.at(0).item<double>());
     EXPECT_FALSE(at::allclose(with.front(), without.front()));
   }
 }
@@ -196,7 +196,7 @@ TEST_F(Penalties, AreThoseOfTheWholeBatchInHoweverManyPasses) {
 TEST_F(Penalties, AFrozenEncoderHasNone) {
   const auto [sums, found] = step(2, 1, 1, 0, /*frozen=*/true, /*aux=*/1);
   const auto [plain, without] = step(0, 0, 1, 0, /*frozen=*/true);
-  EXPECT_EQ(sums.nats.item<double>(), plain.nats.item<double>());
+  EXPECT_EQ(sums.nats.at(0).item<double>(), plain.nats.at(0).item<double>());
   for (const at::Tensor& gradient : found) EXPECT_EQ(gradient.abs().sum().item<double>(), 0);
 }
 
@@ -206,7 +206,7 @@ TEST_F(Penalties, TheLossOfTheLanguageModelIsThatOfTheWholeBatch) {
   constexpr double kWeight = 100;  // so much that rounding of the classifier's part does not matter
   const auto [once, single] = step(0, 0, 1, 0, false, kWeight);
   const auto [twice, doubled] = step(0, 0, 1, 0, false, 2 * kWeight);
-  EXPECT_EQ(once.nats.item<double>(), plain.nats.item<double>());
+  EXPECT_EQ(once.nats.at(0).item<double>(), plain.nats.at(0).item<double>());
   for (std::size_t i = 0; i < single.size(); ++i) {
     const double largest = (doubled[i] - without[i]).abs().max().item<double>();
     EXPECT_GT(largest, 0) << i;

@@ -97,7 +97,7 @@ TEST_F(LmTaskTest, AStepSeesEachTokenWithTheNextAsItsTarget) {
   for (std::int64_t step = 0; step < 4; ++step) {
     r.zero();
     const StepSums sums = task.accumulate_gradients({step, 0, step}, r);
-    sum += sums.nats.item<double>();
+    for (const at::Tensor& nats : sums.nats) sum += nats.item<double>();
     targets += sums.targets;
   }
   EXPECT_EQ(targets, 4 * 39);
@@ -155,7 +155,9 @@ TEST_F(LmTaskTest, CarriedStateGoesOnBitForBit) {
   comm::GradReducer r(comm_, begin().reduced_parameters());
   const auto step = [&](std::int64_t s) {
     r.zero();
-    return task->accumulate_gradients({s, 0, s}, r).nats.item<double>();
+    double sum = 0;
+    for (const at::Tensor& nats : task->accumulate_gradients({s, 0, s}, r).nats) sum += nats.item<double>();
+    return sum;
   };
   task->seek({0, 0, 0});
   step(0);

@@ -98,7 +98,7 @@ TEST_F(MultilabelTask, StepHasTheLossOfTheFormulaAndMovesEveryLayer) {
   const model::MaskKey key{1, 0, std::vector<std::uint32_t>(kLengths.size(), 0)};  // batch norm as in training
   const at::Tensor features = head_.features(encoder_, documents, encoder_.batch_weights(0, nullptr), {}, nullptr);
   const double expected = cross_entropy(head_.forward(features, {0, 0}, &key));
-  EXPECT_NEAR(sums.nats.item<double>() / sums.targets, expected, 1e-5 * expected);
+  EXPECT_NEAR(sums.nats.at(0).item<double>() / sums.targets, expected, 1e-5 * expected);
 }
 
 TEST_F(MultilabelTask, ValidationTellsLossThresholdsAndFigures) {
