@@ -1,7 +1,8 @@
 """fastai's side of classifier_against_fastai: one classifier on the shards of prepare-labelled. Prints one JSON line.
 
-    fastai_classifier.py --data FOLDER/labelled --encoder EXPORTED.pth|none --start NAME --seed S --epochs E --lr LR --threads N
+    fastai_classifier.py --data FOLDER/labelled --encoder EXPORTED.pth|none --start NAME --seed S --epochs E --lr LR --threads N [--change weight-masks]
 
+--change weight-masks: the recurrent weights' masks are drawn once a batch, not once a window.
 Needs fastai, torch and h5py; run with the interpreter that the user of classifier_against_fastai names.
 """
 import argparse
@@ -17,6 +18,7 @@ import h5py
 import torch
 from fastai.text.all import (AWD_LSTM, CrossEntropyLossFlat, DataLoaders, SortedDL, TextLearner, accuracy, awd_lstm_clas_config, awd_lstm_clas_split,
                              get_text_classifier, pad_input_chunk, set_seed)
+from fastai.text.models.awdlstm import WeightDropout
 
 
 def split(folder, name):
@@ -30,6 +32,25 @@ def split(folder, name):
     return items
 
 
+def draw_weight_masks_once_a_batch():
+    """SentenceEncoder resets all layers where a batch begins, and then calls them window by window."""
+    forward, reset = WeightDropout.forward, WeightDropout.reset
+
+    def reset_and_mark(self):
+        reset(self)
+        self.drawn = False
+
+    def forward_as_drawn(self, *args):
+        if getattr(self, "drawn", False):
+            return self.module(*args)
+        self.drawn = True
+        return forward(self, *args)
+    WeightDropout.forward, WeightDropout.reset = forward_as_drawn, reset_and_mark
+
+
+CHANGES = {"nothing": lambda: None, "weight-masks": draw_weight_masks_once_a_batch}
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--data", type=Path)
@@ -39,9 +60,11 @@ def main():
     p.add_argument("--epochs", type=int)
     p.add_argument("--lr", type=float)
     p.add_argument("--threads", type=int)
+    p.add_argument("--change", choices=CHANGES, default="nothing")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     set_seed(a.seed)
+    CHANGES[a.change]()
     words = (a.data / "vocab.txt").read_text(encoding="utf8").split("\n")[:-1]
     labels = (a.data / "labels.txt").read_text(encoding="utf8").split("\n")[:-1]
     sets = {name: split(a.data, name) for name in ("train", "valid", "test")}

@@ -1,7 +1,8 @@
-"""The machine that a measured file names."""
+"""What a measured file names: the machine, and the source of the program."""
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
 
 
@@ -17,3 +18,10 @@ def machine():
 def file_name(cpu):
     """The part of a result file's name that tells the CPU."""
     return re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
+
+
+def commit():
+    """That changed the program's source last, a short hash; "unknown" for a source without history."""
+    root = Path(__file__).resolve().parents[2]
+    told = subprocess.run(["git", "-C", str(root), "log", "-1", "--format=%h", "--", "src", "data_prep", "CMakeLists.txt"], capture_output=True, text=True)
+    return told.stdout.strip() or "unknown"

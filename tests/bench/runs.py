@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import file_name, machine
+from machine import commit, file_name, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ULMFIT_BINARY", str(ROOT / "build/ulmfit"))
@@ -40,6 +40,11 @@ def output_of(*command):
     if done.returncode != 0:
         sys.exit(f"{Path(sys.argv[0]).name}: {command[0]} {command[1]} ended with code {done.returncode}; the same command goes on from here")
     return done.stdout.splitlines()
+
+
+def program():
+    """Version and source of the program that computes, as results name it."""
+    return f"{output_of(BINARY, '--version')[-1]}, source {commit()}"
 
 
 def ulmfit(*arguments):
